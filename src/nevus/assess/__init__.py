@@ -1,0 +1,1 @@
+"""Thresholds, metrics, plots and the report, from predictions alone."""

@@ -1,0 +1,144 @@
+"""Every option of the pipeline, once: its name, type, default, limits and help.
+
+Command-line flags, TOML keys and the documentation are made from the fields of
+`Config`. A flag is the field's name with hyphens; a TOML key is the field's name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from nevus.core.errors import ConfigError
+from nevus.core.preprocess import MAX_PIXELS
+
+STAGES = ("prepare", "split", "train", "evaluate")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What the command line and the documentation need to know of a field."""
+
+    stage: str
+    help: str
+    type: type
+    many: bool = False
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+def option(default: Any, stage: str, help: str, type: type, **limits: Any) -> Any:
+    return field(default=default, metadata={"option": Option(stage, help, type, **limits)})
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The options of a run. A None means that the recipe of the training decides."""
+
+    malignant: tuple[str, ...] = option(
+        (), "prepare", "diagnosis names that count as malignant; found from common names if not given", str, many=True
+    )
+    image_size: int = option(128, "prepare", "side in pixels to which images are resized", int, low=16, high=1024)
+    max_pixels: int = option(MAX_PIXELS, "prepare", "width times height above which a file is rejected", int, low=1)
+    workers: int = option(0, "prepare", "processes that decode images; 0 for one on each core", int, low=0, high=256)
+    val_fraction: float = option(0.15, "split", "share of the images for validation", float, low=0.01, high=0.5)
+    test_fraction: float = option(0.15, "split", "share of the images for the test", float, low=0.01, high=0.5)
+    seed: int = option(0, "split", "seed of the splits and of the training", int, low=0, high=2**31 - 1)
+    model: str = option("classic", "train", "network to train", str, choices=("classic",))
+    recipe: str = option("classic", "train", "how it is trained", str, choices=("classic",))
+    epochs: int | None = option(None, "train", "most passes over the training images", int, low=1, high=100_000)
+    batch_size: int | None = option(None, "train", "images in a training step", int, low=1, high=65_536)
+    learning_rate: float | None = option(None, "train", "learning rate at the start", float, low=1e-9, high=10.0)
+    operating_point: str = option(
+        "sensitivity-95",
+        "evaluate",
+        "operating point for decisions unless another is asked for",
+        str,
+        choices=("best-f1", "youden", "sensitivity-90", "sensitivity-95", "sensitivity-98"),
+    )
+    bootstrap: int = option(2000, "evaluate", "resamples behind bootstrap intervals", int, low=100, high=100_000)
+
+    def __post_init__(self) -> None:
+        for name, opt in options().items():
+            _check(name, opt, getattr(self, name))
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def options() -> dict[str, Option]:
+    """The options by field name, in the order in which they are documented."""
+    return {f.name: f.metadata["option"] for f in fields(Config)}
+
+
+def make_config(flags: Mapping[str, Any], toml_file: Path | None = None) -> Config:
+    """Builds the configuration: defaults, then the TOML file, then flags.
+
+    Args:
+        flags: values given on the command line by field name; only those given.
+        toml_file: a TOML file with field names as keys, or None.
+
+    Raises:
+        ConfigError: a key is unknown (the nearest is named), or a value is of the wrong type or out of range.
+    """
+    values: dict[str, Any] = {**(_read_toml(toml_file) if toml_file else {}), **flags}
+    for name, value in values.items():
+        if isinstance(value, list):
+            values[name] = tuple(value)
+    return Config(**values)
+
+
+def config_from_json(data: Mapping[str, Any]) -> Config:
+    """Reads back what `Config.to_json` wrote."""
+    _check_names("config.json", data)
+    values: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in data.items()}
+    return Config(**values)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise ConfigError(f"{path}: {problem.strerror}. Expected a TOML file with options.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise ConfigError(f"{path} is not valid TOML: {problem}.") from None
+    _check_names(str(path), data)
+    return data
+
+
+def _check_names(where: str, data: Mapping[str, Any]) -> None:
+    known = list(options())
+    for key in data:
+        if key not in known:
+            nearest = difflib.get_close_matches(key.replace("-", "_"), known, n=1, cutoff=0.5)
+            mend = f"Did you mean '{nearest[0]}'?" if nearest else f"Expected one of: {', '.join(known)}."
+            raise ConfigError(f"{where}: unknown key '{key}'. {mend}")
+
+
+def _check(name: str, opt: Option, value: Any) -> None:
+    flag = "--" + name.replace("_", "-")
+    if value is None:
+        return
+    items = value if opt.many else (value,)
+    if not isinstance(items, tuple) or not all(_is_a(item, opt.type) for item in items):
+        wanted = f"a list of {opt.type.__name__}" if opt.many else opt.type.__name__
+        raise ConfigError(f"{flag}: expected {wanted}. Received: {value!r}.")
+    for item in items:
+        if opt.choices and item not in opt.choices:
+            nearest = difflib.get_close_matches(str(item), opt.choices, n=1)
+            hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
+            raise ConfigError(f"{flag}: expected one of {', '.join(opt.choices)}. Received: '{item}'.{hint}")
+        if (opt.low is not None and item < opt.low) or (opt.high is not None and item > opt.high):
+            bounds = f"{opt.low:g} or more" if opt.high is None else f"{opt.low:g} to {opt.high:g}"
+            raise ConfigError(f"{flag}: expected {bounds}. Received: {item!r}.")
+
+
+def _is_a(value: Any, wanted: type) -> bool:
+    if isinstance(value, bool):
+        return wanted is bool
+    return isinstance(value, (int, float) if wanted is float else wanted)

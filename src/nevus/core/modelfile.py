@@ -1,0 +1,181 @@
+"""What a model file says of itself: the JSON in the metadata of `model.onnx`, and the names of its tensors.
+
+The graph takes raw pixels and gives calibrated answers:
+
+    input   pixels         uint8   [num_images, height, width, 3]   RGB, any height and width
+    output  probabilities  float32 [num_images, num_classes]        rows sum to 1
+    output  risk           float32 [num_images]                     in [0, 1]: the malignant classes summed
+    output  heatmap        float32 [num_images, map_height, map_width]   signed: what raises the risk, what lowers it
+
+Resize, scaling, temperature and class activation map are nodes of the graph.
+This module knows the text only; it loads no model.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nevus.core.errors import DataError, ModelFileError
+from nevus.core.labels import Classes
+from nevus.core.operating_point import OperatingPoint
+from nevus.core.preprocess import Pixels
+
+METADATA_KEY = "nevus"
+SCHEMA_VERSION = 1
+INPUT = "pixels"
+OUTPUTS = ("probabilities", "risk", "heatmap")
+
+DISCLAIMER = (
+    "For research and education only. Not a medical device: "
+    "it must not be used to diagnose, to rule out disease or to guide treatment."
+)
+INTENDED_USE = "Research and education on dermoscopic images of single skin lesions, of the kind it was trained on."
+LIMITATIONS = (
+    "The risk is only as good as the training images: other cameras, clinics, ages, skin types and diagnoses "
+    "may give wrong answers without a sign. The score of a dataset's own test split is not a clinical performance."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenCase:
+    """An input that any platform can rebuild with `golden_pixels`, and the answer expected for it."""
+
+    height: int
+    width: int
+    probabilities: tuple[float, ...]
+    risk: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """The metadata of a model file.
+
+    Attributes:
+        network: name of the architecture.
+        num_parameters: trainable and not, at inference.
+        image_size: side of the square to which the graph resizes its input.
+        classes: in the order of the probabilities.
+        temperature: by which the graph divides logits (1.0: not calibrated).
+        operating_points: thresholds on the risk, chosen on validation.
+        default_operating_point: name of the one used unless another is asked for.
+        test_metrics: figure name to [value, low, high] on the run's own test split, for the reader.
+        trained_on: name and counts of the training data, and its licence if known.
+        generated: True if the training images were phantoms made by a program.
+        provenance: dataset fingerprint, seed, versions.
+        licence: of the weights.
+        intended_use: a sentence or two.
+        limitations: a sentence or two.
+        golden: inputs with their answers.
+    """
+
+    network: str
+    num_parameters: int
+    image_size: int
+    classes: Classes
+    temperature: float
+    operating_points: tuple[OperatingPoint, ...]
+    default_operating_point: str
+    test_metrics: dict[str, list[float | None]]
+    trained_on: str
+    generated: bool
+    provenance: dict[str, Any]
+    licence: str
+    intended_use: str = INTENDED_USE
+    limitations: str = LIMITATIONS
+    golden: tuple[GoldenCase, ...] = ()
+
+    def operating_point(self, name: str | None = None) -> OperatingPoint:
+        """The operating point of that name, or the default one.
+
+        Raises:
+            ModelFileError: there is none of that name.
+        """
+        wanted = name or self.default_operating_point
+        for point in self.operating_points:
+            if point.name == wanted:
+                return point
+        names = ", ".join(point.name for point in self.operating_points)
+        raise ModelFileError(f"The model has no operating point '{wanted}'. Expected one of: {names}.")
+
+    def to_json(self) -> str:
+        data = {
+            "schema_version": SCHEMA_VERSION,
+            **{name: getattr(self, name) for name in self.__dataclass_fields__},
+            "classes": asdict(self.classes),
+            "operating_points": [point.to_json() for point in self.operating_points],
+            "golden": [asdict(case) for case in self.golden],
+            "disclaimer": DISCLAIMER,
+        }
+        return json.dumps(data, allow_nan=False)
+
+
+def parse_spec(text: str) -> ModelSpec:
+    """Reads and checks the metadata of a model file, which may be hostile.
+
+    Raises:
+        ModelFileError: it is no JSON, of another schema version, or a field is missing or wrong.
+    """
+    try:
+        data = json.loads(text)
+        if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
+            raise ModelFileError(
+                f"The model's metadata has another schema version than {SCHEMA_VERSION}. "
+                "Export the model again with this version of Nevus."
+            )
+        spec = ModelSpec(
+            network=str(data["network"]),
+            num_parameters=int(data["num_parameters"]),
+            image_size=int(data["image_size"]),
+            classes=Classes(tuple(map(str, data["classes"]["names"])), tuple(map(str, data["classes"]["malignant"]))),
+            temperature=float(data["temperature"]),
+            operating_points=tuple(map(OperatingPoint.from_json, data["operating_points"])),
+            default_operating_point=str(data["default_operating_point"]),
+            test_metrics=dict(data["test_metrics"]),
+            trained_on=str(data["trained_on"]),
+            generated=bool(data["generated"]),
+            provenance=dict(data["provenance"]),
+            licence=str(data["licence"]),
+            intended_use=str(data["intended_use"]),
+            limitations=str(data["limitations"]),
+            golden=tuple(
+                GoldenCase(
+                    int(case["height"]),
+                    int(case["width"]),
+                    tuple(map(float, case["probabilities"])),
+                    float(case["risk"]),
+                )
+                for case in data["golden"]
+            ),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, DataError) as problem:
+        raise ModelFileError(
+            f"The model's metadata is damaged ({type(problem).__name__}: {problem}). Export the model again."
+        ) from None
+    if not 1 <= spec.image_size <= 4096:
+        raise ModelFileError(f"The model's image_size is {spec.image_size}. Expected 1 to 4096.")
+    if not (math.isfinite(spec.temperature) and spec.temperature > 0):
+        raise ModelFileError(f"The model's temperature is {spec.temperature}. Expected a number above 0.")
+    if not all(0.0 <= point.threshold <= 1.0 for point in spec.operating_points):
+        raise ModelFileError("An operating point of the model has a threshold outside [0, 1]. Export the model again.")
+    spec.operating_point()
+    return spec
+
+
+def golden_pixels(height: int, width: int) -> Pixels:
+    """The golden input of a size: smooth ramps and a disc, by integer arithmetic that every language repeats.
+
+    Returns:
+        uint8 [height, width, 3], RGB.
+    """
+    y, x = np.indices((height, width), dtype=np.int64)
+    ramp = np.stack([200 - 60 * y // height, 150 + 40 * x // width, 120 + 30 * (x + y) // (height + width)], axis=-1)
+    inside = (2 * y - height) ** 2 * 4 * width**2 + (2 * x - width) ** 2 * 4 * height**2 < (height * width) ** 2
+    ramp[inside] -= np.array([90, 80, 60])
+    pixels: NDArray[np.uint8] = ramp.astype(np.uint8)
+    return pixels

@@ -1,0 +1,118 @@
+"""Predictions on disk: the seam between models and their evaluation.
+
+A CSV file for each split with a row an image and a logit a class. Evaluation
+reads these files and never a model, so a Keras model, an ONNX file and a LiteRT
+file are judged by the same code.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nevus.core.errors import RunError
+from nevus.core.files import replacing
+from nevus.core.labels import Classes
+
+_LOGIT = "logit_"
+_COLUMNS = ("image_id", "path", "label", "group")
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What a model says of the images of one split; every sequence has length N.
+
+    Attributes:
+        classes: the C classes, in the order of the logits.
+        image_ids: as in the manifest.
+        paths: of the source files, relative to their source.
+        groups: images of one lesion, patient or duplicate group share a value: the unit of resampling.
+        labels: int64 [N], index of the true class.
+        logits: float64 [N, C], before calibration. A network with one output z gives [0, z].
+        metadata: further manifest columns by name (age, sex, site), as text, each of length N.
+    """
+
+    classes: Classes
+    image_ids: list[str]
+    paths: list[str]
+    groups: list[str]
+    labels: NDArray[np.int64]
+    logits: NDArray[np.float64]
+    metadata: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def is_malignant(self) -> NDArray[np.bool_]:
+        """bool [N]: the truth, malignant or not."""
+        return self.classes.malignant_mask[self.labels]
+
+    def probabilities(self, temperature: float = 1.0) -> NDArray[np.float64]:
+        """float64 [N, C], rows sum to 1: softmax of the logits over the temperature (Guo et al. 2017)."""
+        scaled = self.logits / temperature
+        exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+
+    def risk(self, temperature: float = 1.0) -> NDArray[np.float64]:
+        """float64 [N] in [0, 1]: the summed probability of the malignant classes."""
+        return np.asarray(self.probabilities(temperature)[:, self.classes.malignant_mask].sum(axis=1))
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Writes predictions as CSV; logits with the digits that give the same float64 back."""
+    extra = list(predictions.metadata)
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*_COLUMNS, *(_LOGIT + name for name in predictions.classes.names), *extra])
+        for index, image_id in enumerate(predictions.image_ids):
+            writer.writerow(
+                [
+                    image_id,
+                    predictions.paths[index],
+                    predictions.classes.names[predictions.labels[index]],
+                    predictions.groups[index],
+                    *(repr(float(logit)) for logit in predictions.logits[index]),
+                    *(predictions.metadata[name][index] for name in extra),
+                ]
+            )
+
+
+def read_predictions(path: Path, classes: Classes) -> Predictions:
+    """Reads predictions and checks them against the classes.
+
+    Raises:
+        RunError: the file or a column is missing, or a row is wrong; names the row.
+    """
+    hint = "Run 'nevus train' first."
+    logit_columns = [_LOGIT + name for name in classes.names]
+    required = [*_COLUMNS, *logit_columns]
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = list(reader.fieldnames or ())
+            records = list(reader)
+    except FileNotFoundError:
+        raise RunError(f"{path} does not exist. {hint}") from None
+    missing = [name for name in required if name not in columns]
+    if missing:
+        raise RunError(f"{path}: missing columns {missing}. {hint}")
+    labels, logits = [], []
+    for number, record in enumerate(records, start=2):
+        try:
+            labels.append(classes.names.index(record["label"]))
+            logits.append([float(record[name]) for name in logit_columns])
+        except (ValueError, TypeError):
+            raise RunError(
+                f"{path} row {number}: expected a label of {list(classes.names)} and a number for each logit. {hint}"
+            ) from None
+    return Predictions(
+        classes=classes,
+        image_ids=[record["image_id"] for record in records],
+        paths=[record["path"] for record in records],
+        groups=[record["group"] for record in records],
+        labels=np.array(labels, dtype=np.int64),
+        logits=np.array(logits, dtype=np.float64).reshape(len(records), len(classes.names)),
+        metadata={name: [record[name] for record in records] for name in columns if name not in required},
+    )

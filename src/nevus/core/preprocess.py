@@ -1,0 +1,129 @@
+"""From the bytes of an image file to the uint8 RGB square a network sees: the one decoder and the one resize.
+
+Preparation before training and prediction afterwards both come through here, so a
+network is asked the same question in both. The resize is Pillow's BILINEAR, an
+antialiased triangle filter, because an ONNX `Resize` node can repeat it.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from nevus.core.errors import ImageError
+
+Pixels = NDArray[np.uint8]
+
+# A dermatoscope gives up to 30 million pixels; 64 million RGB pixels are 192 MB in memory.
+MAX_PIXELS = 64_000_000
+MAX_FILE_BYTES = 256 * 1024 * 1024
+
+# Only raster formats that cameras and datasets use: no format that starts another program (EPS)
+# and none whose decoder is rarely looked at.
+FORMATS = ("JPEG", "MPO", "PNG", "BMP", "TIFF", "WEBP", "GIF")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
+
+
+def decode(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decodes an image file to RGB with its EXIF orientation applied.
+
+    Transparent pixels are laid over white, 16-bit grey is scaled to 8 bits.
+
+    Args:
+        source: a path, or the bytes of a file.
+        max_pixels: width times height above which the file is refused before its pixels are decoded.
+
+    Returns:
+        An image in mode RGB, fully loaded.
+
+    Raises:
+        ImageError: the file cannot be read, is no image in one of `FORMATS`, is
+            damaged, is too large or holds several frames.
+    """
+    data = _read(source) if isinstance(source, Path) else source
+    if not data:
+        raise ImageError("empty file")
+    try:
+        with warnings.catch_warnings():
+            # Damaged EXIF and ICC blocks are common in the wild and do not touch the pixels; size is checked below.
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                width, height = image.size
+                if width * height > max_pixels:
+                    raise ImageError(f"{width} x {height} pixels is over the limit of {max_pixels:,}")
+                frames = getattr(image, "n_frames", 1)
+                if image.format != "MPO" and frames > 1:
+                    raise ImageError(f"{frames} frames; expected one still image")
+                image.load()
+                return to_rgb(ImageOps.exif_transpose(image))
+    except ImageError:
+        raise
+    except UnidentifiedImageError:
+        raise ImageError("not an image in a known format") from None
+    except Image.DecompressionBombError:
+        raise ImageError(f"more pixels than the limit of {max_pixels:,}") from None
+    except Exception as problem:  # Decoders of hostile files raise nearly anything.
+        raise ImageError(f"damaged image ({_first_line(problem)})") from None
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Converts an image in any mode to 8-bit RGB.
+
+    Raises:
+        ImageError: the mode has no conversion (LAB, say).
+    """
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        grey = np.asarray(image, dtype=np.float64)
+        # Integer modes hold 16-bit samples; floating-point ones are taken as [0, 1] or [0, 255].
+        scale = 255.0 / 65535.0 if image.mode != "F" else (255.0 if grey.max(initial=0.0) <= 1.0 else 1.0)
+        image = Image.fromarray(np.rint(np.clip(grey * scale, 0, 255)).astype(np.uint8))
+    elif image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    try:
+        return image.convert("RGB")
+    except (ValueError, OSError):
+        raise ImageError(f"colour mode {image.mode} cannot be converted to RGB") from None
+
+
+def resize(image: Image.Image, image_size: int) -> Pixels:
+    """Resizes an RGB image to a square, whatever its shape was.
+
+    Args:
+        image: in mode RGB.
+        image_size: side of the square in pixels.
+
+    Returns:
+        uint8 [image_size, image_size, 3], RGB.
+    """
+    if image.size != (image_size, image_size):
+        image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+def load_pixels(source: Path | bytes, image_size: int, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """Decodes and resizes a file: uint8 [image_size, image_size, 3], RGB. Raises ImageError as `decode` does."""
+    return resize(decode(source, max_pixels), image_size)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            raise ImageError("not a regular file" if path.exists() else "no such file")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ImageError(f"larger than {MAX_FILE_BYTES // 2**20} MiB")
+        return path.read_bytes()
+    except OSError as problem:
+        raise ImageError(problem.strerror or str(problem)) from None
+
+
+def _first_line(problem: Exception) -> str:
+    return (str(problem).splitlines() or [""])[0][:120] or type(problem).__name__

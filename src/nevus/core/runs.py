@@ -1,0 +1,130 @@
+"""A run on disk: the folder in which the stages after preparation meet, file by file.
+
+run.json                status, command, fingerprints, versions
+config.json             every option the run was made with
+history.csv             one row an epoch
+checkpoints/            the best weights, and all that resuming needs
+model.keras             the trained network with its best weights
+tensorboard/            event files
+predictions/{val,test}.csv
+operating_points.json   thresholds, chosen on val
+metrics.json            figures, computed on test once
+plots/                  the report's figures as PNG
+report.html             for people
+model.onnx, parity.json the exported model, and how well it agrees with model.keras
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from nevus.core.dataset import Dataset, DatasetInfo
+from nevus.core.errors import RunError
+from nevus.core.files import read_json, write_json
+
+RUNNING, DONE, FAILED = "running", "done", "failed"
+
+_REPORTED_PACKAGES = (
+    "nevus numpy pillow onnxruntime onnx tensorflow tensorflow-cpu keras tf2onnx scikit-learn scipy matplotlib".split()
+)
+
+
+class Run:
+    """Typed paths of one run's folder, and its record `run.json`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.run_json = directory / "run.json"
+        self.config_json = directory / "config.json"
+        self.history_csv = directory / "history.csv"
+        self.checkpoints = directory / "checkpoints"
+        self.model_keras = directory / "model.keras"
+        self.tensorboard = directory / "tensorboard"
+        self.operating_points_json = directory / "operating_points.json"
+        self.metrics_json = directory / "metrics.json"
+        self.plots = directory / "plots"
+        self.report_html = directory / "report.html"
+        self.model_onnx = directory / "model.onnx"
+        self.parity_json = directory / "parity.json"
+
+    def predictions_csv(self, split: str) -> Path:
+        return self.directory / "predictions" / f"{split}.csv"
+
+    @property
+    def name(self) -> str:
+        return self.directory.resolve().name
+
+    @property
+    def dataset(self) -> Dataset:
+        """The prepared dataset that the run was trained on."""
+        return Dataset((self.directory / self.record["dataset"]).resolve())
+
+    @property
+    def dataset_info(self) -> DatasetInfo:
+        """What held for the dataset when the run began; needs no dataset on disk."""
+        return DatasetInfo.from_json(self.record["dataset_info"])
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The contents of `run.json`."""
+        record: dict[str, Any] = read_json(self.run_json, "Run 'nevus train' first.")
+        return record
+
+    def update(self, **changes: Any) -> None:
+        """Writes `changes` into `run.json`, keeping what else stands there."""
+        record = self.record if self.run_json.exists() else {}
+        write_json(self.run_json, {**record, **changes})
+
+    def start(self, dataset: Dataset, **record: Any) -> None:
+        """Begins a run: records its status, dataset, command and environment beside `record`.
+
+        Raises:
+            RunError: the folder holds a run already.
+        """
+        if self.run_json.exists():
+            raise RunError(
+                f"{self.directory} holds a run already (status: {self.record.get('status')}). "
+                "Name another folder with --out, go on with --resume, or start over with --overwrite."
+            )
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.update(
+            status=RUNNING,
+            started=_now(),
+            command=["nevus", *sys.argv[1:]],
+            environment=environment(),
+            dataset=os.path.relpath(dataset.directory, self.directory),
+            dataset_fingerprint=dataset.fingerprint,
+            dataset_info=dataset.info.to_json(),
+            split_counts=dataset.split_counts(),
+            **record,
+        )
+
+    def finish(self, status: str) -> None:
+        """Records how the run ended: `done` or `failed`."""
+        self.update(status=status, finished=_now())
+
+
+def environment() -> dict[str, Any]:
+    """The versions and the machine that a result depends on."""
+    versions = {}
+    for package in _REPORTED_PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "packages": versions,
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "processors": os.cpu_count(),
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

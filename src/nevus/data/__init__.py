@@ -1,0 +1,1 @@
+"""From raw images to a prepared, split dataset. Knows core only."""

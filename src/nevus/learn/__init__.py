@@ -1,0 +1,1 @@
+"""Training, prediction and export. The only part that knows TensorFlow and Keras."""

@@ -1,0 +1,1 @@
+"""Prediction from a model file with ONNX Runtime. Knows nothing of training."""

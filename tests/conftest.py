@@ -1,0 +1,19 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+DATA = Path(os.environ.get("NEVUS_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def real_images() -> Path:
+    """The folder benign/ and malignant/ of the melanoma set; the test skips where it is absent."""
+    folder = DATA / "melanoma10000" / "train"
+    if not folder.is_dir():
+        pytest.skip(f"real images are not at {folder}; set NEVUS_DATA to the folder that holds melanoma10000/")
+    return folder
