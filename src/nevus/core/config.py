@@ -7,6 +7,7 @@ Command-line flags, TOML keys and the documentation are made from the fields of
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -76,28 +77,32 @@ def options() -> dict[str, Option]:
     return {f.name: f.metadata["option"] for f in fields(Config)}
 
 
-def make_config(flags: Mapping[str, Any], toml_file: Path | None = None) -> Config:
-    """Builds the configuration: defaults, then the TOML file, then flags.
+def make_config(
+    flags: Mapping[str, Any], toml_file: Path | None = None, fallbacks: Mapping[str, Any] | None = None
+) -> Config:
+    """Builds the configuration: defaults, then fallbacks, then the TOML file, then flags.
 
     Args:
         flags: values given on the command line by field name; only those given.
         toml_file: a TOML file with field names as keys, or None.
+        fallbacks: values that replace the defaults, by field name.
 
     Raises:
         ConfigError: a key is unknown (the nearest is named), or a value is of the wrong type or out of range.
     """
-    values: dict[str, Any] = {**(_read_toml(toml_file) if toml_file else {}), **flags}
-    for name, value in values.items():
-        if isinstance(value, list):
-            values[name] = tuple(value)
-    return Config(**values)
+    values = {**(fallbacks or {}), **(_read_toml(toml_file) if toml_file else {}), **flags}
+    return _config(values)
 
 
 def config_from_json(data: Mapping[str, Any]) -> Config:
     """Reads back what `Config.to_json` wrote."""
     _check_names("config.json", data)
-    values: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in data.items()}
-    return Config(**values)
+    return _config(data)
+
+
+def _config(values: Mapping[str, Any]) -> Config:
+    tuples: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in values.items()}
+    return Config(**tuples)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -133,7 +138,8 @@ def _check(name: str, opt: Option, value: Any) -> None:
             nearest = difflib.get_close_matches(str(item), opt.choices, n=1)
             hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
             raise ConfigError(f"{flag}: expected one of {', '.join(opt.choices)}. Received: '{item}'.{hint}")
-        if (opt.low is not None and item < opt.low) or (opt.high is not None and item > opt.high):
+        low, high = (-math.inf if opt.low is None else opt.low), (math.inf if opt.high is None else opt.high)
+        if opt.type is not str and not low <= item <= high:
             bounds = f"{opt.low:g} or more" if opt.high is None else f"{opt.low:g} to {opt.high:g}"
             raise ConfigError(f"{flag}: expected {bounds}. Received: {item!r}.")
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import sys
 from datetime import UTC, datetime
 from importlib import metadata
@@ -104,6 +105,17 @@ class Run:
             split_counts=dataset.split_counts(),
             **record,
         )
+
+    def clear(self) -> None:
+        """Removes what a run writes, and nothing else, from the folder."""
+        for path in vars(self).values():
+            if path == self.directory:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        shutil.rmtree(self.directory / "predictions", ignore_errors=True)
 
     def finish(self, status: str) -> None:
         """Records how the run ended: `done` or `failed`."""

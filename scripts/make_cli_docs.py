@@ -1,0 +1,39 @@
+"""Writes docs/cli.md from the command line's own help; with --check, fails if the file is not current."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).parents[1] / "docs" / "cli.md"
+
+
+def cli_docs() -> str:
+    """The reference as Markdown: the help of `nevus`, then of each command."""
+    # argparse folds help to the terminal's width and colours it; both must not depend on who runs this.
+    os.environ.update(COLUMNS="100", NO_COLOR="1")
+    from nevus.cli.main import build_parser
+
+    parser = build_parser()
+    commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction)).choices
+    sections = [("nevus", parser), *((f"nevus {name}", command) for name, command in commands.items())]
+    parts = ["# Command line", "Made by `python scripts/make_cli_docs.py`; do not edit by hand."]
+    for title, section in sections:
+        parts.append(f"## {title}\n\n```text\n{section.format_help().strip()}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> int:
+    if sys.argv[1:] != ["--check"]:
+        DOCS.write_text(cli_docs(), encoding="utf-8")
+        return 0
+    if DOCS.read_text(encoding="utf-8") == cli_docs():
+        return 0
+    print("docs/cli.md is not current. Run: python scripts/make_cli_docs.py", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""Command-line flags made from the fields of `Config`, so that an option is described once."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from nevus.core.config import Config, make_config, options
+
+
+def add_config_flags(parser: argparse.ArgumentParser, *stages: str) -> None:
+    """Adds `--config` and a flag for each option of the given stages; flags not given stay absent."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with options; flags win over it")
+    defaults = Config()
+    for name, option in options().items():
+        if option.stage not in stages:
+            continue
+        default = getattr(defaults, name)
+        shown = "the recipe's" if default is None else default if default != () else "none"
+        parser.add_argument(
+            "--" + name.replace("_", "-"),
+            dest=name,
+            type=option.type,
+            nargs="+" if option.many else None,
+            metavar=name.upper() if not option.choices else "{" + ",".join(option.choices) + "}",
+            default=argparse.SUPPRESS,
+            help=f"{option.help} (default: {shown})",
+        )
+
+
+def config_of(arguments: argparse.Namespace, **fallbacks: object) -> Config:
+    """The configuration that the flags, the TOML file, `fallbacks` and the defaults give, in that order.
+
+    Raises:
+        ConfigError: a key or value cannot be used.
+    """
+    flags = {name: value for name, value in vars(arguments).items() if name in options()}
+    return make_config(flags, arguments.config, fallbacks)

@@ -1,0 +1,310 @@
+"""The commands from images to a model: each stage alone, `run` for all of them, `demo` on generated images."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nevus.cli.options import add_config_flags, config_of
+from nevus.core.config import Config
+from nevus.core.dataset import Dataset
+from nevus.core.errors import RunError
+from nevus.core.runs import DONE, Run
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+# Measured on two cores: see docs/demo.md.
+DEMO_OPTIONS = {"image_size": 64, "epochs": 8, "learning_rate": 1e-3}
+DEMO_IMAGES = 1200
+
+
+def add_run(commands: Subparsers) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        "run",
+        help="the whole pipeline: images in, model and report out",
+        description="Prepare, split, train, choose thresholds, evaluate, export and report, in one go.",
+    )
+    parser.add_argument(
+        "images", type=Path, help="folder with a folder of images for each class, or a prepared dataset"
+    )
+    parser.add_argument("--out", type=Path, metavar="RUN", help="folder for the run (default: runs/NAME_OF_IMAGES)")
+    _add_repeat_flags(parser)
+    add_config_flags(parser, "prepare", "split", "train", "evaluate")
+    parser.set_defaults(command=run)
+    return parser
+
+
+def add_prepare(commands: Subparsers) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        "prepare",
+        help="decode and resize images once, into a dataset folder",
+        description="Find, decode and resize images; write manifest.csv, pixels.npy and rejected.csv.",
+    )
+    parser.add_argument("images", type=Path, help="folder with a folder of images for each class")
+    parser.add_argument("--out", type=Path, metavar="DATASET", required=True, help="folder for the prepared dataset")
+    parser.add_argument("--overwrite", action="store_true", help="replace the dataset that is there")
+    add_config_flags(parser, "prepare")
+    parser.set_defaults(command=prepare)
+    return parser
+
+
+def add_split(commands: Subparsers) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        "split",
+        help="make the splits that the source lacks",
+        description="Split by lesion, patient and duplicates; write group and split into manifest.csv.",
+    )
+    parser.add_argument("dataset", type=Path, help="folder that 'nevus prepare' wrote")
+    add_config_flags(parser, "split")
+    parser.set_defaults(command=split)
+    return parser
+
+
+def add_train(commands: Subparsers) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        "train",
+        help="train a network and predict validation and test images",
+        description="Train on the train split, keep the weights best on val, write predictions for val and test.",
+    )
+    parser.add_argument("dataset", type=Path, help="folder that 'nevus prepare' and 'nevus split' wrote")
+    parser.add_argument("--out", type=Path, metavar="RUN", required=True, help="folder for the run")
+    _add_repeat_flags(parser)
+    add_config_flags(parser, "split", "train", "evaluate")
+    parser.set_defaults(command=train)
+    return parser
+
+
+def add_evaluate(commands: Subparsers) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        "evaluate",
+        help="choose thresholds on validation, compute figures on test",
+        description="Read predictions; write operating_points.json and metrics.json.",
+    )
+    parser.add_argument("run", type=Path, help="folder that 'nevus train' wrote")
+    add_config_flags(parser, "evaluate")
+    parser.set_defaults(command=evaluate)
+    return parser
+
+
+def add_export(commands: Subparsers) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        "export",
+        help="write model.onnx and check that it answers as the trained network",
+        description="Export the network with its preprocessing, thresholds and card; fail unless it agrees.",
+    )
+    parser.add_argument("run", type=Path, help="folder that 'nevus evaluate' wrote")
+    parser.set_defaults(command=export)
+    return parser
+
+
+def add_report(commands: Subparsers) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        "report",
+        help="write report.html and the plots",
+        description="Draw the plots and write one self-contained HTML report.",
+    )
+    parser.add_argument("run", type=Path, help="folder that 'nevus evaluate' wrote")
+    parser.set_defaults(command=report)
+    return parser
+
+
+def add_demo(commands: Subparsers) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        "demo",
+        help="the whole pipeline on generated images, in minutes",
+        description="Generate dermoscopy-like images and run the whole pipeline on them.",
+    )
+    parser.add_argument("--out", type=Path, metavar="RUN", default=Path("runs/demo"), help="default: runs/demo")
+    parser.add_argument("--num-images", type=int, default=DEMO_IMAGES, help=f"default: {DEMO_IMAGES}")
+    parser.add_argument(
+        "--difficulty", type=float, default=0.5, help="how alike the classes are, 0 to 1 (default: 0.5)"
+    )
+    _add_repeat_flags(parser)
+    add_config_flags(parser, "prepare", "split", "train", "evaluate")
+    parser.set_defaults(command=demo)
+    return parser
+
+
+COMMANDS = (add_run, add_demo, add_prepare, add_split, add_train, add_evaluate, add_export, add_report)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    prepared = Dataset(arguments.images)
+    # A prepared dataset decides its image size, unless another one is asked for, which is then an error.
+    fallbacks = {"image_size": prepared.info.image_size} if prepared.info_json.exists() else {}
+    run = Run(arguments.out or Path("runs") / arguments.images.resolve().name)
+    _run_all(
+        arguments.images, run, config_of(arguments, **fallbacks), resume=arguments.resume, overwrite=arguments.overwrite
+    )
+    return 0
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    from nevus.data import phantom
+
+    config = config_of(arguments, **DEMO_OPTIONS)
+    run = Run(arguments.out)
+    images = run.directory / "images"
+    _check_fresh(run, arguments.resume, arguments.overwrite)
+    if not (arguments.resume and images.exists()):
+        _stage(f"Generating {arguments.num_images} images")
+        phantom.generate(
+            images,
+            num_images=arguments.num_images,
+            image_size=2 * config.image_size,
+            seed=config.seed,
+            difficulty=arguments.difficulty,
+        )
+    _run_all(images, run, config, resume=arguments.resume, overwrite=arguments.overwrite)
+    return 0
+
+
+def prepare(arguments: argparse.Namespace) -> int:
+    from nevus.cli.summary import dataset_summary
+
+    dataset = _prepare(arguments.images, arguments.out, config_of(arguments), arguments.overwrite)
+    print(dataset_summary(dataset))
+    return 0
+
+
+def split(arguments: argparse.Namespace) -> int:
+    from nevus.cli.summary import dataset_summary
+
+    dataset = Dataset(arguments.dataset)
+    _split(dataset, config_of(arguments))
+    print(dataset_summary(dataset))
+    return 0
+
+
+def train(arguments: argparse.Namespace) -> int:
+    run, config = Run(arguments.out), config_of(arguments)
+    _check_fresh(run, arguments.resume, arguments.overwrite)
+    _train(run, Dataset(arguments.dataset), config, arguments.resume)
+    print(f"{run.model_keras}\nNext: nevus evaluate {run.directory}")
+    return 0
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    from nevus.cli.summary import run_summary
+
+    run = Run(arguments.run)
+    _evaluate(run, config_of(arguments))
+    print(run_summary(run))
+    return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    run = Run(arguments.run)
+    _export(run)
+    print(run.model_onnx)
+    return 0
+
+
+def report(arguments: argparse.Namespace) -> int:
+    run = Run(arguments.run)
+    _report(run)
+    print(run.report_html)
+    return 0
+
+
+def _run_all(images: Path, run: Run, config: Config, *, resume: bool, overwrite: bool) -> None:
+    from nevus.cli.summary import run_summary
+
+    _check_fresh(run, resume, overwrite)
+    if Dataset(images).info_json.exists():
+        dataset = Dataset(images)
+    else:
+        dataset = Dataset(run.directory / "dataset")
+        if not (resume and dataset.info_json.exists()):
+            _prepare(images, dataset.directory, config, overwrite=resume or overwrite)
+    if dataset.info.image_size != config.image_size:
+        raise RunError(
+            f"{dataset.directory} holds images of {dataset.info.image_size} pixels, --image-size asks for "
+            f"{config.image_size}. Leave the option out, or prepare the images again with it."
+        )
+    if any(not row.split for row in dataset.rows):
+        _split(dataset, config)
+    _train(run, dataset, config, resume)
+    _evaluate(run, config)
+    _export(run)
+    _report(run)
+    print(run_summary(run))
+
+
+def _prepare(images: Path, directory: Path, config: Config, overwrite: bool) -> Dataset:
+    from nevus.data.prepare import prepare
+
+    _stage(f"Preparing {images}")
+    return prepare(
+        images,
+        directory,
+        image_size=config.image_size,
+        malignant=config.malignant,
+        max_pixels=config.max_pixels,
+        workers=config.workers,
+        overwrite=overwrite,
+    )
+
+
+def _split(dataset: Dataset, config: Config) -> None:
+    from nevus.data.splits import split
+
+    _stage("Splitting by lesion, patient and duplicates")
+    split(dataset, val_fraction=config.val_fraction, test_fraction=config.test_fraction, seed=config.seed)
+
+
+def _train(run: Run, dataset: Dataset, config: Config, resume: bool) -> None:
+    if resume and run.run_json.exists() and run.record["status"] == DONE:
+        return
+    # Loaded after preparation, whose worker processes would each pay for it.
+    from nevus.learn.predict import predict
+    from nevus.learn.train import train
+
+    _stage(f"Training {config.model}")
+    train(run, dataset, config, resume=resume and run.run_json.exists())
+    predict(run, dataset)
+    run.finish(DONE)
+
+
+def _evaluate(run: Run, config: Config) -> None:
+    from nevus.assess.evaluate import evaluate
+
+    _stage("Choosing thresholds on validation, evaluating on test")
+    evaluate(run, default_operating_point=config.operating_point, bootstrap=config.bootstrap, seed=config.seed)
+
+
+def _export(run: Run) -> None:
+    from nevus.learn.export import export_onnx
+
+    _stage("Exporting model.onnx")
+    export_onnx(run, run.dataset)
+
+
+def _report(run: Run) -> None:
+    from nevus.assess.report import write_report
+
+    _stage("Writing the report")
+    write_report(run)
+
+
+def _add_repeat_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--resume", action="store_true", help="go on where a run that was cut off stopped")
+    group.add_argument("--overwrite", action="store_true", help="delete the run that is there and start over")
+
+
+def _check_fresh(run: Run, resume: bool, overwrite: bool) -> None:
+    if overwrite:
+        run.clear()
+    elif run.run_json.exists() and not resume:
+        raise RunError(
+            f"{run.directory} holds a run already (status: {run.record.get('status')}). "
+            "Name another folder with --out, go on with --resume, or start over with --overwrite."
+        )
+
+
+def _stage(text: str) -> None:
+    print(f"== {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,78 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nevus.core.config import Config, config_from_json, make_config, options
+from nevus.core.errors import ConfigError
+
+
+def test_flags_win_over_the_file_and_the_file_over_fallbacks_and_defaults(tmp_path: Path) -> None:
+    toml = tmp_path / "run.toml"
+    toml.write_text('epochs = 5\nseed = 7\nmalignant = ["mel"]\nlearning_rate = 1')
+    config = make_config({"seed": 9}, toml, {"epochs": 3, "image_size": 64})
+    assert (config.epochs, config.seed, config.malignant, config.image_size) == (5, 9, ("mel",), 64)
+    assert config.learning_rate == 1
+    assert config.val_fraction == Config().val_fraction
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"), [("epoch", "epochs"), ("batch-size", "batch_size"), ("lerning_rate", "learning_rate")]
+)
+def test_unknown_key_is_an_error_that_names_the_nearest(tmp_path: Path, key: str, nearest: str) -> None:
+    toml = tmp_path / "run.toml"
+    toml.write_text(f"{key} = 1")
+    with pytest.raises(ConfigError, match=f"unknown key '{key}'. Did you mean '{nearest}'"):
+        make_config({}, toml)
+
+
+def test_key_like_no_other_lists_all(tmp_path: Path) -> None:
+    toml = tmp_path / "run.toml"
+    toml.write_text("zzz = 1")
+    with pytest.raises(ConfigError, match="Expected one of: malignant, image_size"):
+        make_config({}, toml)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("image_size", 8),
+        ("image_size", "128"),
+        ("image_size", True),
+        ("val_fraction", 0.9),
+        ("val_fraction", float("nan")),
+        ("model", "clasic"),
+        ("malignant", "mel"),
+        ("malignant", (1,)),
+        ("learning_rate", 0.0),
+        ("epochs", 1.5),
+    ],
+)
+def test_wrong_values_name_the_flag_and_what_was_received(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')}: expected .*Received"):
+        make_config({name: value})
+
+
+@pytest.mark.parametrize("text", ["epochs = ", b"\xff\xfe"])
+def test_damaged_toml_is_an_error(tmp_path: Path, text: str | bytes) -> None:
+    toml = tmp_path / "run.toml"
+    toml.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        make_config({}, toml)
+
+
+def test_missing_toml_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        make_config({}, tmp_path / "none.toml")
+
+
+def test_config_survives_json() -> None:
+    config = make_config({"malignant": ("a", "b"), "epochs": 4})
+    assert config_from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_every_option_has_help_and_a_stage() -> None:
+    for name, option in options().items():
+        assert option.help, name
+        assert option.stage in ("prepare", "split", "train", "evaluate"), name

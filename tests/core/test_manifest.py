@@ -1,0 +1,75 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nevus.core.errors import DataError
+from nevus.core.manifest import ManifestRow, fingerprint, read_manifest, write_manifest
+
+ROW = ManifestRow(image_id="a", path="x/a.jpg", pixel_index=0, sha256="00", diagnosis="nv", label="benign")
+# A lone surrogate cannot be encoded, and the csv module of Python ends a line at a NUL.
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=20)
+
+
+@given(path=TEXT.filter(bool), lesion=TEXT, metadata=st.dictionaries(st.sampled_from(["age", "sex"]), TEXT))
+def test_rows_survive_the_file(
+    tmp_path_factory: pytest.TempPathFactory, path: str, lesion: str, metadata: dict[str, str]
+) -> None:
+    file = tmp_path_factory.mktemp("manifest") / "manifest.csv"
+    row = replace(ROW, path=path, lesion_id=lesion, split="val", metadata=metadata)
+    write_manifest(file, [row])
+    assert read_manifest(file) == [row]
+
+
+def test_metadata_columns_are_joined_and_missing_cells_are_empty(tmp_path: Path) -> None:
+    file = tmp_path / "manifest.csv"
+    write_manifest(file, [replace(ROW, metadata={"age": "40"}), replace(ROW, image_id="b", metadata={"sex": "f"})])
+    assert [row.metadata for row in read_manifest(file)] == [{"age": "40", "sex": ""}, {"age": "", "sex": "f"}]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"split": "valid"}, r"row 2: split 'valid' is unknown. Expected train, val or test. Rename it"),
+        ({"image_id": ""}, "row 2: image_id is empty"),
+        ({"label": ""}, "row 2: label is empty"),
+        ({"pixel_index": "x"}, "row 2: pixel_index 'x' is not a whole number"),
+    ],
+)
+def test_wrong_rows_are_named(tmp_path: Path, change: dict[str, str], message: str) -> None:
+    file = tmp_path / "manifest.csv"
+    write_manifest(file, [replace(ROW, **change)])
+    with pytest.raises(DataError, match=message):
+        read_manifest(file)
+
+
+def test_repeated_image_id_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "manifest.csv"
+    write_manifest(file, [ROW, replace(ROW, image_id="b"), ROW])
+    with pytest.raises(DataError, match="row 4: image_id 'a' stands in row 2 too"):
+        read_manifest(file)
+
+
+def test_missing_file_column_or_cell_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "manifest.csv"
+    with pytest.raises(DataError, match=r"does not exist. Run 'nevus prepare' first"):
+        read_manifest(file)
+    write_manifest(file, [ROW])
+    header, row = file.read_text().splitlines()
+    file.write_text(header.replace("sha256", "sha") + "\n" + row + "\n")
+    with pytest.raises(DataError, match=r"missing columns \['sha256'\]"):
+        read_manifest(file)
+    file.write_text(header + "\n" + row + ",more\n")
+    with pytest.raises(DataError, match="row 2: has another number of cells"):
+        read_manifest(file)
+
+
+@pytest.mark.parametrize("change", [{"sha256": "01"}, {"label": "malignant"}, {"split": "test"}, {"group": "g"}])
+def test_fingerprint_changes_with_what_a_result_depends_on(change: dict[str, str]) -> None:
+    assert fingerprint([ROW]) != fingerprint([replace(ROW, **change)])
+
+
+def test_fingerprint_ignores_where_the_files_lie() -> None:
+    assert fingerprint([ROW]) == fingerprint([replace(ROW, path="elsewhere/a.jpg")])

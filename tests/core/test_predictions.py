@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nevus.core.errors import RunError
+from nevus.core.labels import Classes
+from nevus.core.predictions import Predictions, read_predictions, write_predictions
+
+BINARY = Classes(("benign", "malignant"), ("malignant",))
+THREE = Classes(("nv", "mel", "bcc"), ("mel", "bcc"))
+
+
+def make(classes: Classes, logits: list[list[float]]) -> Predictions:
+    names = [f"i{index}" for index in range(len(logits))]
+    return Predictions(
+        classes=classes,
+        image_ids=names,
+        paths=[f"a, {name}\n.jpg" for name in names],
+        groups=names,
+        labels=np.arange(len(logits)) % len(classes.names),
+        logits=np.array(logits, dtype=np.float64),
+        metadata={"sex": ["f"] * len(logits)},
+    )
+
+
+@given(st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=5))
+def test_predictions_survive_the_file_to_the_last_bit(
+    tmp_path_factory: pytest.TempPathFactory, zs: list[float]
+) -> None:
+    path = tmp_path_factory.mktemp("predictions") / "val.csv"
+    predictions = make(BINARY, [[0.0, z] for z in zs])
+    write_predictions(path, predictions)
+    back = read_predictions(path, BINARY)
+    np.testing.assert_array_equal(back.logits, predictions.logits)
+    np.testing.assert_array_equal(back.labels, predictions.labels)
+    assert (back.image_ids, back.paths, back.groups, back.metadata) == (
+        predictions.image_ids,
+        predictions.paths,
+        predictions.groups,
+        predictions.metadata,
+    )
+
+
+def test_binary_risk_is_the_sigmoid_of_the_one_logit() -> None:
+    z = np.array([-1000.0, -2.0, 0.0, 3.0, 1000.0])
+    risk = make(BINARY, [[0.0, value] for value in z]).risk()
+    np.testing.assert_allclose(risk, [0.0, 1 / (1 + np.exp(2)), 0.5, 1 / (1 + np.exp(-3)), 1.0], atol=1e-15)
+
+
+def test_risk_sums_the_malignant_classes_and_temperature_softens() -> None:
+    predictions = make(THREE, [[2.0, 1.0, 0.5]])
+    np.testing.assert_allclose(predictions.risk(), predictions.probabilities()[:, 1:].sum(axis=1))
+    np.testing.assert_allclose(predictions.probabilities(1e9), 1 / 3, atol=1e-8)
+    np.testing.assert_array_equal(predictions.is_malignant, [False])
+
+
+def test_missing_file_column_and_wrong_cells_are_errors(tmp_path: Path) -> None:
+    path = tmp_path / "val.csv"
+    with pytest.raises(RunError, match="does not exist"):
+        read_predictions(path, BINARY)
+    write_predictions(path, make(BINARY, [[0.0, 1.0]]))
+    text = path.read_text()
+    with pytest.raises(RunError, match="logit_nv"):
+        read_predictions(path, THREE)
+    path.write_text(text.replace("1.0", "one"))
+    with pytest.raises(RunError, match="row 2: expected a label"):
+        read_predictions(path, BINARY)
