@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A property is true or false; how long an example takes on a busy machine says nothing of it.
+settings.register_profile("nevus", deadline=None)
+settings.load_profile("nevus")
 
 DATA = Path(os.environ.get("NEVUS_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nevus.core.files import replacing
+
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+# So many images are done before a progress bar would show.
+_FEW = 64
 
 
 def add_predict(commands: Subparsers) -> argparse.ArgumentParser:
@@ -38,6 +47,46 @@ def add_info(commands: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print the metadata as JSON")
     parser.set_defaults(command=info)
     return parser
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    from nevus.serve.images import find_images
+    from nevus.serve.output import write_csv, write_json, write_table
+    from nevus.serve.predictor import load
+
+    predictor = load(arguments.model)
+    predictions = predictor.predict_many(
+        _with_progress(find_images(arguments.images), arguments), operating_point=arguments.operating_point
+    )
+    if arguments.csv and str(arguments.csv) != "-":
+        with replacing(arguments.csv) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            num_failed = write_csv(predictions, predictor.spec, file)
+    else:
+        write = write_csv if arguments.csv else write_json if arguments.json else write_table
+        num_failed = write(predictions, predictor.spec, sys.stdout)
+    if num_failed:
+        print(f"nevus: {num_failed:,} of the images could not be used; the others are done.", file=sys.stderr)
+    return 1 if num_failed else 0
+
+
+def info(arguments: argparse.Namespace) -> int:
+    from nevus.cli.summary import model_summary
+    from nevus.serve.predictor import load
+
+    spec = load(arguments.model).spec
+    print(spec.to_json() if arguments.json else model_summary(spec))
+    return 0
+
+
+def _with_progress(images: Iterator[Path], arguments: argparse.Namespace) -> Iterable[Path]:
+    """A bar for many images, unless the answers themselves scroll over the terminal."""
+    first = list(islice(images, _FEW))
+    if len(first) < _FEW or (sys.stdout.isatty() and not arguments.csv):
+        return chain(first, images)
+
+    from nevus.core.progress import progress
+
+    return progress(chain(first, images), total=None, label="Predicting")
 
 
 COMMANDS = (add_predict, add_info)

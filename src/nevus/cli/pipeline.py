@@ -257,16 +257,17 @@ def _split(dataset: Dataset, config: Config) -> None:
 
 
 def _train(run: Run, dataset: Dataset, config: Config, resume: bool) -> None:
-    if resume and run.run_json.exists() and run.record["status"] == DONE:
+    is_trained = resume and run.run_json.exists() and run.record["status"] == DONE
+    if is_trained and all(run.predictions_csv(split).exists() for split in ("val", "test")):
         return
     # Loaded after preparation, whose worker processes would each pay for it.
     from nevus.learn.predict import predict
     from nevus.learn.train import train
 
     _stage(f"Training {config.model}")
-    train(run, dataset, config, resume=resume and run.run_json.exists())
+    if not is_trained:
+        train(run, dataset, config, resume=resume and run.run_json.exists())
     predict(run, dataset)
-    run.finish(DONE)
 
 
 def _evaluate(run: Run, config: Config) -> None:

@@ -8,7 +8,7 @@ from nevus.core.dataset import Dataset
 from nevus.core.estimate import Estimate
 from nevus.core.files import read_json
 from nevus.core.manifest import SPLITS
-from nevus.core.modelfile import DISCLAIMER
+from nevus.core.modelfile import DISCLAIMER, ModelSpec
 from nevus.core.runs import Run
 
 
@@ -66,6 +66,38 @@ def run_summary(run: Run) -> str:
     files = [path for path in (run.model_onnx, run.report_html) if path.exists()]
     lines += ["", *(f"{path}" for path in files), *([] if files else [f"Next: nevus export {run.directory}"])]
     return "\n".join([*lines, DISCLAIMER])
+
+
+def model_summary(spec: ModelSpec) -> str:
+    """What a model file says of itself."""
+    classes = ", ".join(
+        f"{name} (malignant)" if name in spec.classes.malignant else name for name in spec.classes.names
+    )
+    lines = [
+        f"network      {spec.network}, {spec.num_parameters:,} parameters",
+        f"input        RGB pixels of any size, resized to {spec.image_size} x {spec.image_size} in the graph",
+        f"classes      {classes}",
+        f"temperature  {spec.temperature:g}",
+        f"trained on   {spec.trained_on}",
+        f"licence      {spec.licence}",
+        "",
+        "Operating points, chosen on validation; malignant if the risk is at or over the threshold:",
+        "",
+        f"  {'':<16} threshold  sensitivity             specificity",
+    ]
+    lines += [
+        f"{'*' if point.name == spec.default_operating_point else '':>1} {point.name:<16} {point.threshold:>9.4f}  "
+        f"{point.sensitivity!s:<22}  {point.specificity}"
+        for point in spec.operating_points
+    ]
+    lines += ["", "* is the default. 95 % intervals, on the validation split that chose the thresholds."]
+    if spec.test_metrics:
+        lines += ["", "On the test split of its own run:", ""]
+    for name, figures in spec.test_metrics.items():
+        value, low, high = (float("nan") if figure is None else figure for figure in figures)
+        lines.append(f"  {name:<40} {Estimate(value, low, high)}")
+    lines += ["", f"Intended use: {spec.intended_use}", f"Limitations: {spec.limitations}", DISCLAIMER]
+    return "\n".join(lines)
 
 
 def _counts_table(split_counts: dict[str, dict[str, int]], all_counts: dict[str, int] | None = None) -> str:

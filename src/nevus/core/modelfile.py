@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nevus.core.errors import DataError, ModelFileError
+from nevus.core.files import finite
 from nevus.core.labels import Classes
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels
@@ -112,7 +113,7 @@ class ModelSpec:
             "golden": [asdict(case) for case in self.golden],
             "disclaimer": DISCLAIMER,
         }
-        return json.dumps(data, allow_nan=False)
+        return json.dumps(finite(data), allow_nan=False)
 
 
 def parse_spec(text: str) -> ModelSpec:
@@ -136,7 +137,7 @@ def parse_spec(text: str) -> ModelSpec:
             temperature=float(data["temperature"]),
             operating_points=tuple(map(OperatingPoint.from_json, data["operating_points"])),
             default_operating_point=str(data["default_operating_point"]),
-            test_metrics=dict(data["test_metrics"]),
+            test_metrics={str(name): _figure(figure) for name, figure in data["test_metrics"].items()},
             trained_on=str(data["trained_on"]),
             generated=bool(data["generated"]),
             provenance=dict(data["provenance"]),
@@ -153,7 +154,7 @@ def parse_spec(text: str) -> ModelSpec:
                 for case in data["golden"]
             ),
         )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, DataError) as problem:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, DataError) as problem:
         raise ModelFileError(
             f"The model's metadata is damaged ({type(problem).__name__}: {problem}). Export the model again."
         ) from None
@@ -165,6 +166,11 @@ def parse_spec(text: str) -> ModelSpec:
         raise ModelFileError("An operating point of the model has a threshold outside [0, 1]. Export the model again.")
     spec.operating_point()
     return spec
+
+
+def _figure(values: Any) -> list[float | None]:
+    value, low, high = (None if item is None else float(item) for item in values)
+    return [value, low, high]
 
 
 def golden_pixels(height: int, width: int) -> Pixels:

@@ -57,7 +57,9 @@ class Predictions:
 
     def risk(self, temperature: float = 1.0) -> NDArray[np.float64]:
         """float64 [N] in [0, 1]: the summed probability of the malignant classes."""
-        return np.asarray(self.probabilities(temperature)[:, self.classes.malignant_mask].sum(axis=1))
+        total = self.probabilities(temperature)[:, self.classes.malignant_mask].sum(axis=1)
+        # Rounding can carry a sum of several probabilities past 1.
+        return np.asarray(np.minimum(total, 1.0))
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
@@ -95,6 +97,8 @@ def read_predictions(path: Path, classes: Classes) -> Predictions:
             records = list(reader)
     except FileNotFoundError:
         raise RunError(f"{path} does not exist. {hint}") from None
+    except (UnicodeDecodeError, csv.Error) as problem:
+        raise RunError(f"{path} is not a CSV file in UTF-8 ({problem}). {hint}") from None
     missing = [name for name in required if name not in columns]
     if missing:
         raise RunError(f"{path}: missing columns {missing}. {hint}")

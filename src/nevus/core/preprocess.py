@@ -24,8 +24,9 @@ MAX_PIXELS = 64_000_000
 MAX_FILE_BYTES = 256 * 1024 * 1024
 
 # Only raster formats that cameras and datasets use: no format that starts another program (EPS)
-# and none whose decoder is rarely looked at.
-FORMATS = ("JPEG", "MPO", "PNG", "BMP", "TIFF", "WEBP", "GIF")
+# and none whose decoder is rarely looked at. MPO (several JPEGs in one) opens through JPEG; Pillow has no opener of
+# that name, and naming one would make it fail on every format after it.
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
 
 
@@ -45,7 +46,7 @@ def decode(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
         ImageError: the file cannot be read, is no image in one of `FORMATS`, is
             damaged, is too large or holds several frames.
     """
-    data = _read(source) if isinstance(source, Path) else source
+    data = read_image_file(source) if isinstance(source, Path) else source
     if not data:
         raise ImageError("empty file")
     try:
@@ -60,13 +61,13 @@ def decode(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
                 if image.format != "MPO" and frames > 1:
                     raise ImageError(f"{frames} frames; expected one still image")
                 image.load()
-                return to_rgb(ImageOps.exif_transpose(image))
+                return to_rgb(_upright(image))
     except ImageError:
         raise
     except UnidentifiedImageError:
         raise ImageError("not an image in a known format") from None
     except Image.DecompressionBombError:
-        raise ImageError(f"more pixels than the limit of {max_pixels:,}") from None
+        raise ImageError(f"more pixels than Pillow opens, {2 * (Image.MAX_IMAGE_PIXELS or 0):,}") from None
     except Exception as problem:  # Decoders of hostile files raise nearly anything.
         raise ImageError(f"damaged image ({_first_line(problem)})") from None
 
@@ -75,12 +76,14 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Converts an image in any mode to 8-bit RGB.
 
     Raises:
-        ImageError: the mode has no conversion (LAB, say).
+        ImageError: Pillow cannot convert the mode, or a pixel is no finite number.
     """
-    if image.mode == "RGB":
+    if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         grey = np.asarray(image, dtype=np.float64)
+        if not np.isfinite(grey).all():
+            raise ImageError("pixel values that are not finite")
         # Integer modes hold 16-bit samples; floating-point ones are taken as [0, 1] or [0, 255].
         scale = 255.0 / 65535.0 if image.mode != "F" else (255.0 if grey.max(initial=0.0) <= 1.0 else 1.0)
         image = Image.fromarray(np.rint(np.clip(grey * scale, 0, 255)).astype(np.uint8))
@@ -114,7 +117,13 @@ def load_pixels(source: Path | bytes, image_size: int, max_pixels: int = MAX_PIX
     return resize(decode(source, max_pixels), image_size)
 
 
-def _read(path: Path) -> bytes:
+def read_image_file(path: Path) -> bytes:
+    """The bytes of a file, read whole.
+
+    Raises:
+        ImageError: it is missing, unreadable, larger than `MAX_FILE_BYTES`, or no regular file (a pipe
+            would wait for ever).
+    """
     try:
         if not path.is_file():
             raise ImageError("not a regular file" if path.exists() else "no such file")
@@ -123,6 +132,13 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as problem:
         raise ImageError(problem.strerror or str(problem)) from None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # Damaged EXIF raises nearly anything; such an image is taken as it lies.
+        return image
 
 
 def _first_line(problem: Exception) -> str:

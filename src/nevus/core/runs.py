@@ -64,18 +64,29 @@ class Run:
     @property
     def dataset(self) -> Dataset:
         """The prepared dataset that the run was trained on."""
-        return Dataset((self.directory / self.record["dataset"]).resolve())
+        return Dataset((self.directory / self.recorded("dataset")).resolve())
 
     @property
     def dataset_info(self) -> DatasetInfo:
         """What held for the dataset when the run began; needs no dataset on disk."""
-        return DatasetInfo.from_json(self.record["dataset_info"])
+        return DatasetInfo.from_json(self.recorded("dataset_info"))
 
     @property
     def record(self) -> dict[str, Any]:
         """The contents of `run.json`."""
         record: dict[str, Any] = read_json(self.run_json, "Run 'nevus train' first.")
         return record
+
+    def recorded(self, name: str) -> Any:
+        """One field of `run.json`.
+
+        Raises:
+            RunError: the file lacks it.
+        """
+        try:
+            return self.record[name]
+        except (KeyError, TypeError):
+            raise RunError(f"{self.run_json}: field '{name}' is missing. Run 'nevus train' again.") from None
 
     def update(self, **changes: Any) -> None:
         """Writes `changes` into `run.json`, keeping what else stands there."""

@@ -1,1 +1,28 @@
 """Training, prediction and export. The only part that knows TensorFlow and Keras."""
+
+import os
+import sys
+
+
+def _import_keras_quietly() -> None:
+    """Imports Keras and its backend without TensorFlow's notes on oneDNN and processor features.
+
+    They are written by C++ while the library loads, before any setting of Python's is read, so the file
+    descriptor itself is turned away. Set TF_CPP_MIN_LOG_LEVEL to any value to see everything.
+    """
+    if "keras" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        import keras  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+_import_keras_quietly()

@@ -1,0 +1,227 @@
+"""Figures of merit of a binary risk: pure functions on arrays, each a number or NaN.
+
+Owns what a figure is and when it is undefined. scikit-learn computes the single
+figures; the `weighted_*` forms give the same figures under many sets of weights at
+once, which the bootstrap needs. It must not know intervals, files or thresholds' origin.
+
+Malignant is the positive class: `labels` is True there, and `risk` is its probability.
+A figure that needs a class which is absent is NaN, with an `UndefinedMetricWarning`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn import metrics as sk
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+
+class UndefinedMetricWarning(UserWarning):
+    """A figure is NaN, and the message says why."""
+
+
+def check_labels(labels: ArrayLike) -> Bools:
+    """Returns `labels` as bool [N].
+
+    Raises:
+        ValueError: not one-dimensional, empty, or holding anything but truth values (0 and 1 count as such).
+    """
+    array = np.asarray(labels)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(f"labels must be one-dimensional and not empty. Received: shape {array.shape}.")
+    if array.dtype != np.bool_ and not np.isin(array, (0, 1)).all():
+        raise ValueError(f"labels must be True (malignant) or False. Received: values {np.unique(array)[:5].tolist()}.")
+    return array.astype(np.bool_)
+
+
+def check_risk(labels: ArrayLike, risk: ArrayLike) -> tuple[Bools, Floats]:
+    """Returns `labels` as bool [N] and `risk` as float64 [N].
+
+    Raises:
+        ValueError: labels are wrong (see `check_labels`), the shapes differ, or a risk is not in [0, 1].
+    """
+    checked, array = check_labels(labels), np.asarray(risk, dtype=np.float64)
+    if array.shape != checked.shape:
+        raise ValueError(f"risk must have the shape of labels, {checked.shape}. Received: shape {array.shape}.")
+    outside = ~((array >= 0.0) & (array <= 1.0))
+    if outside.any():
+        where = int(np.argmax(outside))
+        raise ValueError(f"risk must be finite and in [0, 1]. Received: risk[{where}]={array[where]}.")
+    return checked, array
+
+
+def roc_auc(labels: ArrayLike, risk: ArrayLike) -> float:
+    """Area under the ROC curve: the chance that a malignant image has the higher risk, ties counted half [1].
+
+    Args:
+        labels: bool [N], True for malignant.
+        risk: float [N] in [0, 1].
+
+    Returns:
+        In [0, 1]; NaN with a warning if a class is absent.
+
+    References:
+        [1] Hanley & McNeil, The meaning and use of the area under a ROC curve, Radiology 143 (1982).
+    """
+    labels, risk = check_risk(labels, risk)
+    return float(sk.roc_auc_score(labels, risk)) if _both_classes(labels, "ROC-AUC") else float("nan")
+
+
+def average_precision(labels: ArrayLike, risk: ArrayLike) -> float:
+    """Area under the precision-recall curve as a step function, without interpolation [1].
+
+    Args:
+        labels: bool [N], True for malignant.
+        risk: float [N] in [0, 1].
+
+    Returns:
+        In [0, 1], about the prevalence for a risk that knows nothing; NaN with a warning if a class is absent.
+
+    References:
+        [1] Davis & Goadrich, The relationship between precision-recall and ROC curves, ICML 2006.
+    """
+    labels, risk = check_risk(labels, risk)
+    return float(sk.average_precision_score(labels, risk)) if _both_classes(labels, "average precision") else np.nan
+
+
+def brier(labels: ArrayLike, risk: ArrayLike) -> float:
+    """Mean squared difference of risk and truth [1]: 0 is perfect, .25 is what a risk of .5 for all gets.
+
+    Args:
+        labels: bool [N], True for malignant.
+        risk: float [N] in [0, 1].
+
+    References:
+        [1] Brier, Verification of forecasts expressed in terms of probability, Monthly Weather Review 78 (1950).
+    """
+    labels, risk = check_risk(labels, risk)
+    return float(sk.brier_score_loss(labels, risk, pos_label=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """The four counts of images by truth and decision; malignant is positive."""
+
+    true_positives: int
+    false_positives: int
+    true_negatives: int
+    false_negatives: int
+
+
+def confusion(labels: ArrayLike, decided: ArrayLike) -> Confusion:
+    """Counts images by truth and decision.
+
+    Args:
+        labels: bool [N], True for malignant.
+        decided: bool [N], True for called malignant.
+    """
+    labels, decided = _check_decided(labels, decided)
+    matrix = sk.confusion_matrix(labels, decided, labels=[False, True])
+    (true_negatives, false_positives), (false_negatives, true_positives) = matrix.tolist()
+    return Confusion(true_positives, false_positives, true_negatives, false_negatives)
+
+
+def f1(labels: ArrayLike, decided: ArrayLike) -> float:
+    """Harmonic mean of sensitivity and positive predictive value; NaN with a warning if no image is malignant.
+
+    Args:
+        labels: bool [N], True for malignant.
+        decided: bool [N], True for called malignant.
+    """
+    labels, decided = _check_decided(labels, decided)
+    if not labels.any():
+        return undefined("F1", "no image is malignant")
+    return float(sk.f1_score(labels, decided))
+
+
+def balanced_accuracy(labels: ArrayLike, decided: ArrayLike) -> float:
+    """Mean of sensitivity and specificity; NaN with a warning if a class is absent.
+
+    Args:
+        labels: bool [N], True for malignant.
+        decided: bool [N], True for called malignant.
+    """
+    labels, decided = _check_decided(labels, decided)
+    if not _both_classes(labels, "balanced accuracy"):
+        return float("nan")
+    return float(sk.balanced_accuracy_score(labels, decided))
+
+
+def weighted_average_precision(labels: Bools, risk: Floats, weights: Floats) -> Floats:
+    """`average_precision` under many sets of weights.
+
+    Args:
+        labels: bool [N].
+        risk: float64 [N] in [0, 1].
+        weights: float64 [R, N], 0 or more: R times how often each image counts.
+
+    Returns:
+        float64 [R]; NaN where the weights leave a class empty.
+    """
+    order = np.argsort(-risk, kind="stable")
+    sorted_risk, sorted_weights = risk[order], weights[:, order]
+    # Images of equal risk pass the threshold together, so the curve has a corner only after the last of them.
+    last = np.append(np.flatnonzero(np.diff(sorted_risk)), len(risk) - 1)
+    found = np.cumsum(sorted_weights * labels[order], axis=1)[:, last]
+    called = np.cumsum(sorted_weights, axis=1)[:, last]
+    precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
+    area = (precision * np.diff(found, axis=1, prepend=0.0)).sum(axis=1)
+    malignant, benign = found[:, -1], called[:, -1] - found[:, -1]
+    return _ratio(np.where(benign > 0, area, np.nan), malignant)
+
+
+def weighted_brier(labels: Bools, risk: Floats, weights: Floats) -> Floats:
+    """`brier` under many sets of weights; arguments and result as in `weighted_average_precision`."""
+    return _ratio(weights @ (risk - labels) ** 2, weights.sum(axis=1))
+
+
+def weighted_f1_and_balanced_accuracy(labels: Bools, decided: Bools, weights: Floats) -> tuple[Floats, Floats]:
+    """`f1` and `balanced_accuracy` under many sets of weights.
+
+    Args:
+        labels: bool [N].
+        decided: bool [N].
+        weights: float64 [R, N], 0 or more.
+
+    Returns:
+        Two float64 [R]; NaN where the weights leave a class empty that the figure needs.
+    """
+    # One matrix product for all counts: the weights are by far the largest array, and are read once.
+    columns = np.stack([labels & decided, ~labels & ~decided, labels, ~labels], axis=1).astype(np.float64)
+    true_positives, true_negatives, malignant, benign = (weights @ columns).T
+    called = true_positives + benign - true_negatives
+    f1_scores = _ratio(np.where(malignant > 0, 2.0 * true_positives, np.nan), malignant + called)
+    return f1_scores, (_ratio(true_positives, malignant) + _ratio(true_negatives, benign)) / 2.0
+
+
+def undefined(figure: str, reason: str) -> float:
+    """NaN, after warning that `figure` is undefined and why."""
+    warnings.warn(f"{figure} is undefined: {reason}. It is given as NaN.", UndefinedMetricWarning, stacklevel=3)
+    return float("nan")
+
+
+def _both_classes(labels: Bools, figure: str) -> bool:
+    if labels.all() or not labels.any():
+        undefined(figure, f"no image is {'benign' if labels.all() else 'malignant'}")
+        return False
+    return True
+
+
+def _check_decided(labels: ArrayLike, decided: ArrayLike) -> tuple[Bools, Bools]:
+    checked, array = check_labels(labels), np.asarray(decided)
+    if array.shape != checked.shape or array.dtype != np.bool_:
+        raise ValueError(
+            f"decided must be bool with the shape of labels, {checked.shape}. "
+            f"Received: {array.dtype} of shape {array.shape}."
+        )
+    return checked, array
+
+
+def _ratio(above: Floats, below: Floats) -> Floats:
+    ratio: Floats = np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
+    return ratio

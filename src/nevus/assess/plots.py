@@ -1,0 +1,325 @@
+"""The figures of an evaluation: numbers first, then how they are drawn.
+
+Each function takes arrays or counts, works out what its figure shows, and returns
+a `Plot` with its texts. Metrics come from metrics.json and are not computed again
+here; nothing is read from disk and nothing is chosen.
+
+Malignant is the positive class. `is_malignant` is bool [N], `risk` float64 [N] in [0, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from nevus.assess.drawing import BENIGN, GRID, INK, MALIGNANT, MUTED, PAPER, Plot
+from nevus.core.estimate import Estimate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Flags = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+_MARKERS = "osD^vP"
+_HISTOGRAM_BINS = 40
+_SWEEP_STEPS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """An operating point as the figures mark it, with its results on the split they show.
+
+    Attributes:
+        name: of the operating point.
+        threshold: the least risk, in [0, 1], that is called malignant.
+        is_default: True for the one used unless another is asked for.
+        sensitivity: in [0, 1], NaN if not defined; so are the next two.
+        specificity: see above.
+        ppv: positive predictive value, the precision.
+        confusion: number of images, [[true negatives, false positives], [false negatives, true positives]].
+    """
+
+    name: str
+    threshold: float
+    is_default: bool
+    sensitivity: float
+    specificity: float
+    ppv: float
+    confusion: tuple[tuple[int, int], tuple[int, int]]
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} (default)" if self.is_default else self.name
+
+
+def roc(is_malignant: Flags, risk: Floats, marks: Sequence[Mark], roc_auc: Estimate) -> Plot:
+    """The receiver operating characteristic (Fawcett 2006): sensitivity against false positive rate."""
+    if _has_both(is_malignant):
+        rates, sensitivities, _ = roc_curve(is_malignant, risk)
+    else:
+        rates = sensitivities = np.empty(0)
+    x, y = _thin(rates, sensitivities)
+
+    def draw(figure: Figure) -> None:
+        axes = _unit_square(figure, "False positive rate (1 - specificity)", "Sensitivity")
+        axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1.2, label="chance")
+        axes.plot(x, y, color=INK, label="test split")
+        _mark(axes, marks, [(1 - mark.specificity, mark.sensitivity) for mark in marks])
+        figure.legend(loc="outside lower center", ncols=2)
+
+    points = "; ".join(
+        f"{mark.label}: sensitivity {_text(mark.sensitivity)}, false positive rate {_text(1 - mark.specificity)}"
+        for mark in marks
+    )
+    return Plot(
+        name="roc",
+        title="ROC curve",
+        caption=f"Sensitivity against false positive rate on the test split. ROC-AUC {_interval(roc_auc)}.",
+        reading=(
+            "Each point of the curve is a threshold. Further up, more malignant images are caught; further right, more "
+            "benign ones are called malignant. A useless score follows the dotted diagonal, a perfect one goes through "
+            "the upper left corner. The area under the curve is the chance that a malignant image, drawn at random, "
+            "gets a higher risk than a benign one."
+        ),
+        alternative=f"ROC curve with area {_text(roc_auc.value)}. Operating points: {points}.",
+        size=(5, 5.4),
+        draw=draw,
+    )
+
+
+def precision_recall(is_malignant: Flags, risk: Floats, marks: Sequence[Mark], average_precision: Estimate) -> Plot:
+    """Positive predictive value against sensitivity, with the prevalence as the line of chance (Saito 2015)."""
+    prevalence = float(is_malignant.mean()) if is_malignant.size else float("nan")
+    if _has_both(is_malignant):
+        precisions, recalls, _ = precision_recall_curve(is_malignant, risk)
+    else:
+        precisions = recalls = np.empty(0)
+    x, y = _thin(recalls, precisions)
+
+    def draw(figure: Figure) -> None:
+        axes = _unit_square(figure, "Sensitivity (recall)", "Positive predictive value (precision)")
+        axes.axhline(prevalence, color=MUTED, linestyle=":", linewidth=1.2, label=f"prevalence {prevalence:.2f}")
+        axes.step(x, y, where="pre", color=INK, label="test split")
+        _mark(axes, marks, [(mark.sensitivity, mark.ppv) for mark in marks])
+        figure.legend(loc="outside lower center", ncols=2)
+
+    points = "; ".join(
+        f"{mark.label}: sensitivity {_text(mark.sensitivity)}, positive predictive value {_text(mark.ppv)}"
+        for mark in marks
+    )
+    return Plot(
+        name="precision-recall",
+        title="Precision and recall",
+        caption=(
+            "Positive predictive value against sensitivity on the test split. "
+            f"Average precision {_interval(average_precision)}; prevalence {_text(prevalence)}."
+        ),
+        reading=(
+            "The height is the share of malignant images among those called malignant. It depends on how common "
+            "malignant images are: the dotted line, the prevalence, is what guessing reaches. Where malignant lesions "
+            "are rarer than in this test, the whole curve lies lower."
+        ),
+        alternative=(
+            f"Precision-recall curve with average precision {_text(average_precision.value)}, "
+            f"above a prevalence of {_text(prevalence)}. Operating points: {points}."
+        ),
+        size=(5, 5.4),
+        draw=draw,
+    )
+
+
+def threshold_sweep(is_malignant: Flags, risk: Floats, marks: Sequence[Mark]) -> Plot:
+    """Sensitivity, specificity, F1 and positive predictive value over every threshold."""
+    thresholds = np.linspace(0, 1, _SWEEP_STEPS + 1)
+    figures = _sweep(is_malignant, risk, thresholds)
+    styles = {"sensitivity": (MALIGNANT, "-"), "specificity": (BENIGN, "-"), "F1": (INK, "--"), "PPV": (MUTED, "-.")}
+
+    def draw(figure: Figure) -> None:
+        axes = _unit_square(figure, "Threshold on the risk", "Value on the test split", aspect="auto")
+        for mark in marks:
+            axes.axvline(mark.threshold, color=INK, linewidth=0.7, zorder=1)
+        _mark(axes, marks, [(mark.threshold, 1.05) for mark in marks])
+        for name, (colour, style) in styles.items():
+            axes.plot(*_thin(thresholds, figures[name]), color=colour, linestyle=style, label=name)
+        axes.set_ylim(-0.02, 1.05)
+        figure.legend(loc="outside lower center", ncols=2)
+
+    points = "; ".join(f"{mark.label} at {_text(mark.threshold)}" for mark in marks)
+    return Plot(
+        name="threshold-sweep",
+        title="What the threshold changes",
+        caption="Sensitivity, specificity, F1 and PPV on the test split over the threshold; lines: operating points.",
+        reading=(
+            "Images at or right of the threshold are called malignant. Moving it left catches more malignant images "
+            "and calls more benign ones malignant. The upright lines are the operating points: they were chosen on "
+            "the validation split and only applied here. Flat curves around a line mean that its exact place matters "
+            "little."
+        ),
+        alternative=f"Four curves over the threshold. Thresholds: {points}. Their figures stand in the table above.",
+        size=(5, 5),
+        draw=draw,
+    )
+
+
+def confusion_matrices(marks: Sequence[Mark], columns: int = 2) -> Plot:
+    """A matrix of counts for each operating point: rows the truth, columns the decision."""
+    rows = max(1, -(-len(marks) // columns))
+
+    def draw(figure: Figure) -> None:
+        grid = figure.subplots(rows, columns, squeeze=False)
+        for index, axes in enumerate(grid.flat):
+            axes.grid(False)
+            axes.set_frame_on(False)
+            axes.tick_params(length=0)
+            if index >= len(marks):
+                axes.set_axis_off()
+                continue
+            _draw_matrix(axes, marks[index], with_truth=index % columns == 0)
+
+    cells = "; ".join(
+        f"{mark.label}: {mark.confusion[1][1]} malignant images called malignant and {mark.confusion[1][0]} missed, "
+        f"{mark.confusion[0][0]} benign images called benign and {mark.confusion[0][1]} called malignant"
+        for mark in marks
+    )
+    return Plot(
+        name="confusion-matrices",
+        title="Confusion matrices",
+        caption="Number of test images by truth and decision at each operating point, with the share of the row.",
+        reading=(
+            "Each row holds the images of one truth and adds up to 100 %. Right decisions stand on the diagonal from "
+            "upper left to lower right. The lower left cell holds the malignant images that were missed, the upper "
+            "right one the benign images that were called malignant."
+        ),
+        alternative=f"Confusion matrices. {cells}.",
+        size=(5, 0.3 + 2.35 * rows),
+        draw=draw,
+    )
+
+
+def score_histogram(is_malignant: Flags, risk: Floats, default: Mark) -> Plot:
+    """How the risk is spread in each class: benign upwards, malignant downwards, each in per cent of its class."""
+    edges = np.linspace(0, 1, _HISTOGRAM_BINS + 1)
+    shares = {
+        truth: 100 * np.histogram(risk[is_malignant == truth], edges)[0] / max(1, int((is_malignant == truth).sum()))
+        for truth in (False, True)
+    }
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.stairs(shares[False], edges, fill=True, color=BENIGN, label="benign (up)")
+        axes.stairs(-shares[True], edges, fill=True, color=MALIGNANT, label="malignant (down)")
+        axes.axhline(0, color=INK, linewidth=0.8)
+        axes.axvline(default.threshold, color=INK, linestyle="--", linewidth=1.2, label=f"threshold of {default.name}")
+        axes.set(xlim=(0, 1), xlabel="Risk", ylabel="Images, % of their class")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
+        figure.legend(loc="outside lower center", ncols=2)
+
+    medians = {
+        truth: float(np.median(risk[is_malignant == truth])) if shares[truth].any() else float("nan")
+        for truth in (False, True)
+    }
+    return Plot(
+        name="score-histogram",
+        title="Risk by class",
+        caption=f"Risk of the benign (up) and the malignant (down) test images, in {_HISTOGRAM_BINS} bins.",
+        reading=(
+            "The better the two classes are told apart, the more benign images stand at the left and the more "
+            "malignant ones at the right. Benign bars right of the dashed threshold are false alarms; malignant bars "
+            "left of it are misses."
+        ),
+        alternative=(
+            f"Histogram of the risk. Median risk of benign images {_text(medians[False])}, of malignant images "
+            f"{_text(medians[True])}; the threshold of {default.name} is {_text(default.threshold)}."
+        ),
+        size=(5, 4),
+        draw=draw,
+    )
+
+
+def _sweep(is_malignant: Flags, risk: Floats, thresholds: Floats) -> dict[str, Floats]:
+    """The figures at each threshold, float64 [T]; NaN where a denominator is zero."""
+    malignant, benign = np.sort(risk[is_malignant]), np.sort(risk[~is_malignant])
+    true_positives = malignant.size - np.searchsorted(malignant, thresholds)
+    false_positives = benign.size - np.searchsorted(benign, thresholds)
+    called = true_positives + false_positives
+    return {
+        "sensitivity": _ratio(true_positives, malignant.size),
+        "specificity": _ratio(benign.size - false_positives, benign.size),
+        "F1": _ratio(2 * true_positives, malignant.size + called),
+        "PPV": _ratio(true_positives, called),
+    }
+
+
+def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64] | int) -> Floats:
+    whole = np.broadcast_to(np.asarray(whole, dtype=np.float64), part.shape)
+    ratio: Floats = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    return ratio
+
+
+def _thin(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Drops points within a thousandth of the axes of the one before: no eye sees them, and files stay small."""
+    points = np.round(np.column_stack([x, y]), 3)
+    moved = np.any(np.diff(points, axis=0, prepend=np.inf) != 0, axis=1)
+    return points[moved, 0], points[moved, 1]
+
+
+def _has_both(is_malignant: Flags) -> bool:
+    return bool(is_malignant.any() and not is_malignant.all())
+
+
+def _unit_square(figure: Figure, xlabel: str, ylabel: str, aspect: str = "equal") -> Axes:
+    axes = figure.subplots()
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=xlabel, ylabel=ylabel, aspect=aspect)
+    return axes
+
+
+def _mark(axes: Axes, marks: Sequence[Mark], places: Sequence[tuple[float, float]]) -> None:
+    """A symbol for each operating point, the same in every figure; the default one is filled."""
+    for index, (mark, (x, y)) in enumerate(zip(marks, places, strict=True)):
+        axes.plot(
+            x,
+            y,
+            _MARKERS[index % len(_MARKERS)],
+            color=INK,
+            markerfacecolor=INK if mark.is_default else PAPER,
+            clip_on=False,
+            zorder=4,
+            label=mark.label,
+        )
+
+
+def _draw_matrix(axes: Axes, mark: Mark, with_truth: bool) -> None:
+    from matplotlib.patches import Rectangle
+
+    axes.set(xlim=(0, 2), ylim=(2, 0), aspect="equal")
+    axes.set_title(mark.name, fontsize=10, fontweight="bold" if mark.is_default else "normal")
+    for row, counts in enumerate(mark.confusion):
+        for column, count in enumerate(counts):
+            share = count / sum(counts) if sum(counts) else 0.0
+            axes.add_patch(Rectangle((column, row), 1, 1, facecolor=BENIGN, alpha=0.75 * share, linewidth=0))
+            axes.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor=GRID, linewidth=1))
+            axes.text(column + 0.5, row + 0.42, f"{count:,}", ha="center", va="center", fontsize=12)
+            axes.text(column + 0.5, row + 0.74, f"{share:.1%}", ha="center", va="center", fontsize=9)
+    axes.set_xticks([0.5, 1.5], ["benign", "malignant"], fontsize=9)
+    axes.set_yticks([0.5, 1.5], ["benign", "malignant"] if with_truth else ["", ""], rotation=90, va="center")
+    axes.tick_params(axis="y", labelsize=9)
+    axes.set_xlabel("decision", fontsize=9)
+    axes.set_ylabel("truth" if with_truth else "", fontsize=9)
+
+
+def _text(value: float) -> str:
+    return "not defined" if math.isnan(value) else f"{value:.3f}"
+
+
+def _interval(estimate: Estimate) -> str:
+    if math.isnan(estimate.low):
+        return _text(estimate.value)
+    return f"{estimate.value:.3f} (95 % interval {estimate.low:.3f} to {estimate.high:.3f})"

@@ -1,0 +1,166 @@
+"""Train, validation and test: given splits are kept, missing ones are made, no group is in two of them.
+
+A group is what an image could be recognised by: images joined by a lesion, a patient
+or a duplicate stand together. This module decides splits and writes the manifest;
+it looks at no pixels.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nevus.core.dataset import Dataset
+from nevus.core.errors import ConfigError, DataError
+from nevus.core.manifest import SPLITS
+from nevus.data.groups import connected_components, pairs_sharing
+
+Positions = NDArray[np.int64]
+
+
+def split(dataset: Dataset, *, val_fraction: float, test_fraction: float, seed: int) -> Dataset:
+    """Writes `group` and `split` into the manifest of a prepared dataset.
+
+    The val and test that the source gives stay as they are; a missing one is drawn from
+    all other images, whose rest is train. Run again, it draws anew from the same images.
+
+    Args:
+        dataset: a prepared dataset; its manifest is replaced.
+        val_fraction: wanted share of validation among the images that are drawn from, in (0, 1).
+        test_fraction: wanted share of test among them; the two together below 1.
+        seed: of the draw; the same seed gives the same splits.
+
+    Returns:
+        The dataset. `split_warnings` says what its reader should know.
+
+    Raises:
+        ConfigError: a fraction is out of range.
+        DataError: the source gives no images to train on, or there are too few groups for
+            every class to stand in every split.
+    """
+    if not (0 < val_fraction < 1 and 0 < test_fraction < 1 and val_fraction + test_fraction < 1):
+        raise ConfigError(
+            "--val-fraction and --test-fraction: expected numbers above 0 with a sum below 1. "
+            f"Received: {val_fraction} and {test_fraction}."
+        )
+    rows = dataset.rows
+    components = connected_components(
+        len(rows),
+        chain(
+            pairs_sharing((row.source, row.lesion_id) if row.lesion_id else None for row in rows),
+            pairs_sharing((row.source, row.patient_id) if row.patient_id else None for row in rows),
+            pairs_sharing(row.duplicate_group for row in rows),
+        ),
+    )
+    groups = np.array(components)
+    labels = np.array([row.label for row in rows])
+    splits = np.array([row.split for row in rows], dtype="<U5")
+
+    kept = [name for name in ("val", "test") if name in dataset.info.given_splits]
+    pool = np.flatnonzero(~np.isin(splits, kept))
+    if not len(pool):
+        given = " and ".join(kept)
+        raise DataError(f"{dataset.manifest_csv}: the source gives only {given}. Expected images to train on too.")
+    splits[pool] = "train"
+    # Images that the source published on both sides stay there; drawing them elsewhere would spread the leak.
+    pool = pool[~np.isin(groups[pool], groups[np.isin(splits, kept)])]
+    wanted = {name: value for name, value in (("test", test_fraction), ("val", val_fraction)) if name not in kept}
+    _check_groups(dataset, groups[pool], labels[pool], needed=1 + len(wanted))
+    share_left = 1.0
+    for name, fraction in wanted.items():
+        left = pool[splits[pool] == "train"]
+        splits[left[_draw(labels[left], groups[left], fraction / share_left, seed)]] = name
+        share_left -= fraction
+    _check_classes(dataset, splits, labels, ("train", *wanted))
+
+    dataset.write_rows(
+        [
+            replace(row, group=rows[component].image_id, split=str(name))
+            for row, component, name in zip(rows, components, splits, strict=True)
+        ]
+    )
+    return dataset
+
+
+def split_warnings(dataset: Dataset) -> list[str]:
+    """What a reader of a result on these splits should know, one sentence or two each; empty if nothing."""
+    warnings = []
+    splits_of: dict[str, set[str]] = {}
+    for row in dataset.rows:
+        splits_of.setdefault(row.group, set()).add(row.split)
+    leaking = [row for row in dataset.rows if len(splits_of[row.group]) > 1]
+    if leaking:
+        num_groups = len({row.group for row in leaking})
+        counts = Counter(row.split for row in leaking)
+        places = ", ".join(f"{counts[name]} in {name}" for name in SPLITS if counts[name])
+        warnings.append(
+            f"{len(leaking)} images of {num_groups} groups (the same lesion, patient or picture) stand in more than "
+            f"one of the splits that the source gives: {places}. They are kept as published; scores on them are "
+            f"too good. First: {leaking[0].image_id}."
+        )
+    for name, classes in dataset.split_counts().items():
+        absent = [label for label, count in classes.items() if not count]
+        if absent:
+            warnings.append(f"Split {name} has no image of class {' or '.join(absent)}: figures that need one are NaN.")
+    return warnings
+
+
+def _draw(labels: NDArray[np.str_], groups: Positions, fraction: float, seed: int) -> Positions:
+    """Draws about `fraction` of the images by whole groups, the classes in proportion.
+
+    The images are cut into folds, and as many neighbouring folds are taken as make up the
+    fraction, those nearest to the wanted number of images in each class: .15 is one fold of seven.
+
+    Returns:
+        int64, the positions drawn.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    # Ten folds come within .03 of any share, and few folds are balanced better than many. A class
+    # cannot stand in more folds than it has groups.
+    most_folds = min(max(10, round(1 / fraction)), _num_groups_of_rarest(labels, groups))
+    share = Fraction(fraction).limit_denominator(most_folds) or Fraction(1, most_folds)
+    folding = StratifiedGroupKFold(share.denominator, shuffle=True, random_state=seed)
+    folds = [fold for _, fold in folding.split(labels, labels, groups)]
+    names, totals = np.unique(labels, return_counts=True)
+
+    def distance(drawn: Positions) -> float:
+        counts = np.array([np.count_nonzero(labels[drawn] == name) for name in names])
+        return float(np.abs(counts - fraction * totals).sum())
+
+    choices = [
+        np.concatenate([folds[(start + step) % len(folds)] for step in range(share.numerator)])
+        for start in range(len(folds))
+    ]
+    return min(choices, key=distance)
+
+
+def _num_groups_of_rarest(labels: NDArray[np.str_], groups: Positions) -> int:
+    return min(len(np.unique(groups[labels == name])) for name in np.unique(labels))
+
+
+def _check_groups(dataset: Dataset, groups: Positions, labels: NDArray[np.str_], needed: int) -> None:
+    for name in dataset.info.classes.names:
+        found = len(np.unique(groups[labels == name]))
+        if found < needed:
+            raise DataError(
+                f"{dataset.manifest_csv}: class '{name}' has {found} groups (lesions, patients or single images) to "
+                f"draw splits from. Expected {needed} or more, one for each split. Add images of it."
+            )
+
+
+def _check_classes(dataset: Dataset, splits: NDArray[np.str_], labels: NDArray[np.str_], names: Sequence[str]) -> None:
+    for split_name in names:
+        absent = [label for label in dataset.info.classes.names if not np.any(labels[splits == split_name] == label)]
+        if absent:
+            raise DataError(
+                f"{dataset.manifest_csv}: split {split_name} would have no image of class {' or '.join(absent)}, "
+                "because groups (lesions, patients, duplicates) are kept whole. "
+                "Add images, or try another --seed or fraction."
+            )

@@ -1,0 +1,132 @@
+"""All that a training needs to go on after it was killed, in one file written whole at each epoch's end.
+
+Keras's own backups lose the state of other callbacks and of seed generators (Keras
+issues 14862, 17012, 19179, 20712). Here one .npz file holds the network's variables
+with its dropout seeds, the optimizer's with its learning rate, what the callbacks
+count, the best weights so far and the history. No pickle.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from nevus.core.errors import RunError
+from nevus.core.files import replacing
+
+# What each of Keras's callbacks remembers from one epoch to the next and forgets in on_train_begin.
+_REMEMBERED = {
+    keras.callbacks.EarlyStopping: ("wait", "best", "best_epoch", "stopped_epoch"),
+    keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
+    keras.callbacks.ModelCheckpoint: ("best",),
+}
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Saves the whole state of a training at each epoch's end, and restores it where a training begins.
+
+    Must be the last callback: it reads what the others decided at the epoch's end,
+    and writes over what they reset at the beginning.
+
+    Args:
+        path: the .npz file. If it exists, the training goes on from it.
+        history_csv: rewritten at each epoch's end, a row an epoch, numbered from 1.
+        stopping: keeps the best weights.
+        others: further callbacks whose state is kept, of the kinds in `_REMEMBERED`.
+
+    Attributes:
+        history: a dictionary of logs an epoch.
+        next_epoch: the first epoch that is yet to be trained, counted from 0.
+        stopped: True if the training had been stopped early.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        history_csv: Path,
+        stopping: keras.callbacks.EarlyStopping,
+        others: Sequence[keras.callbacks.Callback],
+    ) -> None:
+        super().__init__()
+        self._path = path
+        self._history_csv = history_csv
+        self._stopping = stopping
+        self._callbacks = [stopping, *others]
+        self._arrays: dict[str, np.ndarray] = {}
+        self._state: dict[str, Any] = {"history": [], "stopped": False}
+        if path.exists():
+            self._read()
+        self.history: list[dict[str, float]] = self._state["history"]
+        self.stopped: bool = self._state["stopped"]
+
+    @property
+    def next_epoch(self) -> int:
+        return len(self.history)
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        if not self._arrays:
+            return
+        # Otherwise Keras creates the optimizer's moments in the first step, too late to be restored.
+        self.model.optimizer.build(self.model.trainable_variables)
+        variables = self._variables()
+        best = [f"best/{number}" for number in range(len(self.model.weights))]
+        if self._arrays.keys() != {*variables, *best}:
+            raise RunError(
+                f"{self._path} does not fit the network: expected {len(variables) + len(best)} arrays, "
+                f"received {len(self._arrays)}. Start over with --overwrite."
+            )
+        for name, variable in variables.items():
+            variable.assign(self._arrays[name])
+        self._stopping.best_weights = [self._arrays[name] for name in best]
+        for callback, remembered in zip(self._callbacks, self._state["callbacks"], strict=True):
+            vars(callback).update(remembered)
+        self._arrays = {}
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        row = {name: float(value) for name, value in (logs or {}).items()}
+        self.history.append({"epoch": epoch + 1, "loss": row["loss"], "val_loss": row["val_loss"], **row})
+        self.stopped = self.model.stop_training
+        self._write()
+        with replacing(self._history_csv) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(self.history[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.history)
+
+    def _variables(self) -> dict[str, keras.Variable]:
+        owners = {"network": self.model, "optimizer": self.model.optimizer}
+        return {
+            f"{name}/{number}": variable
+            for name, owner in owners.items()
+            for number, variable in enumerate(owner.variables)
+        }
+
+    def _write(self) -> None:
+        arrays = {name: keras.ops.convert_to_numpy(variable) for name, variable in self._variables().items()}
+        arrays |= {f"best/{number}": array for number, array in enumerate(self._stopping.best_weights)}
+        state = {
+            "history": self.history,
+            "stopped": self.stopped,
+            "callbacks": [
+                {name: getattr(callback, name) for name in _REMEMBERED[type(callback)]} for callback in self._callbacks
+            ],
+        }
+        with replacing(self._path) as temporary, temporary.open("wb") as file:
+            np.savez(file, state=np.array(json.dumps(state)), **arrays)
+
+    def _read(self) -> None:
+        try:
+            with np.load(self._path, allow_pickle=False) as file:
+                self._arrays = {name: file[name] for name in file.files}
+            self._state = json.loads(str(self._arrays.pop("state")))
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as problem:
+            raise RunError(f"{self._path} is damaged ({problem}). Start over with --overwrite.") from None

@@ -1,0 +1,79 @@
+"""The networks: what maps pixels to logits, one builder a row of `NETWORKS`.
+
+Every network takes raw pixels and owns its scaling, and ends in global average
+pooling and one dense layer, so that the class activation map of a logit is a
+weighted sum of the last feature maps (Zhou et al. 2016, arXiv:1512.04150) and can
+be exported with it. Losses, optimizers and data are no business of this module.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+
+import keras
+import numpy as np
+from keras import KerasTensor, layers
+from numpy.typing import ArrayLike, NDArray
+
+from nevus.core.errors import ConfigError
+
+PIXELS, POOL, LOGITS = "pixels", "pool", "logits"
+
+
+def build(name: str, image_size: int, num_classes: int) -> keras.Model:
+    """Builds an untrained network.
+
+    Args:
+        name: a key of `NETWORKS`.
+        image_size: side S of the square input in pixels.
+        num_classes: C >= 2.
+
+    Returns:
+        A model from `pixels`, float32 [N, S, S, 3], RGB in [0, 255], to `logits`, float32:
+        [N, 1] for two classes, the logit of the second one, else [N, C].
+
+    Raises:
+        ConfigError: there is no such network, or fewer than two classes.
+    """
+    if name not in NETWORKS:
+        nearest = difflib.get_close_matches(name, NETWORKS, n=1)
+        hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
+        raise ConfigError(f"--model: expected one of {', '.join(NETWORKS)}. Received: '{name}'.{hint}")
+    if num_classes < 2:
+        raise ConfigError(f"A network needs two or more classes. Received: num_classes={num_classes}.")
+    pixels = keras.Input((image_size, image_size, 3), dtype="float32", name=PIXELS)
+    return keras.Model(pixels, NETWORKS[name](pixels, num_classes), name=name)
+
+
+def class_logits(outputs: ArrayLike) -> NDArray[np.float64]:
+    """Gives every class its logit.
+
+    Args:
+        outputs: [N, 1] or [N, C], what a network returns.
+
+    Returns:
+        float64 [N, C]. One logit z becomes [0, z], because softmax([0, z]) is [1 - sigmoid(z), sigmoid(z)].
+    """
+    logits = np.asarray(outputs, dtype=np.float64)
+    return np.concatenate([np.zeros_like(logits), logits], axis=1) if logits.shape[1] == 1 else logits
+
+
+def _head(maps: KerasTensor, num_classes: int, dropout: float) -> KerasTensor:
+    x = layers.GlobalAveragePooling2D(name=POOL)(maps)
+    x = layers.Dropout(dropout, name="dropout")(x)
+    # float32 whatever the precision of the layers before: probabilities near 0 and 1 need the digits.
+    return layers.Dense(1 if num_classes == 2 else num_classes, dtype="float32", name=LOGITS)(x)
+
+
+def _classic(pixels: KerasTensor, num_classes: int) -> KerasTensor:
+    """The small CNN of the Keras tutorials on the melanoma set: 94,273 parameters for two classes."""
+    x = layers.Rescaling(1 / 255, name="scale")(pixels)
+    for number, filters in enumerate((32, 64, 128), start=1):
+        x = layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"conv{number}")(x)
+        x = layers.BatchNormalization(name=f"norm{number}")(x)
+        x = layers.MaxPooling2D(name=f"halve{number}")(x)
+    return _head(x, num_classes, dropout=0.4)
+
+
+NETWORKS: dict[str, Callable[[KerasTensor, int], KerasTensor]] = {"classic": _classic}

@@ -1,0 +1,174 @@
+"""The graph of a model file: nodes in front of a network that resize raw pixels, nodes behind it that answer.
+
+This module builds ONNX nodes from a network that was converted already. It reads and
+writes no file, and knows nothing of runs, metadata or of how well the graph agrees with Keras.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from nevus.core.labels import Classes
+from nevus.core.modelfile import INPUT, OUTPUTS
+
+# Opset 18 is the first whose Resize filters when it shrinks (antialias); IR version 8 is of its time.
+OPSET = 18
+IR_VERSION = 8
+
+FEATURES, LOGITS = "features", "logits"
+RESIZED = "preprocess/resized"
+
+
+def compose(
+    network: onnx.ModelProto,
+    *,
+    image_size: int,
+    classes: Classes,
+    class_weights: NDArray[np.float32],
+    temperature: float,
+) -> onnx.ModelProto:
+    """Puts a converted network between preprocessing and answers.
+
+    Args:
+        network: maps float32 [N, S, S, 3] in [0, 255] to `features` float32 [N, h, w, K], the last
+            maps before global average pooling, and `logits` float32 [N, U], where U is 1 (the logit
+            of the second of two classes) or C.
+        image_size: S in pixels.
+        classes: the C classes, in the order of the logits.
+        class_weights: float32 [K, U], the kernel of the dense layer behind the pooling.
+        temperature: by which logits are divided before the softmax (Guo et al. 2017).
+
+    Returns:
+        A checked model with the tensors that `nevus.core.modelfile` names, without metadata.
+    """
+    _rename(network.graph)
+    map_height, map_width = _map_size(network.graph)
+    front_nodes, front_weights = _front(network.graph.input[0].name, image_size)
+    back_nodes, back_weights = _back(classes, class_weights, temperature)
+    probabilities, risk, heatmap = OUTPUTS
+    graph = helper.make_graph(
+        [*front_nodes, *network.graph.node, *back_nodes],
+        "nevus",
+        inputs=[helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["num_images", "height", "width", 3])],
+        outputs=[
+            helper.make_tensor_value_info(probabilities, TensorProto.FLOAT, ["num_images", len(classes.names)]),
+            helper.make_tensor_value_info(risk, TensorProto.FLOAT, ["num_images"]),
+            helper.make_tensor_value_info(heatmap, TensorProto.FLOAT, ["num_images", map_height, map_width]),
+        ],
+        initializer=[*front_weights, *network.graph.initializer, *back_weights],
+    )
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="nevus"
+    )
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _front(network_input: str, image_size: int) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    """Raw pixels, uint8 [N, H, W, 3], to the network's input, float32 [N, S, S, 3] in [0, 255]."""
+    resize = helper.make_node(
+        "Resize",
+        [INPUT, "", "", "preprocess/size"],
+        [RESIZED],
+        name="preprocess/resize",
+        # On uint8, channels last, ONNX Runtime filters in fixed point as Pillow's BILINEAR does: at most one grey
+        # level apart, in one value of a thousand. On float32 it was 17 times slower and a quarter level off on average.
+        mode="linear",
+        axes=[1, 2],
+        antialias=1,
+        # Without it, borders are up to 16 grey levels off.
+        exclude_outside=1,
+        coordinate_transformation_mode="half_pixel",
+    )
+    cast = helper.make_node("Cast", [RESIZED], [network_input], name="preprocess/cast", to=TensorProto.FLOAT)
+    return [resize, cast], [_constant("preprocess/size", np.array([image_size, image_size], dtype=np.int64))]
+
+
+def _back(
+    classes: Classes, class_weights: NDArray[np.float32], temperature: float
+) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    """Logits and features to probabilities, risk and heatmap.
+
+    The heatmap explains the log-odds of malignant against benign,
+    `logsumexp(malignant logits) - logsumexp(benign logits)`. Its gradient by the logits is the softmax among
+    the malignant classes minus the softmax among the benign ones; with these coefficients the class
+    activation maps `features @ class_weights` (Zhou et al. 2016, arXiv:1512.04150) are summed. For two
+    classes that is the class activation map of the one logit. Bias is left out; temperature too, as it
+    only scales the map.
+    """
+    probabilities, risk, heatmap = OUTPUTS
+    malignant = classes.malignant_mask
+    weights = [
+        _constant("answer/temperature", np.array(temperature, dtype=np.float32)),
+        _constant("answer/one", np.array(1, dtype=np.float32)),
+        _constant("answer/malignant", malignant.astype(np.float32)),
+        # Added to logits, it takes classes out of a softmax: exp(-1e9) is 0 in float32.
+        _constant("answer/without_benign", np.where(malignant, 0, -1e9).astype(np.float32)),
+        _constant("answer/without_malignant", np.where(malignant, -1e9, 0).astype(np.float32)),
+        _constant("answer/map_axes", np.array([1, 2], dtype=np.int64)),
+        _constant("answer/class_axis", np.array([3], dtype=np.int64)),
+    ]
+    nodes = []
+    if class_weights.shape[1] == 1:
+        # One logit z stands for [0, z]: softmax([0, z]) is [1 - sigmoid(z), sigmoid(z)].
+        class_weights = np.concatenate([np.zeros_like(class_weights), class_weights], axis=1)
+        weights.append(_constant("answer/second_class", np.array([0, 1], dtype=np.float32)))
+        nodes.append(_node("Mul", [LOGITS, "answer/second_class"], "answer/class_logits"))
+        class_logits = "answer/class_logits"
+    else:
+        class_logits = LOGITS
+    weights.append(_constant("answer/class_weights", class_weights))
+    nodes += [
+        _node("Div", [class_logits, "answer/temperature"], "answer/calibrated_logits"),
+        _node("Softmax", ["answer/calibrated_logits"], probabilities, axis=1),
+        _node("MatMul", [probabilities, "answer/malignant"], "answer/malignant_sum"),
+        # Rounding can carry a sum of several probabilities past 1.
+        _node("Min", ["answer/malignant_sum", "answer/one"], risk),
+        _node("Add", [class_logits, "answer/without_benign"], "answer/malignant_logits"),
+        _node("Add", [class_logits, "answer/without_malignant"], "answer/benign_logits"),
+        _node("Softmax", ["answer/malignant_logits"], "answer/malignant_shares", axis=1),
+        _node("Softmax", ["answer/benign_logits"], "answer/benign_shares", axis=1),
+        _node("Sub", ["answer/malignant_shares", "answer/benign_shares"], "answer/coefficients"),
+        _node("Unsqueeze", ["answer/coefficients", "answer/map_axes"], "answer/map_coefficients"),
+        _node("MatMul", [FEATURES, "answer/class_weights"], "answer/class_maps"),
+        _node("Mul", ["answer/class_maps", "answer/map_coefficients"], "answer/weighted_maps"),
+        _node("ReduceSum", ["answer/weighted_maps", "answer/class_axis"], heatmap, keepdims=0),
+    ]
+    return nodes, weights
+
+
+def _rename(graph: onnx.GraphProto) -> None:
+    """Numbers the network's nodes and tensors, so that a file does not depend on what else the process has built."""
+    names = {FEATURES: FEATURES, LOGITS: LOGITS, "": ""}
+    names[graph.input[0].name] = "network/input"
+    # tf2onnx lists weights in an order that changes; the order in which the nodes use them does not.
+    uses = [name for node in graph.node for name in node.input]
+    weights = sorted((w for w in graph.initializer if w.name in uses), key=lambda weight: uses.index(weight.name))
+    for number, weight in enumerate(weights):
+        names[weight.name] = weight.name = f"network/weight_{number}"
+    del graph.initializer[:]
+    graph.initializer.extend(weights)
+    for number, node in enumerate(graph.node):
+        node.name = f"network/{node.op_type}_{number}"
+        for place, output in enumerate(node.output):
+            names.setdefault(output, f"{node.name}_output_{place}")
+    for node in graph.node:
+        node.input[:] = [names[name] for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+    graph.input[0].name = names[graph.input[0].name]
+
+
+def _map_size(graph: onnx.GraphProto) -> tuple[int, int]:
+    shape = next(output for output in graph.output if output.name == FEATURES).type.tensor_type.shape
+    return shape.dim[1].dim_value, shape.dim[2].dim_value
+
+
+def _node(op_type: str, inputs: list[str], output: str, **attributes: int) -> onnx.NodeProto:
+    return helper.make_node(op_type, inputs, [output], name=f"answer/{op_type}:{output}", **attributes)
+
+
+def _constant(name: str, value: NDArray) -> onnx.TensorProto:
+    return numpy_helper.from_array(value, name)

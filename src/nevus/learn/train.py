@@ -1,0 +1,227 @@
+"""Training: from a prepared dataset and a configuration to the best weights, from top to bottom.
+
+Networks, recipes, batches and checkpoints have modules of their own; this one puts
+them together, keeps the run's record and tells a person how it goes. It never looks
+at the test split.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+import time
+import warnings
+
+import keras
+import numpy as np
+from sklearn.utils.class_weight import compute_class_weight
+from tqdm import tqdm
+
+from nevus.core.config import Config, config_from_json
+from nevus.core.dataset import Dataset
+from nevus.core.errors import DataError, RunError
+from nevus.core.files import read_json, replacing, write_json
+from nevus.core.runs import DONE, FAILED, RUNNING, Run
+from nevus.learn import networks
+from nevus.learn.checkpoint import Checkpoint
+from nevus.learn.pipeline import evaluation_batches, labels_of, steps_in_epoch, training_batches
+from nevus.learn.recipe import Recipe, compile_network, recipe_of
+
+
+def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False) -> None:
+    """Trains a network on split train, watching split val, and leaves its best weights in `run.model_keras`.
+
+    A run that is killed or interrupted can be resumed from the start of the epoch it was in,
+    and then ends with the weights that it would have had.
+
+    Args:
+        run: a folder that holds no run yet, or the one to resume.
+        dataset: prepared and split.
+        config: the network, the recipe, and what replaces the recipe's values.
+        resume: go on with the run that the folder holds.
+
+    Raises:
+        RunError: there is a run already, or none that can be resumed with this dataset and
+            configuration, or the loss became NaN.
+        DataError: a split or a class of split train has no images.
+    """
+    recipe, classes = recipe_of(config), dataset.info.classes
+    class_weights = _balanced_class_weights(dataset)
+    _warn_of_absent_classes(dataset)
+    keras.utils.set_random_seed(config.seed)
+    network = networks.build(config.model, dataset.info.image_size, len(classes.names))
+    compile_network(network, recipe, classes)
+
+    if resume:
+        _check_resumable(run, dataset, config)
+        run.update(status=RUNNING)
+    else:
+        run.start(dataset)
+        write_json(run.config_json, config.to_json())
+    run.checkpoints.mkdir(exist_ok=True)
+
+    stopping = keras.callbacks.EarlyStopping(patience=recipe.stop_patience, restore_best_weights=True)
+    others = [
+        keras.callbacks.ReduceLROnPlateau(
+            factor=recipe.reduce_factor, patience=recipe.reduce_patience, min_lr=recipe.least_learning_rate
+        ),
+        keras.callbacks.ModelCheckpoint(
+            run.checkpoints / "best.weights.h5", monitor="val_loss", save_best_only=True, save_weights_only=True
+        ),
+    ]
+    checkpoint = Checkpoint(run.checkpoints / "last.npz", run.history_csv, stopping, others)
+    first_epoch = recipe.epochs if checkpoint.stopped else checkpoint.next_epoch
+    num_images = len(dataset.rows_of("train"))
+    try:
+        network.fit(
+            training_batches(dataset, recipe, config.seed, first_epoch),
+            steps_per_epoch=steps_in_epoch(num_images, recipe.batch_size),
+            initial_epoch=first_epoch,
+            epochs=recipe.epochs,
+            validation_data=evaluation_batches(dataset, "val"),
+            class_weight=class_weights,
+            callbacks=[
+                stopping,
+                *others,
+                keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
+                EpochReport(recipe, num_images, stopping),
+                checkpoint,
+            ],
+            shuffle=False,
+            verbose=0,
+        )
+    except Exception:
+        run.finish(FAILED)
+        raise
+
+    _save(network, run, dataset, config)
+    history = checkpoint.history
+    run.update(
+        training={
+            "network": config.model,
+            "num_parameters": network.count_params(),
+            "recipe": dataclasses.asdict(recipe),
+            "class_weights": {classes.names[index]: weight for index, weight in class_weights.items()},
+            "epochs_run": len(history),
+            "best_epoch": stopping.best_epoch + 1,
+            "stopped_early": checkpoint.stopped,
+            "minutes": sum(row["seconds"] for row in history) / 60,
+            "images_per_second": float(np.median([row["images_per_second"] for row in history])),
+        }
+    )
+    run.finish(DONE)
+
+
+class EpochReport(keras.callbacks.Callback):
+    """Tells a person how the training goes, times it, and ends it when the loss is no number any more.
+
+    On a terminal a bar runs within each epoch; a line stays for each, there and in a log file.
+
+    Args:
+        recipe: gives the number of epochs and the batch size.
+        num_images: of split train.
+        stopping: knows which epoch is the best so far; must come before this callback.
+    """
+
+    def __init__(self, recipe: Recipe, num_images: int, stopping: keras.callbacks.EarlyStopping) -> None:
+        super().__init__()
+        self._recipe = recipe
+        self._num_images = num_images
+        self._stopping = stopping
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._epoch = epoch
+        self._began = time.perf_counter()
+        self._training_seconds = 0.0
+        self._bar = tqdm(
+            total=self._num_images,
+            desc=f"epoch {epoch + 1}/{self._recipe.epochs}",
+            unit="image",
+            dynamic_ncols=True,
+            leave=False,
+            disable=None,  # unless standard error is a terminal
+        )
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        loss = float((logs or {})["loss"])
+        self._check_finite("training", loss)
+        self._training_seconds = time.perf_counter() - self._began
+        self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+        self._bar.update(min(self._recipe.batch_size, self._num_images - self._bar.n))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._bar.close()
+        logs = {} if logs is None else logs
+        self._check_finite("validation", logs["val_loss"])
+        logs["seconds"] = time.perf_counter() - self._began
+        logs["images_per_second"] = self._num_images / self._training_seconds
+        print(
+            f"epoch {epoch + 1:>2}/{self._recipe.epochs}  loss {logs['loss']:.4f}  val loss {logs['val_loss']:.4f}  "
+            f"val ROC-AUC {logs['val_roc_auc']:.4f}  learning rate {logs['learning_rate']:.1e}  "
+            f"{logs['seconds']:.0f} s{'  best so far' if self._stopping.best_epoch == epoch else ''}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def _check_finite(self, name: str, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise RunError(
+                f"The {name} loss became {loss} in epoch {self._epoch + 1}. Expected a finite number. "
+                f"Train again with a lower --learning-rate than {self._recipe.learning_rate:g}."
+            )
+
+
+def _balanced_class_weights(dataset: Dataset) -> dict[int, float]:
+    """Weights inversely proportional to the number of images (King and Zeng 2001), by class index."""
+    names, labels = dataset.info.classes.names, labels_of(dataset, "train")
+    absent = sorted(set(names) - {names[label] for label in np.unique(labels)})
+    if absent:
+        raise DataError(
+            f"{dataset.manifest_csv}: split train has no image of {absent}. Expected images of every class. "
+            "Run 'nevus split' again."
+        )
+    weights = compute_class_weight("balanced", classes=np.arange(len(names)), y=labels)
+    return {index: float(weight) for index, weight in enumerate(weights)}
+
+
+def _warn_of_absent_classes(dataset: Dataset) -> None:
+    malignant = dataset.info.classes.malignant_mask[labels_of(dataset, "val")]
+    if malignant.all() or not malignant.any():
+        warnings.warn(
+            f"Split val has no {'benign' if malignant.all() else 'malignant'} image: its ROC-AUC and average "
+            "precision will be NaN.",
+            stacklevel=3,
+        )
+
+
+def _check_resumable(run: Run, dataset: Dataset, config: Config) -> None:
+    if run.recorded("status") == DONE:
+        raise RunError(
+            f"{run.directory} is done; nothing is left to resume. Name another folder with --out, "
+            "or start over with --overwrite."
+        )
+    if run.recorded("dataset_fingerprint") != dataset.fingerprint:
+        raise RunError(
+            f"{run.directory} was begun on another dataset or other splits than {dataset.directory} holds now. "
+            "Resume with the dataset it was begun on, or start over with --overwrite."
+        )
+    began = config_from_json(read_json(run.config_json, "Start over with --overwrite.")).to_json()
+    different = {name: (value, config.to_json()[name]) for name, value in began.items()}
+    changes = [f"{name} was {old!r}, now {new!r}" for name, (old, new) in different.items() if old != new]
+    if changes:
+        raise RunError(
+            f"{run.directory} was begun with other options: {'; '.join(changes)}. "
+            "Resume with the same, or start over with --overwrite."
+        )
+
+
+def _save(network: keras.Model, run: Run, dataset: Dataset, config: Config) -> None:
+    """Saves the network alone, without optimizer, loss and metrics, which only training needs."""
+    bare = networks.build(config.model, dataset.info.image_size, len(dataset.info.classes.names))
+    bare.set_weights(network.get_weights())
+    with replacing(run.model_keras) as temporary:
+        # Keras insists on its suffix.
+        beside = temporary.with_suffix(".keras")
+        bare.save(beside)
+        beside.replace(temporary)

@@ -1,0 +1,93 @@
+"""Images as they are given: finding files in folders, and bringing any form of image to a network's pixels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeAlias, TypeGuard
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from nevus.core.errors import ImageError
+from nevus.core.preprocess import SUFFIXES, Pixels, load_pixels, resize, to_rgb
+
+# A path, the bytes of a file, a Pillow image in any mode, or uint8 [height, width, 3], RGB.
+ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | Pixels
+
+
+def is_one_image(images: ImageLike | Iterable[ImageLike]) -> TypeGuard[ImageLike]:
+    """Whether the argument is one image, not several. An array of other than four dimensions counts as one."""
+    if isinstance(images, np.ndarray):
+        return images.ndim != 4
+    return isinstance(images, (str, os.PathLike, bytes, Image.Image))
+
+
+def describe(image: ImageLike, number: int) -> str:
+    """What a prediction calls its image: the path, or 'image 3' for one from memory, counted from 1."""
+    return os.fspath(image) if isinstance(image, (str, os.PathLike)) else f"image {number}"
+
+
+def to_pixels(image: ImageLike, image_size: int) -> Pixels:
+    """Brings an image to what the network sees, as it was done before training.
+
+    Returns:
+        uint8 [image_size, image_size, 3], RGB.
+
+    Raises:
+        ImageError: the image cannot be used.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        return load_pixels(Path(image), image_size)
+    if isinstance(image, bytes):
+        return load_pixels(image, image_size)
+    if isinstance(image, Image.Image):
+        return resize(_upright_rgb(image), image_size)
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise ImageError(f"expected an array uint8 [height, width, 3], received {image.dtype} {list(image.shape)}")
+        return resize(Image.fromarray(image), image_size)
+    raise ImageError(f"expected a path, bytes, a Pillow image or a NumPy array, received {type(image).__name__}")
+
+
+def find_images(paths: Iterable[Path]) -> Iterator[Path]:
+    """Finds the image files under paths, one by one, so that work can begin at once.
+
+    A path that is no folder is given as it is, whatever its suffix and whether it exists: its
+    reader says what is wrong. In folders, files with a suffix of `nevus.core.preprocess.SUFFIXES` are found at any
+    depth in order of their names, hidden ones left out. A folder that cannot be listed is given
+    itself, so that it shows up as a failure. A link to a folder that holds the link is not followed.
+    """
+    for path in paths:
+        if path.is_dir():
+            yield from _walk(path, parents=frozenset())
+        else:
+            yield path
+
+
+def _walk(folder: Path, parents: frozenset[tuple[int, int]]) -> Iterator[Path]:
+    try:
+        status = folder.stat()
+        with os.scandir(folder) as listing:
+            entries = sorted((entry.name, entry.is_dir()) for entry in listing if not entry.name.startswith("."))
+    except OSError:
+        yield folder
+        return
+    identity = (status.st_dev, status.st_ino)
+    if identity in parents:
+        return
+    for name, is_folder in entries:
+        if is_folder:
+            yield from _walk(folder / name, parents | {identity})
+        elif os.path.splitext(name)[1].lower() in SUFFIXES:  # noqa: PTH122 - a Path for every file is slow
+            yield folder / name
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    try:
+        return to_rgb(ImageOps.exif_transpose(image))
+    except ImageError:
+        raise
+    except Exception as problem:  # A lazily opened file decodes here, and decoders raise nearly anything.
+        raise ImageError(f"damaged image ({type(problem).__name__})") from None

@@ -1,0 +1,98 @@
+"""Predictions as text: a table for people, CSV for spreadsheets, JSON lines for programs.
+
+Each writer takes any stream of predictions, writes one line for each as it comes, and returns the
+number of images that failed. Nothing is predicted and no file is opened here.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from typing import Any, TextIO
+
+from nevus.core.modelfile import DISCLAIMER, ModelSpec
+from nevus.serve.predictor import Prediction
+
+
+def write_table(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO) -> int:
+    """Writes a table with aligned columns; the file's name stands last because its length is not known ahead."""
+    names = spec.classes.names
+    widths = [max(len(_printable(name)), 5) for name in names]
+    num_failed = 0
+    heading = ""
+    for prediction in predictions:
+        if not heading:
+            point = spec.operating_point(prediction.operating_point)
+            file.write(f"Malignant if the risk is {point.threshold:.4g} or more (operating point {point.name}).\n")
+            file.write(f"{DISCLAIMER}\n\n")
+            columns = [_printable(name).rjust(width) for name, width in zip(names, widths, strict=True)]
+            heading = "  ".join([" risk", "decision ", *columns, "file"])
+            file.write(f"{heading}\n")
+        name = _printable(prediction.source)
+        if prediction.error is not None:
+            num_failed += 1
+            cells = ["    -", "error    ", *("-".rjust(width) for width in widths)]
+            file.write("  ".join([*cells, f"{name}: {_printable(prediction.error)}"]) + "\n")
+            continue
+        shares = [f"{prediction.probabilities[n]:.3f}".rjust(w) for n, w in zip(names, widths, strict=True)]
+        file.write("  ".join([f"{prediction.risk:.3f}", _decision(prediction).ljust(9), *shares, name]) + "\n")
+    return num_failed
+
+
+def write_csv(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO) -> int:
+    """Writes CSV with the columns of `_record`; cells of a failed image are empty but for its error.
+
+    Args:
+        predictions: any stream of them.
+        spec: of the model that made them.
+        file: opened with newline="".
+    """
+    columns = ["file", "risk", "decision", "operating_point", "threshold"]
+    columns += [f"p_{name}" for name in spec.classes.names]
+    writer = csv.DictWriter(file, [*columns, "error"], lineterminator="\n")
+    writer.writerow({name: _encodable(name) for name in writer.fieldnames})
+    num_failed = 0
+    for prediction in predictions:
+        num_failed += prediction.error is not None
+        record = _record(prediction, spec)
+        shares = {f"p_{name}": share for name, share in record.pop("probabilities").items()}
+        record |= {"file": _encodable(record["file"]), "error": _encodable(record["error"] or "")}
+        writer.writerow({**record, **shares})
+    return num_failed
+
+
+def write_json(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO) -> int:
+    """Writes JSON lines, one object for each image with the fields of `_record`; what is missing is null."""
+    num_failed = 0
+    for prediction in predictions:
+        num_failed += prediction.error is not None
+        # ASCII only: a name that is no valid text survives as an escape.
+        file.write(json.dumps(_record(prediction, spec), allow_nan=False) + "\n")
+    return num_failed
+
+
+def _record(prediction: Prediction, spec: ModelSpec) -> dict[str, Any]:
+    return {
+        "file": prediction.source,
+        "risk": prediction.risk,
+        "decision": _decision(prediction) or None,
+        "operating_point": prediction.operating_point,
+        "threshold": spec.operating_point(prediction.operating_point).threshold,
+        "probabilities": prediction.probabilities,
+        "error": prediction.error,
+    }
+
+
+def _decision(prediction: Prediction) -> str:
+    return {True: "malignant", False: "benign", None: ""}[prediction.decision]
+
+
+def _printable(text: str) -> str:
+    """Line ends and control characters as escapes: a file's name must not drive a terminal or break a table."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _encodable(text: str) -> str:
+    """Bytes of a file's name that are no UTF-8 as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,205 @@
+"""Prediction from a model file: images in, risk and decision out, in constant memory.
+
+Needs NumPy, Pillow and ONNX Runtime; knows nothing of training. Images are resized by
+`nevus.core.preprocess`, as before training, so that the graph's own resize has nothing to do
+and images of different sizes share a batch.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nevus.core.errors import ImageError, ModelFileError
+from nevus.core.modelfile import INPUT, OUTPUTS, ModelSpec
+from nevus.core.operating_point import OperatingPoint
+from nevus.core.preprocess import Pixels
+from nevus.serve.images import ImageLike, describe, is_one_image, to_pixels
+from nevus.serve.session import available_processors, open_model
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    import onnxruntime
+
+MAX_BATCH = 32
+# Larger images go in smaller batches: 32 images of 256 x 256 pixels, 2 of 1024 x 1024.
+MAX_BATCH_PIXELS = 32 * 256 * 256
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the model says of one image, or why it says nothing. Not a diagnosis.
+
+    Attributes:
+        source: the path of the image, or 'image 3' for the third one given from memory.
+        risk: probability of the malignant classes, in [0, 1]; None if there is an error.
+        decision: True if the risk is at or over the operating point's threshold: malignant; None if there is an error.
+        operating_point: name of the operating point that decided.
+        probabilities: class name to probability; empty if there is an error.
+        heatmap: float32 [map_height, map_width], what raises the risk (positive) and what lowers it
+            (negative), over the whole image; None unless asked for.
+        error: why the image could not be used; None for a good one.
+    """
+
+    source: str
+    risk: float | None
+    decision: bool | None
+    operating_point: str
+    probabilities: dict[str, float]
+    heatmap: NDArray[np.float32] | None = None
+    error: str | None = None
+
+
+def load(path: str | Path) -> Predictor:
+    """Opens a model file.
+
+    Args:
+        path: a `model.onnx` that `nevus export` wrote.
+
+    Raises:
+        ModelFileError: the file is missing, damaged, too large, or no model file of Nevus.
+    """
+    session, spec = open_model(Path(path))
+    return Predictor(session, spec)
+
+
+class Predictor:
+    """A model that is ready to predict; made by `load`.
+
+    Attributes:
+        spec: what the model file says of itself: classes, operating points, test figures, limitations.
+    """
+
+    def __init__(self, session: onnxruntime.InferenceSession, spec: ModelSpec) -> None:
+        self._session = session
+        self.spec = spec
+
+    # A str is an iterable of str to the type checker, so the first of the two has to come first.
+    @overload
+    def predict(  # type: ignore[overload-overlap]
+        self, images: ImageLike, *, operating_point: str | None = None, heatmap: bool = False
+    ) -> Prediction: ...
+
+    @overload
+    def predict(
+        self, images: Iterable[ImageLike], *, operating_point: str | None = None, heatmap: bool = False
+    ) -> list[Prediction]: ...
+
+    def predict(
+        self,
+        images: ImageLike | Iterable[ImageLike],
+        *,
+        operating_point: str | None = None,
+        heatmap: bool = False,
+    ) -> Prediction | list[Prediction]:
+        """Predicts one image, or several.
+
+        Args:
+            images: a path, the bytes of a file, a Pillow image or uint8 [height, width, 3], RGB, of any
+                size; or an iterable of these, or uint8 [num_images, height, width, 3].
+            operating_point: name of the one that decides; the model's default if None.
+            heatmap: whether to return heatmaps.
+
+        Returns:
+            One prediction for one image; a list in the same order for several.
+
+        Raises:
+            ImageError: the one image cannot be used. Among several, a bad one does not lose
+                the others: its prediction holds the error.
+            ModelFileError: the model has no such operating point, or does not answer as a model should.
+        """
+        if is_one_image(images):
+            point = self.spec.operating_point(operating_point)
+            pixels = to_pixels(images, self.spec.image_size)
+            return self._score([(describe(images, 1), pixels)], point, heatmap)[0]
+        several = cast(Iterable[ImageLike], images)
+        return list(self.predict_many(several, operating_point=operating_point, heatmap=heatmap))
+
+    def predict_many(
+        self, images: Iterable[ImageLike], *, operating_point: str | None = None, heatmap: bool = False
+    ) -> Iterator[Prediction]:
+        """Predicts a stream of images in constant memory: files are decoded by threads, a few batches ahead.
+
+        Args and errors are those of `predict`; a bad image gives a prediction with its error.
+
+        Yields:
+            A prediction for each image, in the same order.
+        """
+        point = self.spec.operating_point(operating_point)
+        return self._stream(images, point, heatmap)
+
+    def _stream(self, images: Iterable[ImageLike], point: OperatingPoint, heatmap: bool) -> Iterator[Prediction]:
+        # Imported here: one image needs no threads, and the import is a tenth of a cold start.
+        from concurrent.futures import ThreadPoolExecutor
+
+        batch_size = max(1, min(MAX_BATCH, MAX_BATCH_PIXELS // self.spec.image_size**2))
+        numbered = enumerate(images, start=1)
+        waiting: deque[tuple[str, Future[Pixels | ImageError]]] = deque()
+        pool = ThreadPoolExecutor(available_processors())
+        try:
+            while True:
+                for number, image in itertools.islice(numbered, 2 * batch_size - len(waiting)):
+                    decoded = pool.submit(_pixels_or_error, image, self.spec.image_size)
+                    if not isinstance(image, (str, os.PathLike, bytes)):
+                        # The caller may change an image in memory once it is handed over: a video's frame, say.
+                        decoded.result()
+                    waiting.append((describe(image, number), decoded))
+                if not waiting:
+                    return
+                batch = [waiting.popleft() for _ in range(min(batch_size, len(waiting)))]
+                yield from self._score([(source, decoded.result()) for source, decoded in batch], point, heatmap)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _score(
+        self, images: list[tuple[str, Pixels | ImageError]], point: OperatingPoint, heatmap: bool
+    ) -> list[Prediction]:
+        good = [pixels for _, pixels in images if not isinstance(pixels, ImageError)]
+        answers = self._run(np.stack(good), heatmap) if good else iter(())
+        predictions = []
+        for source, pixels in images:
+            if isinstance(pixels, ImageError):
+                predictions.append(Prediction(source, None, None, point.name, {}, error=str(pixels)))
+                continue
+            probabilities, risk, map_ = next(answers)
+            predictions.append(
+                Prediction(
+                    source,
+                    float(risk),
+                    point.decide(float(risk)),
+                    point.name,
+                    dict(zip(self.spec.classes.names, map(float, probabilities), strict=True)),
+                    map_,
+                )
+            )
+        return predictions
+
+    def _run(
+        self, pixels: Pixels, heatmap: bool
+    ) -> Iterator[tuple[NDArray[np.float32], np.float32, NDArray[np.float32] | None]]:
+        """Probabilities, risk and heatmap (if asked for) of each image of a batch."""
+        outputs = OUTPUTS if heatmap else OUTPUTS[:2]
+        try:
+            probabilities, risk, *maps = self._session.run(list(outputs), {INPUT: pixels})
+        except Exception as problem:  # ONNX Runtime's errors have no common base.
+            raise ModelFileError(f"The model failed to run ({problem}). Export the model again.") from None
+        # A NaN would pass for benign: no comparison with it is true.
+        if probabilities.shape[0] != len(pixels) or not (np.isfinite(probabilities).all() and np.isfinite(risk).all()):
+            raise ModelFileError("The model gave no finite risk for an image. Train or export the model again.")
+        return zip(probabilities, risk, maps[0] if maps else itertools.repeat(None), strict=False)
+
+
+def _pixels_or_error(image: ImageLike, image_size: int) -> Pixels | ImageError:
+    try:
+        return to_pixels(image, image_size)
+    except ImageError as error:
+        return error

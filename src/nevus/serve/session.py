@@ -1,0 +1,130 @@
+"""Opening a model file: what is checked before a stranger's graph may answer.
+
+Owns the checks and the options of ONNX Runtime; decodes no image and gives no prediction.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import onnxruntime
+
+from nevus.core.errors import ModelFileError
+from nevus.core.modelfile import INPUT, METADATA_KEY, OUTPUTS, ModelSpec, parse_spec
+
+MAX_MODEL_BYTES = 512 * 1024 * 1024
+
+# The highest level of ONNX Runtime's log.
+_FATAL_ONLY = 4
+
+
+class _Tensor(NamedTuple):
+    """An input or output of a graph; a size that may vary is a name or None."""
+
+    name: str
+    type: str
+    shape: tuple[int | str | None, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.type} {list(self.shape)}"
+
+
+def open_model(path: Path) -> tuple[onnxruntime.InferenceSession, ModelSpec]:
+    """Opens and checks a model file.
+
+    Args:
+        path: a `model.onnx` that `nevus export` wrote.
+
+    Returns:
+        The session, and the file's metadata.
+
+    Raises:
+        ModelFileError: the file is missing, damaged or too large, or no model file of Nevus.
+    """
+    content = _read(path)
+    try:
+        # The fallback retries a failed start and prints to standard output.
+        session = onnxruntime.InferenceSession(
+            content, _options(), providers=["CPUExecutionProvider"], enable_fallback=0
+        )
+        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        tensors = [*session.get_inputs(), *session.get_outputs()]
+        found = [_Tensor(tensor.name, tensor.type, tuple(tensor.shape)) for tensor in tensors]
+    except Exception as problem:  # ONNX Runtime's errors have no common base, and damaged names raise others.
+        raise ModelFileError(
+            f"{path} cannot be opened as an ONNX model ({_first_line(problem)}). "
+            "Expected a model.onnx that 'nevus export' wrote; it may be damaged: copy or export it again."
+        ) from None
+    if text is None:
+        raise ModelFileError(
+            f"{path} is an ONNX model without the metadata of Nevus (key '{METADATA_KEY}'). "
+            "Expected a model.onnx that 'nevus export' wrote."
+        )
+    try:
+        spec = parse_spec(text)
+    except ModelFileError as problem:
+        raise ModelFileError(f"{path}: {problem}") from None
+    _check_tensors(path, found, spec)
+    return session, spec
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            found = "is not a regular file" if path.exists() else "does not exist"
+            raise ModelFileError(f"{path} {found}. Expected a model.onnx that 'nevus export' wrote.")
+        size = path.stat().st_size
+        if size > MAX_MODEL_BYTES:
+            raise ModelFileError(
+                f"{path} is larger than {MAX_MODEL_BYTES // 2**20} MiB. "
+                "Expected a model.onnx that 'nevus export' wrote."
+            )
+        if size == 0:
+            raise ModelFileError(f"{path} is empty. Copy or export the model again.")
+        return path.read_bytes()
+    except OSError as problem:
+        raise ModelFileError(f"{path} cannot be read ({problem.strerror}).") from None
+
+
+def _options() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    # Python raises what went wrong; ONNX Runtime's own lines on standard error would come on top.
+    options.log_severity_level = _FATAL_ONLY
+    # Threads that wait by spinning would take the cores from those that decode images.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # A graph must not read other files as its weights: this is no folder, so none is found in it.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
+    options.intra_op_num_threads = available_processors()
+    return options
+
+
+def available_processors() -> int:
+    """The number of cores that this process may use, which in a container is less than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _check_tensors(path: Path, found: list[_Tensor], spec: ModelSpec) -> None:
+    num_classes = len(spec.classes.names)
+    expected = [_Tensor(INPUT, "tensor(uint8)", (None, None, None, 3))]
+    shapes = ((None, num_classes), (None,), (None, None, None))
+    expected += [_Tensor(name, "tensor(float)", shape) for name, shape in zip(OUTPUTS, shapes, strict=True)]
+    agree = len(found) == len(expected) and all(map(_fits, found, expected))
+    if not agree:
+        raise ModelFileError(
+            f"{path}: the graph's inputs and outputs are {', '.join(map(str, found))}. "
+            f"Expected {', '.join(map(str, expected))}. Export the model again."
+        )
+
+
+def _fits(tensor: _Tensor, expected: _Tensor) -> bool:
+    return (
+        (tensor.name, tensor.type) == (expected.name, expected.type)
+        and len(tensor.shape) == len(expected.shape)
+        and all(wanted in (None, size) for size, wanted in zip(tensor.shape, expected.shape, strict=True))
+    )
+
+
+def _first_line(problem: Exception) -> str:
+    return (str(problem).splitlines() or [""])[0][:200] or type(problem).__name__

@@ -1,0 +1,225 @@
+"""Evaluation of a run's files: what it writes, what it refuses, what it must not load."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from nevus.assess.evaluate import evaluate
+from nevus.core.dataset import DatasetInfo
+from nevus.core.errors import RunError
+from nevus.core.files import sha256_of, write_json
+from nevus.core.labels import Classes
+from nevus.core.operating_point import OperatingPoint
+from nevus.core.predictions import Predictions, write_predictions
+from nevus.core.runs import Run
+
+CLASSES = Classes(names=("benign", "malignant"), malignant=("malignant",))
+DEFAULT = {"default_operating_point": "sensitivity-95", "bootstrap": 200, "seed": 0}
+
+
+def make_predictions(split, num_images, seed, classes=CLASSES):
+    random = np.random.default_rng(seed)
+    labels = random.integers(len(classes.names), size=num_images)
+    logits = random.normal(size=(num_images, len(classes.names)))
+    logits[np.arange(num_images), labels] += 2.0
+    names = [f"{split}_{index}" for index in range(num_images)]
+    return Predictions(
+        classes=classes,
+        image_ids=names,
+        paths=[f"{name}.jpg" for name in names],
+        groups=[f"{split}_lesion_{index // 2}" for index in range(num_images)],
+        labels=labels,
+        logits=logits,
+    )
+
+
+def make_run(directory, predictions, classes=CLASSES):
+    run = Run(directory)
+    info = DatasetInfo(
+        image_size=64,
+        classes=classes,
+        sources=(),
+        num_images=300,
+        num_rejected=0,
+        given_splits=(),
+        generated=True,
+    )
+    write_json(run.run_json, {"dataset_info": info.to_json(), "dataset_fingerprint": "f" * 64})
+    for split, one in predictions.items():
+        write_predictions(run.predictions_csv(split), one)
+    return run
+
+
+@pytest.fixture
+def predictions():
+    return {"val": make_predictions("val", 120, 0), "test": make_predictions("test", 150, 1)}
+
+
+def test_files_hold_what_the_contract_names(tmp_path, predictions):
+    run = make_run(tmp_path, predictions)
+    result = evaluate(run, **DEFAULT)
+
+    assert json.loads(run.metrics_json.read_text()) == result
+    assert result["generated"] is True
+    assert result["classes"] == {"names": ["benign", "malignant"], "malignant": ["malignant"]}
+    assert result["temperature"] == 1.0
+    assert result["warnings"] == []
+    assert "200 resamples, seed 0" in result["interval_methods"]["others"]
+    assert result["fingerprints"] == {
+        "dataset": "f" * 64,
+        "predictions": {split: sha256_of(run.predictions_csv(split)) for split in ("val", "test")},
+    }
+    points = json.loads(run.operating_points_json.read_text())
+    assert (points["default"], points["temperature"]) == ("sensitivity-95", 1.0)
+    names = ["best-f1", "youden", "sensitivity-90", "sensitivity-95", "sensitivity-98"]
+    assert [OperatingPoint.from_json(point).name for point in points["operating_points"]] == names
+    assert [point["name"] for point in result["operating_points"]] == names
+    for point in result["operating_points"]:
+        assert point["fitted_fingerprint"] == result["fingerprints"]["predictions"]["val"]
+        for split in ("val", "test"):
+            assert list(point[split]) == (
+                "true_positives false_positives true_negatives false_negatives "
+                "sensitivity specificity ppv npv accuracy balanced_accuracy f1"
+            ).split(" ")
+
+
+def test_figures_equal_scikit_learn_and_lie_in_their_intervals(tmp_path, predictions):
+    result = evaluate(make_run(tmp_path, predictions), **DEFAULT)
+    for split, one in predictions.items():
+        labels, risk, figures = one.is_malignant, one.risk(), result["splits"][split]
+        assert (figures["num_images"], figures["num_groups"]) == (labels.size, labels.size // 2)
+        assert (figures["num_malignant"], figures["prevalence"]) == (labels.sum(), labels.mean())
+        assert figures["roc_auc"]["value"] == pytest.approx(sk.roc_auc_score(labels, risk))
+        assert figures["average_precision"]["value"] == pytest.approx(sk.average_precision_score(labels, risk))
+        assert figures["brier"]["value"] == pytest.approx(sk.brier_score_loss(labels, risk))
+        estimates = [figures[name] for name in ("roc_auc", "average_precision", "brier")]
+        for point in result["operating_points"]:
+            decided, at_point = risk >= point["threshold"], point[split]
+            assert at_point["true_positives"] == (decided & labels).sum()
+            for name, expected in {
+                "sensitivity": sk.recall_score(labels, decided),
+                "specificity": sk.recall_score(~labels, ~decided),
+                "ppv": sk.precision_score(labels, decided),
+                "npv": sk.precision_score(~labels, ~decided),
+                "accuracy": sk.accuracy_score(labels, decided),
+                "balanced_accuracy": sk.balanced_accuracy_score(labels, decided),
+                "f1": sk.f1_score(labels, decided),
+            }.items():
+                assert at_point[name]["value"] == pytest.approx(expected)
+                estimates.append(at_point[name])
+        for estimate in estimates:
+            assert 0.0 <= estimate["low"] < estimate["value"] < estimate["high"] <= 1.0
+
+
+def test_thresholds_do_not_depend_on_the_test(tmp_path, predictions):
+    first = make_run(tmp_path / "a", predictions)
+    other = make_run(tmp_path / "b", {**predictions, "test": make_predictions("test", 40, 9)})
+    evaluate(first, **DEFAULT)
+    evaluate(other, **DEFAULT)
+    assert first.operating_points_json.read_bytes() == other.operating_points_json.read_bytes()
+
+
+def test_seed_makes_two_evaluations_equal(tmp_path, predictions):
+    run = make_run(tmp_path, predictions)
+    assert evaluate(run, **DEFAULT) == evaluate(run, **DEFAULT)
+
+
+def test_several_malignant_classes_add_up(tmp_path):
+    classes = Classes(names=("nv", "mel", "bcc"), malignant=("mel", "bcc"))
+    predictions = {split: make_predictions(split, 90, seed, classes) for seed, split in enumerate(("val", "test"))}
+    result = evaluate(make_run(tmp_path, predictions, classes), **DEFAULT)
+    test = predictions["test"]
+    assert result["splits"]["test"]["num_malignant"] == (test.labels > 0).sum()
+    assert result["splits"]["test"]["roc_auc"]["value"] == pytest.approx(
+        sk.roc_auc_score(test.labels > 0, 1 - test.probabilities()[:, 0])
+    )
+
+
+def test_test_without_a_class_gives_null_and_says_why(tmp_path, predictions):
+    test = predictions["test"]
+    predictions["test"] = replace(test, labels=np.zeros_like(test.labels))
+    run = make_run(tmp_path, predictions)
+    result = evaluate(run, **DEFAULT)
+    figures = json.loads(run.metrics_json.read_text())["splits"]["test"]
+    assert figures["roc_auc"] == figures["average_precision"] == {"value": None, "low": None, "high": None}
+    assert figures["brier"]["value"] is not None
+    point = result["operating_points"][0]["test"]
+    assert np.isnan(point["sensitivity"]["value"])
+    assert np.isfinite(point["specificity"]["value"])
+    assert any(text.startswith("test: ROC-AUC is undefined: no image is malignant") for text in result["warnings"])
+    assert any(
+        text.startswith("test: sensitivity at youden is undefined: no image is malignant")
+        for text in result["warnings"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"groups": ["val_lesion_0"] + [f"test_{index}" for index in range(149)]}, r"share 1 group\(s\).*val_lesion_0"),
+        ({"image_ids": ["val_7"] + [f"test_{index}" for index in range(149)]}, r"share 1 image\(s\), such as 'val_7'"),
+        (
+            {"image_ids": ["twice"] * 2 + [f"test_{index}" for index in range(148)]},
+            "row 3: image 'twice' stands in row 2",
+        ),
+        ({"groups": [""] * 150}, "row 2: group is empty"),
+        ({"logits": np.full((150, 2), np.nan)}, r"row 2: expected finite logits. Received: \[nan, nan\]"),
+    ],
+)
+def test_predictions_that_cannot_be_trusted_are_refused(tmp_path, predictions, change, message):
+    predictions["test"] = replace(predictions["test"], **change)
+    run = make_run(tmp_path, predictions)
+    with pytest.raises(RunError, match=message):
+        evaluate(run, **DEFAULT)
+    assert not run.metrics_json.exists()
+    assert not run.operating_points_json.exists()
+
+
+def test_file_without_rows_is_refused(tmp_path, predictions):
+    run = make_run(tmp_path, predictions)
+    path = run.predictions_csv("val")
+    path.write_text(path.read_text().splitlines()[0] + "\n")
+    with pytest.raises(RunError, match=r"val\.csv: has no rows"):
+        evaluate(run, **DEFAULT)
+
+
+def test_file_in_another_encoding_is_refused(tmp_path, predictions):
+    run = make_run(tmp_path, predictions)
+    run.predictions_csv("val").write_bytes(b"\xff\xfe" + run.predictions_csv("val").read_bytes())
+    with pytest.raises(RunError, match=r"val\.csv is not a CSV file in UTF-8"):
+        evaluate(run, **DEFAULT)
+
+
+@pytest.mark.parametrize("field", ["dataset_info", "dataset_fingerprint"])
+def test_run_record_without_a_field_is_refused(tmp_path, predictions, field):
+    run = make_run(tmp_path, predictions)
+    write_json(run.run_json, {name: value for name, value in run.record.items() if name != field})
+    with pytest.raises(RunError, match=rf"run\.json: field '{field}' is missing"):
+        evaluate(run, **DEFAULT)
+
+
+def test_unknown_default_operating_point_is_refused(tmp_path, predictions):
+    with pytest.raises(RunError, match=r"no operating point 'f2'. Expected one of: best-f1, youden"):
+        evaluate(make_run(tmp_path, predictions), **{**DEFAULT, "default_operating_point": "f2"})
+
+
+def test_risk_of_many_malignant_classes_stays_in_range():
+    # Rounding once carried the sum of four probabilities to 1 + 4e-16, outside [0, 1].
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(2000, 5)) - np.array([60, 0, 0, 0, 0])
+    classes = Classes(names=tuple("abcde"), malignant=tuple("bcde"))
+    assert replace(make_predictions("val", 2000, 0), classes=classes, logits=logits).risk().max() <= 1.0
+
+
+def test_importing_evaluate_loads_neither_tensorflow_nor_matplotlib():
+    heavy = "{'tensorflow', 'keras', 'matplotlib', 'onnxruntime'}"
+    code = f"import sys, nevus.assess.evaluate; print(sorted({heavy} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert loaded.strip() == "[]"

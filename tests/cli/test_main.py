@@ -1,0 +1,94 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nevus.cli.main import main
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_help_lists_the_commands_and_the_disclaimer(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["--help"])
+    assert exit_.value.code == 0
+    text = capsys.readouterr().out
+    for command in "run demo prepare split train evaluate export report predict info".split():
+        assert f"    {command} " in text
+    assert "Not a medical device" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("arguments", [[], ["trian"], ["predict"], ["train", "x", "--epochs", "many"]])
+def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    assert "usage: nevus" in capsys.readouterr().err
+
+
+def test_help_loads_neither_tensorflow_nor_onnxruntime_nor_scikit_learn() -> None:
+    done = run_python(
+        "import sys; from nevus.cli.main import build_parser; build_parser().format_help(); "
+        "print([name for name in ('tensorflow', 'onnxruntime', 'sklearn', 'matplotlib') if name in sys.modules])"
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "nowhere", "--out", "x"], "nevus prepare"),
+        (["split", "nowhere"], "nevus prepare"),
+        (["evaluate", "nowhere"], "nevus train"),
+        (["export", "nowhere"], "nevus train"),
+        (["report", "nowhere"], "nevus"),
+        (["run", "nowhere", "--out", "x"], "nowhere"),
+        (["predict", "nowhere.onnx", "a.jpg"], "nowhere.onnx"),
+        (["info", "nowhere.onnx"], "nowhere.onnx"),
+        (["prepare", "nowhere", "--out", "x", "--image-size", "3"], "--image-size: expected 16 to 1024"),
+    ],
+)
+def test_errors_are_one_line_and_leave_nothing_behind(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if arguments[0] in ("train", "export"):
+        pytest.importorskip("tensorflow")
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 1
+    captured = capsys.readouterr()
+    error = captured.err.splitlines()[-1]
+    assert error.startswith("nevus: ")
+    assert message in error
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+    assert not list(tmp_path.rglob("*.*")), "files were left behind"
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    from nevus.core.errors import NevusError
+
+    with pytest.raises(NevusError):
+        main(["split", str(tmp_path), "--debug"])
+
+
+def test_a_package_that_is_not_installed_is_named_with_the_command_that_installs_it() -> None:
+    done = run_python(
+        "import sys; sys.modules['onnxruntime'] = None; from nevus.cli.main import main; "
+        "sys.exit(main(['info', 'model.onnx']))"
+    )
+    assert done.returncode == 1
+    assert "needs the package 'onnxruntime'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_reference_of_the_command_line_is_current() -> None:
+    script = Path(__file__).parents[2] / "scripts" / "make_cli_docs.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

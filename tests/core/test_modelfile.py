@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nevus.core.errors import ModelFileError
+from nevus.core.estimate import Estimate
+from nevus.core.labels import Classes
+from nevus.core.modelfile import DISCLAIMER, GoldenCase, ModelSpec, golden_pixels, parse_spec
+from nevus.core.operating_point import OperatingPoint
+
+ESTIMATE = Estimate(0.9, 0.8, 0.95)
+SPEC = ModelSpec(
+    network="classic",
+    num_parameters=94_273,
+    image_size=128,
+    classes=Classes(("benign", "malignant"), ("malignant",)),
+    temperature=1.25,
+    operating_points=(
+        OperatingPoint("youden", "highest Youden index", 0.5, "val", "f" * 64, ESTIMATE, ESTIMATE),
+        OperatingPoint("sensitivity-95", "sensitivity of .95", 0.25, "val", "f" * 64, ESTIMATE, ESTIMATE),
+    ),
+    default_operating_point="sensitivity-95",
+    test_metrics={"roc_auc": [0.9, 0.8, None]},
+    trained_on="noise",
+    generated=True,
+    provenance={"seed": 0},
+    licence="not stated",
+    golden=(GoldenCase(128, 128, (0.25, 0.75), 0.75),),
+)
+
+
+def _changed(**changes: Any) -> str:
+    return json.dumps({**json.loads(SPEC.to_json()), **changes})
+
+
+def test_what_is_written_reads_back() -> None:
+    assert parse_spec(SPEC.to_json()) == SPEC
+    assert json.loads(SPEC.to_json())["disclaimer"] == DISCLAIMER
+
+
+def test_an_estimate_that_is_not_defined_becomes_null_and_reads_back() -> None:
+    nothing = Estimate(math.nan, math.nan, math.nan)
+    point = OperatingPoint("youden", "", 0.5, "val", "", nothing, nothing)
+    values = {name: getattr(SPEC, name) for name in SPEC.__dataclass_fields__}
+    text = ModelSpec(**{**values, "operating_points": (point,), "default_operating_point": "youden"}).to_json()
+    assert "NaN" not in text
+    assert math.isnan(parse_spec(text).operating_point().sensitivity.value)
+
+
+def test_operating_point_by_name() -> None:
+    assert SPEC.operating_point().name == "sensitivity-95"
+    assert SPEC.operating_point("youden").threshold == 0.5
+    with pytest.raises(ModelFileError, match="Expected one of: youden, sensitivity-95"):
+        SPEC.operating_point("f1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "null", "[]", "{}", "{", "[" * 100_000, '"text"',
+        _changed(schema_version=2), _changed(schema_version=None),
+        _changed(image_size=0), _changed(image_size=10**9), _changed(image_size="x"), _changed(image_size=None),
+        _changed(image_size=math.inf), _changed(image_size=math.nan),
+        _changed(temperature=0), _changed(temperature=-1), _changed(temperature=math.inf),
+        _changed(temperature=math.nan),
+        _changed(classes={"names": ["a"], "malignant": ["a"]}), _changed(classes=[]), _changed(classes=None),
+        _changed(classes={"names": ["a", "b"], "malignant": []}),
+        _changed(operating_points=[]), _changed(operating_points={}), _changed(operating_points=[{}]),
+        _changed(default_operating_point="none"),
+        _changed(operating_points=[{**SPEC.operating_points[1].to_json(), "threshold": 1.5}]),
+        _changed(operating_points=[{**SPEC.operating_points[1].to_json(), "threshold": math.nan}]),
+        _changed(test_metrics=[1]), _changed(test_metrics={"roc_auc": 0.9}), _changed(test_metrics={"roc_auc": [1, 2]}),
+        _changed(test_metrics={"roc_auc": ["a", "b", "c"]}), _changed(provenance=3), _changed(golden=[{}]),
+        _changed(num_parameters="many"),
+    ],
+    ids=lambda text: text[:30],
+)  # fmt: skip
+def test_wrong_metadata_is_one_clear_error(text: str) -> None:
+    with pytest.raises(ModelFileError):
+        parse_spec(text)
+
+
+@pytest.mark.parametrize("field", list(SPEC.__dataclass_fields__))
+def test_a_missing_field_is_an_error(field: str) -> None:
+    data = json.loads(SPEC.to_json())
+    del data[field]
+    with pytest.raises(ModelFileError, match=field):
+        parse_spec(json.dumps(data))
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(), lambda s: st.lists(s) | st.dictionaries(st.text(), s)
+    )
+)
+def test_any_value_in_any_field_gives_a_spec_or_an_error(value: Any) -> None:
+    for field in SPEC.__dataclass_fields__:
+        try:
+            parse_spec(_changed(**{field: value}))
+        except ModelFileError:
+            continue
+
+
+@given(st.integers(1, 300), st.integers(1, 300))
+def test_golden_pixels_are_made_by_integers_that_every_language_has(height: int, width: int) -> None:
+    pixels = golden_pixels(height, width)
+    assert pixels.shape == (height, width, 3)
+    assert pixels.dtype == np.uint8
+    for y, x in {(0, 0), (height // 2, width // 2), (height - 1, width - 1), (height // 4, width // 3)}:
+        disc = ((2 * y - height) / height) ** 2 + ((2 * x - width) / width) ** 2 < 0.25
+        red = 200 - 60 * y // height - (90 if disc else 0)
+        assert abs(int(pixels[y, x, 0]) - red) <= 1
+
+
+def test_golden_pixels_show_every_turn_and_swap() -> None:
+    pixels = golden_pixels(64, 64)
+    assert not any((pixels == other).all() for other in (pixels[::-1], pixels[:, ::-1], pixels[..., ::-1]))
+    assert not (pixels == pixels.transpose(1, 0, 2)).all()

@@ -1,0 +1,225 @@
+"""Preparation: what is stored is what the files show, in order; what is no image is rejected with its reason."""
+
+from __future__ import annotations
+
+import csv
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from bad_inputs import PICTURE, encode, write_bad_inputs
+from nevus.core.dataset import Dataset
+from nevus.core.errors import DataError
+from nevus.core.files import sha256_of
+from nevus.core.preprocess import load_pixels
+from nevus.data import decoding
+from nevus.data import prepare as module
+from nevus.data.prepare import prepare
+from nevus.data.splits import split
+
+
+def write_images(root: Path, num_images: int, size: int = 20) -> Path:
+    """Small random PNG files in benign/ and malignant/ by turns; each differs from the others."""
+    random = np.random.default_rng(0)
+    for number in range(num_images):
+        path = root / ("benign", "malignant")[number % 2] / f"image_{number:04}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (size, size, 3), dtype=np.uint8)).save(path)
+    return root
+
+
+def read_rejected(dataset: Dataset) -> dict[str, str]:
+    with dataset.rejected_csv.open(encoding="utf-8", newline="") as file:
+        return {record["path"]: record["reason"] for record in csv.DictReader(file)}
+
+
+def test_pixels_and_rows_are_those_of_the_files(tmp_path: Path) -> None:
+    root = write_images(tmp_path / "images", 12)
+    dataset = prepare(root, tmp_path / "dataset", image_size=16)
+    assert [row.path for row in dataset.rows] == sorted(row.path for row in dataset.rows)
+    for index, row in enumerate(dataset.rows):
+        assert row.pixel_index == index
+        assert row.sha256 == sha256_of(root / row.path)
+        assert row.diagnosis == row.label == row.path.split("/")[0]
+        assert row.image_id == Path(row.path).stem
+        assert (row.source, row.split, row.group, row.duplicate_group) == ("images", "", "", "")
+        np.testing.assert_array_equal(dataset.pixels[index], load_pixels(root / row.path, 16))
+    assert dataset.info.num_images == 12
+    assert dataset.info.sources[0].root == str(root.resolve())
+    assert read_rejected(dataset) == {}
+
+
+def test_worker_processes_write_what_one_process_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_images(tmp_path / "images", 150)
+    (root / "benign" / "image_0050.png").write_bytes(b"broken")
+    one = prepare(root, tmp_path / "one", image_size=16, workers=1)
+    monkeypatch.setattr(decoding, "MIN_IMAGES_FOR_WORKERS", 1)
+    two = prepare(root, tmp_path / "two", image_size=16, workers=2)
+    assert two.rows == one.rows
+    for name in ("pixels.npy", "manifest.csv", "rejected.csv", "dataset.json"):
+        assert (two.directory / name).read_bytes() == (one.directory / name).read_bytes()
+
+
+def test_a_worker_killed_from_outside_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_images(tmp_path / "images", 400)
+    monkeypatch.setattr(decoding, "MIN_IMAGES_FOR_WORKERS", 1)
+
+    class KillingAPool(decoding.ProcessPoolExecutor):
+        """The real pool, of which a worker is killed once it has work, as by a system out of memory."""
+
+        def submit(self, *args: object, **options: object) -> object:  # type: ignore[override]
+            future = super().submit(*args, **options)  # type: ignore[arg-type]
+            os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
+            return future
+
+    monkeypatch.setattr(decoding, "ProcessPoolExecutor", KillingAPool)
+    with pytest.raises(DataError, match=r"ended from outside.* fewer --workers"):
+        prepare(root, tmp_path / "dataset", image_size=16, workers=2)
+    assert not list((tmp_path / "dataset").iterdir())
+
+
+def test_the_corpus_of_bad_inputs_never_stops_a_preparation(tmp_path: Path) -> None:
+    root = write_images(tmp_path / "images", 4)
+    corpus = write_bad_inputs(root / "benign")
+    dataset = prepare(root, tmp_path / "dataset", image_size=16)
+    rejected = read_rejected(dataset)
+    accepted = {row.path for row in dataset.rows}
+    for entry in corpus:
+        path = entry.path.relative_to(root).as_posix()
+        if not entry.listed:
+            assert path not in accepted | rejected.keys()
+        elif entry.reason is None:
+            assert path in accepted
+        else:
+            assert entry.reason in rejected[path]
+    assert len(accepted) + len(rejected) == 4 + sum(entry.listed for entry in corpus)
+    assert dataset.info.num_rejected == len(rejected)
+    assert not any("inside.png" in path for path in accepted)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems refuse such names")
+@pytest.mark.parametrize("name", [b"not-unicode-\xff.png", b"carriage\rreturn.png"])
+def test_a_name_that_no_manifest_can_hold_is_rejected(tmp_path: Path, name: bytes) -> None:
+    root = write_images(tmp_path / "images", 4)
+    path = os.fsencode(root / "benign") + b"/" + name
+    try:
+        Path(os.fsdecode(path)).write_bytes(encode(Image.fromarray(PICTURE), "PNG"))
+    except OSError:
+        pytest.skip("the file system refuses the name")
+    dataset = prepare(root, tmp_path / "dataset", image_size=16)
+    assert list(read_rejected(dataset).values()) == ["file name is not text"]
+    assert len(dataset.rows) == 4
+
+
+def test_same_files_and_same_pixels_are_one_duplicate_group(tmp_path: Path) -> None:
+    root = write_images(tmp_path / "images", 10)
+    first = root / "benign" / "image_0000.png"
+    (root / "malignant" / "copy.png").write_bytes(first.read_bytes())
+    with Image.open(first) as image:
+        image.save(root / "benign" / "as_bitmap.bmp")
+        image.transpose(Image.Transpose.ROTATE_90).save(root / "benign" / "turned.png")
+    groups = {row.image_id: row.duplicate_group for row in prepare(root, tmp_path / "dataset", image_size=16).rows}
+    assert {name for name, group in groups.items() if group} == {"image_0000", "copy", "as_bitmap"}
+    assert len({groups[name] for name in ("image_0000", "copy", "as_bitmap")}) == 1
+
+
+def test_images_alike_only_once_resized_are_no_duplicates(tmp_path: Path) -> None:
+    root = write_images(tmp_path / "images", 4)
+    for size in (32, 64):
+        Image.new("RGB", (size, size), "brown").save(root / "benign" / f"brown_{size}.png")
+    assert not any(row.duplicate_group for row in prepare(root, tmp_path / "dataset", image_size=16).rows)
+
+
+def test_given_splits_are_in_the_manifest_and_splitting_completes_them(tmp_path: Path) -> None:
+    write_images(tmp_path / "images" / "train", 40)
+    write_images(tmp_path / "images" / "test", 10, size=18)
+    dataset = prepare(tmp_path / "images", tmp_path / "dataset", image_size=16)
+    assert dataset.info.given_splits == ("test", "train")
+    split(dataset, val_fraction=0.2, test_fraction=0.2, seed=0)
+    totals = {name: sum(counts.values()) for name, counts in dataset.split_counts().items()}
+    assert totals == {"train": 32, "val": 8, "test": 10}
+
+
+paths = st.lists(
+    st.tuples(
+        st.sampled_from(["benign", "mel"]), st.sampled_from(["a", "b", "a.jpg"]), st.sampled_from(["jpg", "png"])
+    ),
+    unique=True,
+)
+
+
+@given(paths)
+def test_image_ids_are_unique_and_stems_where_they_can_be(parts: list[tuple[str, str, str]]) -> None:
+    names = [Path(folder) / f"{stem}.{suffix}" for folder, stem, suffix in parts]
+    ids = module._image_ids(names)
+    assert len(set(ids)) == len(names)
+    stems = [name.stem for name in names]
+    assert all(image_id == stem for image_id, stem in zip(ids, stems, strict=True) if stems.count(stem) == 1)
+
+
+def test_a_dataset_is_replaced_only_on_purpose(tmp_path: Path) -> None:
+    root = write_images(tmp_path / "images", 6)
+    prepare(root, tmp_path / "dataset", image_size=16)
+    with pytest.raises(DataError, match="holds a dataset already"):
+        prepare(root, tmp_path / "dataset", image_size=24)
+    dataset = prepare(root, tmp_path / "dataset", image_size=24, overwrite=True)
+    assert dataset.pixels.shape == (6, 24, 24, 3)
+
+
+def test_a_wrong_source_leaves_the_old_dataset_alone(tmp_path: Path) -> None:
+    old = prepare(write_images(tmp_path / "images", 6), tmp_path / "dataset", image_size=16)
+    with pytest.raises(DataError, match="does not exist"):
+        prepare(tmp_path / "nowhere", old.directory, image_size=16, overwrite=True)
+    assert len(Dataset(old.directory).rows) == 6
+
+
+def test_rejection_of_all_images_of_a_class_is_an_error_and_lists_why(tmp_path: Path) -> None:
+    root = write_images(tmp_path / "images", 6)
+    for path in (root / "malignant").iterdir():
+        path.write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"3 files were rejected; images are left of \['benign'\]"):
+        prepare(root, tmp_path / "dataset", image_size=16)
+    assert len(read_rejected(Dataset(tmp_path / "dataset"))) == 3
+    assert [path.name for path in (tmp_path / "dataset").iterdir()] == ["rejected.csv"]
+
+
+def test_classes_that_nobody_named_malignant_are_an_error_before_any_decoding(tmp_path: Path) -> None:
+    root = write_images(tmp_path / "images", 4)
+    (root / "malignant").rename(root / "kind_2")
+    with pytest.raises(DataError, match=r"Cannot tell whether \['kind_2'\]"):
+        prepare(root, tmp_path / "dataset", image_size=16)
+    dataset = prepare(root, tmp_path / "dataset", image_size=16, malignant=["kind_2"])
+    assert {(row.diagnosis, row.label) for row in dataset.rows} == {("benign", "benign"), ("kind_2", "malignant")}
+
+
+def test_a_disk_too_small_is_an_error_before_any_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_images(tmp_path / "images", 4)
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: module.shutil._ntuple_diskusage(0, 0, 1000))
+    with pytest.raises(DataError, match="GiB are free"):
+        prepare(root, tmp_path / "dataset", image_size=16)
+
+
+def test_a_file_where_the_folder_should_be_is_an_error(tmp_path: Path) -> None:
+    root = write_images(tmp_path / "images", 4)
+    (tmp_path / "dataset").write_text("in the way")
+    with pytest.raises(DataError, match="cannot be made"):
+        prepare(root, tmp_path / "dataset", image_size=16)
+
+
+@pytest.mark.real_data
+def test_real_images(tmp_path: Path, real_images: Path) -> None:
+    for name in ("benign", "malignant"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for path in sorted((real_images / name).iterdir())[:20]:
+            (tmp_path / "images" / name / path.name).symlink_to(path)
+    dataset = prepare(tmp_path / "images", tmp_path / "dataset", image_size=32)
+    assert dataset.info.num_images == 40
+    # Skin is redder than it is blue: the channels are in the right order.
+    assert dataset.pixels[..., 0].mean() > dataset.pixels[..., 2].mean() + 10

@@ -1,0 +1,167 @@
+"""Finding images: every layout by looking, every wrong folder by one clear error."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from nevus.core.errors import DataError
+from nevus.data.sources import find_images
+
+
+def touch(root: Path, *names: str) -> Path:
+    """Makes empty files: sources reads names only."""
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return root
+
+
+def found(root: Path) -> list[tuple[str, str, str]]:
+    return [(image.path.as_posix(), image.diagnosis, image.split) for image in find_images(root).images]
+
+
+def test_a_folder_for_each_class(tmp_path: Path) -> None:
+    listing = find_images(touch(tmp_path, "mel/b.jpg", "mel/a.PNG", "nv/c.jpeg", "nv/notes.txt", "Thumbs.db"))
+    assert [image.path.as_posix() for image in listing.images] == ["mel/a.PNG", "mel/b.jpg", "nv/c.jpeg"]
+    assert [image.diagnosis for image in listing.images] == ["mel", "mel", "nv"]
+    assert listing.num_ignored == 2
+    assert listing.given_splits == ()
+    assert not listing.generated
+
+
+@pytest.mark.parametrize(
+    ("folder", "split"),
+    [
+        ("train", "train"),
+        ("Training", "train"),
+        ("val", "val"),
+        ("valid", "val"),
+        ("validation", "val"),
+        ("dev", "val"),
+        ("test", "test"),
+        ("TESTING", "test"),
+    ],
+)
+def test_folders_of_splits_under_their_usual_names(tmp_path: Path, folder: str, split: str) -> None:
+    touch(tmp_path, f"{folder}/benign/a.jpg", f"{folder}/malignant/b.jpg")
+    assert found(tmp_path) == [
+        (f"{folder}/benign/a.jpg", "benign", split),
+        (f"{folder}/malignant/b.jpg", "malignant", split),
+    ]
+    assert find_images(tmp_path).given_splits == (split,)
+
+
+def test_images_without_a_place_are_rejected_not_lost(tmp_path: Path) -> None:
+    touch(tmp_path, "train/benign/a.jpg", "train/malignant/b.jpg", "train/loose.jpg", "top.jpg")
+    touch(tmp_path, "benign/c.jpg", "train/benign/more/d.jpg")
+    listing = find_images(tmp_path)
+    assert len(listing.images) == 2
+    assert {path.as_posix(): reason for path, reason in listing.rejected} == {
+        "top.jpg": "outside the folders train, val and test",
+        "benign/c.jpg": "outside the folders train, val and test",
+        "train/loose.jpg": "not in a class folder",
+        "train/benign/more/d.jpg": "in a folder below a class folder",
+    }
+
+
+def test_hidden_files_resource_forks_and_folders_named_like_images_are_passed_over(tmp_path: Path) -> None:
+    touch(tmp_path, "benign/a.jpg", "malignant/b.jpg", "benign/._a.jpg", ".masks/a.jpg", "__MACOSX/benign/a.jpg")
+    touch(tmp_path, "benign/folder.jpg/inside.jpg")
+    listing = find_images(tmp_path)
+    assert len(listing.images) == 2
+    assert not listing.rejected
+
+
+def test_links_to_class_folders_are_followed_and_loops_are_not(tmp_path: Path) -> None:
+    elsewhere = touch(tmp_path / "elsewhere", "a.jpg")
+    root = touch(tmp_path / "root", "malignant/b.jpg")
+    (root / "benign").symlink_to(elsewhere)
+    (root / "loop").symlink_to(root)
+    (root / "up").symlink_to(tmp_path)
+    (root / "itself").symlink_to(root / "itself")
+    (root / "malignant" / "loop").symlink_to(root / "malignant")
+    (root / "malignant" / "other").symlink_to(elsewhere)
+    assert [name for name, _, _ in found(root)] == ["benign/a.jpg", "malignant/b.jpg"]
+
+
+@pytest.mark.parametrize(
+    "name", ["皮膚 \N{MICROSCOPE}.jpg", "new\nline.jpg", " spaces .jpg", "-dash.jpg", 'quo"te,.jpg']
+)
+def test_odd_names_survive(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, f"benign/{name}", "malignant/b.jpg")
+    assert found(tmp_path)[0][0] == f"benign/{name}"
+
+
+def test_phantoms_bring_their_lesions(tmp_path: Path) -> None:
+    touch(tmp_path, "benign/generated_0.png", "malignant/generated_1.png")
+    (tmp_path / "phantom.csv").write_text(
+        "image,lesion_id,patient_id,duplicate_of,seed\n"
+        "benign/generated_0.png,L0,P0,,7\n"
+        "malignant/generated_1.png,L1,,benign/generated_0.png,7\n"
+    )
+    listing = find_images(tmp_path)
+    assert (listing.kind, listing.generated) == ("phantoms", True)
+    assert [(image.lesion_id, image.patient_id) for image in listing.images] == [("L0", "P0"), ("L1", "")]
+    assert listing.images[1].metadata == {"duplicate_of": "benign/generated_0.png", "seed": "7"}
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("image,lesion_id\n", "missing columns"),
+        ("image,lesion_id,patient_id\nbenign/generated_0.png,L0,\n", r"no row for malignant.generated_1.png"),
+        ("image,lesion_id,patient_id\na,b,c,d\n", "row 2: more cells"),
+    ],
+)
+def test_a_wrong_phantom_table_is_an_error(tmp_path: Path, table: str, message: str) -> None:
+    touch(tmp_path, "benign/generated_0.png", "malignant/generated_1.png")
+    (tmp_path / "phantom.csv").write_text(table)
+    with pytest.raises(DataError, match=message):
+        find_images(tmp_path)
+
+
+def test_phantoms_copied_without_their_table_still_count_as_generated(tmp_path: Path) -> None:
+    listing = find_images(touch(tmp_path, "benign/generated_0.png", "malignant/photo.png"))
+    assert (listing.kind, listing.generated) == ("class folders", True)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "holds no images; found nothing"),
+        (["benign/readme.txt", "malignant/x.dcm"], "holds no images; found 2 other files"),
+        (["a.jpg", "b.jpg"], r"2 images, none of them in a class folder \(a.jpg\)"),
+        (["train/a.jpg", "test/b.jpg"], "none of them in a class folder"),
+        (["benign/a.jpg", "benign/b.jpg"], "all 2 images are of one class, 'benign'"),
+        (["train/benign/a.jpg", "test/benign/b.jpg"], "one class, 'benign'"),
+        (["set/benign/a.jpg", "set/malignant/b.jpg"], r"nested too deep .* Perhaps name .*set instead"),
+        (["set/train/benign/a.jpg", "set/train/malignant/b.jpg"], r"nested too deep .* Perhaps name .*set.* instead"),
+        (["benign/p1/a.jpg", "malignant/p2/b.jpg"], "nested too deep .* Move the images"),
+    ],
+)
+def test_a_wrong_folder_is_one_clear_error(tmp_path: Path, names: list[str], message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        find_images(touch(tmp_path / "images", *names) if names else tmp_path)
+    assert "Expected a folder of images for each class" in str(caught.value)
+
+
+def test_a_missing_folder_and_a_file_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        find_images(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="is a file"):
+        find_images(touch(tmp_path, "images.zip") / "images.zip")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+def test_an_unreadable_folder_is_an_error(tmp_path: Path) -> None:
+    touch(tmp_path, "benign/a.jpg", "malignant/b.jpg")
+    (tmp_path / "benign").chmod(0)
+    try:
+        with pytest.raises(DataError, match="benign cannot be read: Permission denied"):
+            find_images(tmp_path)
+    finally:
+        (tmp_path / "benign").chmod(0o700)

@@ -1,0 +1,193 @@
+"""Splits: no group in two of them, given ones kept, wanted shares met, the seed decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import strategies as st
+
+from nevus.core.dataset import Dataset, DatasetInfo
+from nevus.core.errors import ConfigError, DataError
+from nevus.core.labels import Classes
+from nevus.core.manifest import ManifestRow
+from nevus.data.splits import split, split_warnings
+
+CLASSES = Classes(("benign", "malignant"), ("malignant",))
+FRACTIONS = {"val_fraction": 0.15, "test_fraction": 0.15}
+
+
+def make_row(number: int, label: str = "", **cells: str) -> ManifestRow:
+    label = label or CLASSES.names[number % 2]
+    return ManifestRow(f"i{number}", f"{label}/i{number}.png", number, f"{number:064x}", label, label, **cells)
+
+
+def make_dataset(directory: Path, rows: list[ManifestRow], given_splits: tuple[str, ...] = ()) -> Dataset:
+    """A dataset without pixels: splits look at the manifest only."""
+    dataset = Dataset(directory)
+    dataset.write_rows(rows)
+    dataset.write_info(DatasetInfo(16, CLASSES, (), len(rows), 0, given_splits, False))
+    return dataset
+
+
+def splits_of(dataset: Dataset) -> dict[str, str]:
+    return {row.image_id: row.split for row in dataset.rows}
+
+
+def assert_groups_are_whole(dataset: Dataset, names: tuple[str, ...] = ("lesion_id", "patient_id")) -> None:
+    for name in (*names, "duplicate_group", "group"):
+        seen: dict[str, str] = {}
+        for row in dataset.rows:
+            key = getattr(row, name)
+            assert not key or seen.setdefault(key, row.split) == row.split, (name, key)
+
+
+# About one image in three shares an id: enough to join some, too few to join nearly all.
+ids = st.sampled_from(["", *map(str, range(400))])
+
+
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    cells=st.lists(st.tuples(st.booleans(), ids, ids, ids), min_size=60, max_size=120), seed=st.integers(0, 2**31 - 1)
+)
+def test_every_image_has_one_split_and_no_group_has_two(
+    tmp_path: Path, cells: list[tuple[bool, str, str, str]], seed: int
+) -> None:
+    rows = [
+        make_row(i, CLASSES.names[positive], lesion_id=lesion, patient_id=patient, duplicate_group=duplicate)
+        for i, (positive, lesion, patient, duplicate) in enumerate(cells)
+    ]
+    dataset = make_dataset(tmp_path, rows)
+    try:
+        split(dataset, **FRACTIONS, seed=seed)
+    except DataError:
+        reject()  # Groups that join nearly all images leave too few to draw from.
+    assert [(row.image_id, row.sha256) for row in dataset.rows] == [(row.image_id, row.sha256) for row in rows]
+    assert all(row.split in ("train", "val", "test") and row.group for row in dataset.rows)
+    assert all(all(counts.values()) for counts in dataset.split_counts().values())
+    assert_groups_are_whole(dataset)
+    assert not split_warnings(dataset)
+
+
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    val=st.floats(0.02, 0.45),
+    test=st.floats(0.02, 0.45),
+    seed=st.integers(0, 1000),
+    malignant_every=st.integers(2, 5),
+    views=st.integers(1, 3),
+)
+def test_shares_are_near_those_wanted_and_classes_in_proportion(
+    tmp_path: Path, val: float, test: float, seed: int, malignant_every: int, views: int
+) -> None:
+    rows = [
+        make_row(i, CLASSES.names[(i // views) % malignant_every == 0], lesion_id=f"L{i // views}") for i in range(300)
+    ]
+    dataset = make_dataset(tmp_path, rows)
+    split(dataset, val_fraction=val, test_fraction=test, seed=seed)
+    counts = dataset.split_counts()
+    for name, fraction in (("val", val), ("test", test)):
+        total = sum(counts[name].values())
+        assert abs(total / len(rows) - fraction) < 0.04
+        assert abs(counts[name]["malignant"] - total / malignant_every) <= 2 * views + 0.02 * total
+
+
+def test_the_seed_decides(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, [make_row(i) for i in range(100)])
+    first = splits_of(split(dataset, **FRACTIONS, seed=1))
+    assert splits_of(split(dataset, **FRACTIONS, seed=1)) == first
+    assert splits_of(split(dataset, **FRACTIONS, seed=2)) != first
+
+
+def test_an_image_that_shares_nothing_is_its_own_group(tmp_path: Path) -> None:
+    rows = [make_row(i, lesion_id="L" if i in (4, 7) else "") for i in range(40)]
+    rows[4] = make_row(4, patient_id="P", lesion_id="L")
+    rows[9] = make_row(9, patient_id="P")
+    groups = [row.group for row in split(make_dataset(tmp_path, rows), **FRACTIONS, seed=0).rows]
+    assert [groups[i] for i in (4, 7, 9)] == ["i4"] * 3
+    assert all(group == f"i{i}" for i, group in enumerate(groups) if i not in (4, 7, 9))
+
+
+def test_ids_of_different_sources_are_different(tmp_path: Path) -> None:
+    rows = [make_row(i, lesion_id="L1" if i < 2 else "", source=f"s{i % 2}") for i in range(40)]
+    dataset = split(make_dataset(tmp_path, rows), **FRACTIONS, seed=0)
+    assert dataset.rows[0].group != dataset.rows[1].group
+
+
+@pytest.mark.parametrize(
+    "given_splits", [("train",), ("test", "train"), ("train", "val"), ("test", "train", "val")], ids="+".join
+)
+def test_given_splits_are_kept_even_when_split_again(tmp_path: Path, given_splits: tuple[str, ...]) -> None:
+    # Two in three images are in the train folder.
+    folders = [*(["train"] * (2 * len(given_splits))), *(name for name in given_splits if name != "train")]
+    rows = [make_row(i, split=folders[(i // 2) % len(folders)]) for i in range(120)]
+    dataset = make_dataset(tmp_path, rows, given_splits)
+    for seed in (0, 1):
+        split(dataset, **FRACTIONS, seed=seed)
+        for before, after in zip(rows, dataset.rows, strict=True):
+            if before.split in ("val", "test"):
+                assert after.split == before.split
+            else:
+                assert after.split not in set(given_splits) - {"train"}
+        assert all(all(counts.values()) for counts in dataset.split_counts().values())
+        missing = {"val", "test"} - set(given_splits)
+        pool = sum(row.split == "train" for row in rows)
+        for name in missing:
+            assert abs(sum(row.split == name for row in dataset.rows) / pool - 0.15) < 0.04
+
+
+def test_a_leak_in_given_splits_is_kept_and_counted(tmp_path: Path) -> None:
+    rows = [make_row(i, split="test" if i >= 160 else "train") for i in range(200)]
+    for position in (0, 199):
+        rows[position] = make_row(position, split=rows[position].split, duplicate_group="twins")
+    dataset = make_dataset(tmp_path, rows, ("test", "train"))
+    for seed in range(3):
+        split(dataset, **FRACTIONS, seed=seed)
+        assert splits_of(dataset)["i0"] == "train"
+        assert splits_of(dataset)["i199"] == "test"
+    (warning,) = split_warnings(dataset)
+    assert "2 images of 1 groups" in warning
+    assert "1 in train, 1 in test" in warning
+
+
+def test_a_given_split_without_a_class_is_kept_with_a_warning(tmp_path: Path) -> None:
+    rows = [make_row(i, split="test" if i >= 160 and i % 2 == 0 else "train") for i in range(200)]
+    dataset = split(make_dataset(tmp_path, rows, ("test", "train")), **FRACTIONS, seed=0)
+    (warning,) = split_warnings(dataset)
+    assert "Split test has no image of class malignant" in warning
+
+
+@pytest.mark.parametrize("num_images", [6, 8, 11, 20])
+def test_a_small_dataset_still_has_every_class_in_every_split(tmp_path: Path, num_images: int) -> None:
+    dataset = split(make_dataset(tmp_path, [make_row(i) for i in range(num_images)]), **FRACTIONS, seed=0)
+    assert all(all(counts.values()) for counts in dataset.split_counts().values())
+
+
+def one_lesion(number: int) -> ManifestRow:
+    return make_row(number, lesion_id=f"L{number % 2}")
+
+
+def two_malignant(number: int) -> ManifestRow:
+    return make_row(number, "malignant" if number < 2 else "benign")
+
+
+@pytest.mark.parametrize("make", [one_lesion, two_malignant])
+def test_too_few_groups_of_a_class_is_an_error(tmp_path: Path, make: Callable[[int], ManifestRow]) -> None:
+    dataset = make_dataset(tmp_path, [make(i) for i in range(60)])
+    with pytest.raises(DataError, match=r"class '\w+' has [12] groups .* Expected 3 or more"):
+        split(dataset, **FRACTIONS, seed=0)
+    assert not any(row.split for row in dataset.rows)
+
+
+def test_a_source_without_images_to_train_on_is_an_error(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, [make_row(i, split="test") for i in range(40)], ("test",))
+    with pytest.raises(DataError, match=r"gives only test\. Expected images to train on"):
+        split(dataset, **FRACTIONS, seed=0)
+
+
+@pytest.mark.parametrize(("val", "test"), [(0.5, 0.5), (0.0, 0.2), (0.2, 1.0), (-0.1, 0.2)])
+def test_fractions_out_of_range_are_errors(tmp_path: Path, val: float, test: float) -> None:
+    with pytest.raises(ConfigError, match="--val-fraction and --test-fraction"):
+        split(make_dataset(tmp_path, [make_row(i) for i in range(40)]), val_fraction=val, test_fraction=test, seed=0)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from nevus.core.errors import ConfigError
+from nevus.learn import networks
+
+
+def test_classic_network_is_as_published() -> None:
+    network = networks.build("classic", image_size=128, num_classes=2)
+
+    assert network.count_params() == 94_273
+    assert sum(int(np.prod(weight.shape)) for weight in network.non_trainable_weights) == 448
+    kinds = [type(layer).__name__ for layer in network.layers]
+    block = ["Conv2D", "BatchNormalization", "MaxPooling2D"]
+    assert kinds == ["InputLayer", "Rescaling", *block * 3, "GlobalAveragePooling2D", "Dropout", "Dense"]
+    assert network.get_layer("dropout").rate == 0.4
+    assert [network.get_layer(f"conv{number}").filters for number in (1, 2, 3)] == [32, 64, 128]
+
+
+@pytest.mark.parametrize("name", networks.NETWORKS)
+@pytest.mark.parametrize(("num_classes", "num_outputs"), [(2, 1), (3, 3), (7, 7)])
+def test_every_network_keeps_the_contract_that_export_relies_on(name: str, num_classes: int, num_outputs: int) -> None:
+    network = networks.build(name, image_size=32, num_classes=num_classes)
+
+    assert network.input.name == "pixels"
+    assert network.input_shape == (None, 32, 32, 3)
+    assert network.input.dtype == network.output.dtype == "float32"
+    pool, dropout, logits = network.layers[-3:]
+    assert isinstance(pool, keras.layers.GlobalAveragePooling2D)
+    assert pool.name == "pool"
+    assert isinstance(dropout, keras.layers.Dropout)
+    assert isinstance(logits, keras.layers.Dense)
+    assert logits.name == "logits"
+    assert logits.activation is keras.activations.linear
+    assert network.output_shape == (None, num_outputs)
+    scaling = [layer for layer in network.layers if isinstance(layer, keras.layers.Rescaling)]
+    assert scaling == [network.layers[1]]
+
+
+def test_unknown_network_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'classic'"):
+        networks.build("clasic", 32, 2)
+
+
+def test_one_class_is_refused() -> None:
+    with pytest.raises(ConfigError, match="two or more classes"):
+        networks.build("classic", 32, 1)
+
+
+def test_class_logits_of_one_output_give_the_sigmoid_as_softmax() -> None:
+    z = np.array([[-800.0], [0.0], [1.5], [800.0]], dtype=np.float32)
+
+    logits = networks.class_logits(z)
+
+    assert logits.dtype == np.float64
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    softmax = exponentials / exponentials.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(softmax[:, 1], [0.0, 0.5, 1 / (1 + np.exp(-1.5)), 1.0], rtol=1e-12)
+
+
+def test_class_logits_of_several_outputs_stay_as_they_are() -> None:
+    outputs = np.arange(6, dtype=np.float32).reshape(2, 3)
+    np.testing.assert_array_equal(networks.class_logits(outputs), outputs)

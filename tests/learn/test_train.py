@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+import csv
+import dataclasses
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from nevus.core.config import Config
+from nevus.core.dataset import Dataset
+from nevus.core.errors import DataError, RunError
+from nevus.core.files import read_json
+from nevus.core.runs import DONE, FAILED, RUNNING, Run
+from nevus.learn import train as train_module
+from nevus.learn.predict import load_model
+from nevus.learn.recipe import RECIPES
+from nevus.learn.train import EpochReport, train
+
+CONFIG = Config(epochs=4, batch_size=20, learning_rate=1e-3)
+STEPS = 4  # 80 training images
+
+
+def history_of(run: Run) -> list[dict[str, str]]:
+    """The rows of history.csv, without what the clock decides."""
+    with run.history_csv.open(newline="") as file:
+        return [{**row, "seconds": "", "images_per_second": ""} for row in csv.DictReader(file)]
+
+
+def assert_same(run: Run, expected: Run) -> None:
+    """Asserts that two runs ended alike, bit for bit."""
+    assert history_of(run) == history_of(expected)
+    for one, other in zip(load_model(run).get_weights(), load_model(expected).get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for name in ("epochs_run", "best_epoch", "stopped_early"):
+        assert run.record["training"][name] == expected.record["training"][name]
+    assert run.record["status"] == DONE
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def interrupting(epoch: int, step: int) -> Callable[..., None]:
+    """An EpochReport.on_train_batch_end that a person interrupts."""
+    original = EpochReport.on_train_batch_end
+
+    def on_train_batch_end(self: Any, batch: int, logs: dict[str, float] | None = None) -> None:
+        original(self, batch, logs)
+        if (self._epoch, batch) == (epoch, step):
+            interrupt()
+
+    return on_train_batch_end
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that nothing disturbed."""
+    run = Run(tmp_path_factory.mktemp("runs") / "finished")
+    train(run, tiny_dataset, CONFIG)
+    return run
+
+
+def test_a_run_leaves_what_the_stages_after_it_need(finished: Run) -> None:
+    assert finished.record["status"] == DONE
+    training = finished.record["training"]
+    assert training["network"] == "classic"
+    assert training["num_parameters"] == 94_273
+    assert training["epochs_run"] == 4
+    assert training["images_per_second"] > 0
+    assert read_json(finished.config_json, "") == CONFIG.to_json() | {"malignant": []}
+    rows = history_of(finished)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    expected = {"loss", "val_loss", "val_roc_auc", "val_average_precision", "learning_rate", "seconds"}
+    assert expected < set(rows[0])
+    best = min(rows, key=lambda row: float(row["val_loss"]))
+    assert int(best["epoch"]) == training["best_epoch"]
+    assert {path.parent.name for path in finished.tensorboard.rglob("events*")} == {"train", "validation"}
+    assert not [path for path in finished.directory.rglob("*") if ".partial" in path.name]
+
+
+def test_the_saved_network_has_the_best_weights_and_nothing_of_training(finished: Run, tiny_dataset: Dataset) -> None:
+    network = keras.saving.load_model(finished.model_keras)
+    assert not network.compiled
+    network.load_weights(finished.checkpoints / "best.weights.h5")
+    for saved, best in zip(load_model(finished).get_weights(), network.get_weights(), strict=True):
+        np.testing.assert_array_equal(saved, best)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(
+    finished: Run, tiny_dataset: Dataset, tmp_path: Path
+) -> None:
+    same, other = Run(tmp_path / "same"), Run(tmp_path / "other")
+    train(same, tiny_dataset, CONFIG)
+    train(other, tiny_dataset, dataclasses.replace(CONFIG, epochs=1, seed=1))
+    assert_same(same, finished)
+    assert history_of(other)[0] != history_of(finished)[0]
+
+
+# Runs in a process of its own, because it dies: as `kill -9` would, in the middle of an epoch or of a save.
+_KILLED_RUN = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from nevus.core.config import Config
+from nevus.core.dataset import Dataset
+from nevus.core.runs import Run
+from nevus.learn.train import EpochReport, train
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+moment, dataset, directory = sys.argv[1:]
+if moment == "in an epoch":
+    original = EpochReport.on_train_batch_end
+    def on_train_batch_end(self, batch, logs=None):
+        original(self, batch, logs)
+        if (self._epoch, batch) == (2, 1):
+            die()
+    EpochReport.on_train_batch_end = on_train_batch_end
+else:
+    save, saved = np.savez, []
+    def savez(file, **arrays):
+        if len(saved) == 2:
+            file.write(b"half a file")
+            file.flush()
+            die()
+        saved.append(file)
+        save(file, **arrays)
+    np.savez = savez
+train(Run(Path(directory)), Dataset(Path(dataset)), Config(epochs=4, batch_size=20, learning_rate=1e-3))
+"""
+
+
+@pytest.mark.parametrize("moment", ["in an epoch", "in a save"])
+def test_a_killed_run_resumes_to_the_weights_of_one_never_killed(
+    moment: str, finished: Run, tiny_dataset: Dataset, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "killed")
+    arguments = [moment, str(tiny_dataset.directory), str(run.directory)]
+    child = subprocess.run([sys.executable, "-c", _KILLED_RUN, *arguments], capture_output=True, text=True, check=False)
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    # No bar, and none of TensorFlow's chatter: a line an epoch is all that a log file gets.
+    scores = r"loss \d\.\d{4}  val loss \d\.\d{4}  val ROC-AUC \d\.\d{4}"
+    line = rf"epoch  \d/4  {scores}  learning rate 1\.0e-03  \d+ s(  best so far)?\n"
+    assert re.fullmatch(f"({line})+", child.stderr)
+    assert run.record["status"] == RUNNING
+    assert len(history_of(run)) == 2
+    assert not run.model_keras.exists()
+
+    train(run, tiny_dataset, CONFIG, resume=True)
+
+    assert_same(run, finished)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Config:
+    """A recipe under which the learning rate falls and training stops within a few epochs."""
+    recipe = dataclasses.replace(
+        RECIPES["classic"], epochs=12, stop_patience=3, reduce_patience=1, reduce_factor=0.1, batch_size=20
+    )
+    monkeypatch.setitem(RECIPES, "classic", recipe)
+    return Config(learning_rate=3e-2)
+
+
+def test_what_the_callbacks_count_survives_an_interruption(
+    impatient: Config, tiny_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Run(tmp_path / "whole")
+    train(whole, tiny_dataset, impatient)
+    training = whole.record["training"]
+    rates = [float(row["learning_rate"]) for row in history_of(whole)]
+    assert training["stopped_early"]
+    assert training["best_epoch"] < training["epochs_run"] == len(rates) < 12
+    assert len(set(rates)) > 1
+
+    # In the last epoch all counters stand between zero and their patience; in the first there is no state yet.
+    run = Run(tmp_path / "interrupted")
+    for epoch in (0, training["epochs_run"] - 1):
+        with monkeypatch.context() as patch:
+            patch.setattr(EpochReport, "on_train_batch_end", interrupting(epoch, 2))
+            with pytest.raises(KeyboardInterrupt):
+                train(run, tiny_dataset, impatient, resume=epoch > 0)
+        assert run.record["status"] == RUNNING
+    train(run, tiny_dataset, impatient, resume=True)
+    assert_same(run, whole)
+
+    # Interrupted when all epochs were over, and only the network was to be saved.
+    late = Run(tmp_path / "late")
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, "_save", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(late, tiny_dataset, impatient)
+    train(late, tiny_dataset, impatient, resume=True)
+    assert_same(late, whole)
+
+
+def test_a_run_is_not_begun_twice(finished: Run, tiny_dataset: Dataset) -> None:
+    with pytest.raises(RunError, match="holds a run already"):
+        train(finished, tiny_dataset, CONFIG)
+
+
+def test_a_run_that_is_done_is_not_resumed(finished: Run, tiny_dataset: Dataset) -> None:
+    with pytest.raises(RunError, match="is done; nothing is left to resume"):
+        train(finished, tiny_dataset, CONFIG, resume=True)
+
+
+def test_a_run_that_never_began_is_not_resumed(tiny_dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="does not exist"):
+        train(Run(tmp_path / "none"), tiny_dataset, CONFIG, resume=True)
+
+
+@pytest.fixture
+def broken_off(tiny_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run that was interrupted in its second epoch."""
+    run = Run(tmp_path / "broken_off")
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochReport, "on_train_batch_end", interrupting(1, 0))
+        with pytest.raises(KeyboardInterrupt):
+            train(run, tiny_dataset, CONFIG)
+    return run
+
+
+def test_resuming_needs_what_the_run_began_with(broken_off: Run, tiny_dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="epochs was 4, now 5"):
+        train(broken_off, tiny_dataset, dataclasses.replace(CONFIG, epochs=5), resume=True)
+
+    other = Dataset(tmp_path / "other")
+    other.directory.mkdir()
+    for path in (tiny_dataset.info_json, tiny_dataset.pixels_npy):
+        os.link(path, other.directory / path.name)
+    other.write_rows([dataclasses.replace(row, group="") for row in tiny_dataset.rows])
+    with pytest.raises(RunError, match="another dataset or other splits"):
+        train(broken_off, other, CONFIG, resume=True)
+
+    checkpoint = broken_off.checkpoints / "last.npz"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(RunError, match=r"last\.npz is damaged"):
+        train(broken_off, tiny_dataset, CONFIG, resume=True)
+
+
+def test_a_loss_that_is_no_number_ends_the_run(
+    tiny_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = train_module.networks.build
+
+    def poisoned(*arguments: Any) -> keras.Model:
+        network = build(*arguments)
+        network.get_layer("logits").kernel.assign(np.full((128, 1), np.nan))
+        return network
+
+    monkeypatch.setattr(train_module.networks, "build", poisoned)
+    run = Run(tmp_path / "run")
+    with pytest.raises(RunError, match=r"training loss became nan in epoch 1.*--learning-rate"):
+        train(run, tiny_dataset, CONFIG)
+    assert run.record["status"] == FAILED
+    assert not run.model_keras.exists()
+
+
+def with_splits(dataset: Dataset, directory: Path, split_of: Callable[[str, str], str]) -> Dataset:
+    """A copy of a dataset with other splits."""
+    directory.mkdir()
+    changed = Dataset(directory)
+    for path in (dataset.info_json, dataset.pixels_npy):
+        os.link(path, directory / path.name)
+    changed.write_rows([dataclasses.replace(row, split=split_of(row.split, row.label)) for row in dataset.rows])
+    return changed
+
+
+def test_training_without_a_class_is_refused_before_the_run_begins(tiny_dataset: Dataset, tmp_path: Path) -> None:
+    dataset = with_splits(
+        tiny_dataset, tmp_path / "data", lambda split, label: "test" if label == "malignant" else split
+    )
+    run = Run(tmp_path / "run")
+    with pytest.raises(DataError, match=r"split train has no image of \['malignant'\]"):
+        train(run, dataset, CONFIG)
+    assert not run.directory.exists()
+
+
+def test_training_without_splits_is_refused(tiny_dataset: Dataset, tmp_path: Path) -> None:
+    dataset = with_splits(tiny_dataset, tmp_path / "data", lambda split, label: "")
+    with pytest.raises(DataError, match="no image in split 'train'"):
+        train(Run(tmp_path / "run"), dataset, CONFIG)
+
+
+def test_a_validation_of_one_class_has_no_roc_auc(tiny_dataset: Dataset, tmp_path: Path) -> None:
+    dataset = with_splits(
+        tiny_dataset, tmp_path / "data", lambda split, label: "test" if (split, label) == ("val", "benign") else split
+    )
+    run = Run(tmp_path / "run")
+    with pytest.warns(UserWarning, match="no benign image"):
+        train(run, dataset, dataclasses.replace(CONFIG, epochs=1))
+    assert history_of(run)[0]["val_roc_auc"] == "nan"

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+
+import pytest
+
+from nevus.serve.images import find_images
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in (
+        "b.jpg", "a.PNG", "notes.txt", ".hidden.jpg", "folder.jpg/inside.tif", "z/y/x/deep.webp",
+        ".cache/thumb.jpg", "README",
+    ):  # fmt: skip
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+def _names(tree: Path, *paths: Path) -> list[str]:
+    return [str(path.relative_to(tree)) for path in find_images(paths or [tree])]
+
+
+def test_folders_are_searched_in_order_and_hidden_files_left_out(tree: Path) -> None:
+    assert _names(tree) == ["a.PNG", "b.jpg", "folder.jpg/inside.tif", "z/y/x/deep.webp"]
+
+
+def test_a_named_file_is_given_as_it_is(tree: Path) -> None:
+    named = [tree / "README", tree / ".hidden.jpg", tree / "absent.jpg", tree / "b.jpg"]
+    assert list(find_images(named)) == named
+
+
+def test_loops_of_links_end_and_links_to_folders_are_followed(
+    tree: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "far.jpg").touch()
+    (tree / "link").symlink_to(elsewhere)
+    (tree / "z" / "loop").symlink_to(tree)
+    (tree / "z" / "self").symlink_to(tree / "z")
+    (tree / "broken.jpg").symlink_to(tree / "nowhere")
+    found = _names(tree)
+    assert "link/far.jpg" in found
+    assert "broken.jpg" in found
+    assert found.count("z/y/x/deep.webp") == 1
+    assert not [name for name in found if "loop" in name or "self" in name]
+
+
+def test_search_is_lazy(tree: Path) -> None:
+    paths = (tree for _ in itertools.count())
+    assert len(list(itertools.islice(find_images(paths), 1000))) == 1000
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may list any folder")
+def test_a_folder_that_cannot_be_listed_is_given_itself(tree: Path) -> None:
+    closed = tree / "closed"
+    closed.mkdir(mode=0)
+    assert closed in list(find_images([tree]))

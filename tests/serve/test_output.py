@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from nevus.core.modelfile import DISCLAIMER
+from nevus.serve.output import write_csv, write_json, write_table
+from nevus.serve.predictor import Prediction, load
+
+SPEC = load(Path(__file__).with_name("darkness.onnx")).spec
+PREDICTIONS = [
+    Prediction("a.jpg", 0.75, True, "youden", {"benign": 0.25, "malignant": 0.75}),
+    Prediction("b, \"c\"\n\x1b[31m.jpg", 0.125, False, "youden", {"benign": 0.875, "malignant": 0.125}),
+    Prediction("bytes\udcff.jpg", None, None, "youden", {}, error="empty file"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("write", [write_table, write_csv, write_json])
+def test_writers_count_failures_and_can_be_encoded(write: object) -> None:
+    file = io.StringIO()
+    assert write(PREDICTIONS, SPEC, file) == 1
+    file.getvalue().encode("utf-8")
+
+
+@pytest.mark.parametrize("write", [write_table, write_csv, write_json])
+def test_writers_write_each_prediction_as_it_comes(write: object) -> None:
+    file = io.StringIO()
+    lengths = []
+
+    def stream() -> object:
+        for prediction in itertools.islice(itertools.cycle(PREDICTIONS), 9):
+            lengths.append(len(file.getvalue()))
+            yield prediction
+
+    write(stream(), SPEC, file)
+    assert lengths == sorted(set(lengths))
+
+
+def test_table_is_aligned_and_safe_for_a_terminal() -> None:
+    file = io.StringIO()
+    write_table(PREDICTIONS, SPEC, file)
+    first, second, blank, heading, *rows = file.getvalue().split("\n")[:-1]
+    assert "0.5 or more (operating point youden)" in first
+    assert second == DISCLAIMER
+    assert blank == ""
+    assert len(rows) == 3
+    assert {row.index(name) for row, name in zip(rows, ("a.jpg", "b, ", "bytes"), strict=True)} == {
+        heading.index("file")
+    }
+    assert rows[0].split()[:4] == ["0.750", "malignant", "0.250", "0.750"]
+    assert "\x1b" not in file.getvalue()
+    assert rows[2].endswith("bytes\\udcff.jpg: empty file")
+
+
+def test_csv_reads_back() -> None:
+    file = io.StringIO(newline="")
+    write_csv(PREDICTIONS, SPEC, file)
+    rows = list(csv.DictReader(io.StringIO(file.getvalue(), newline="")))
+    assert list(rows[0]) == [
+        "file", "risk", "decision", "operating_point", "threshold", "p_benign", "p_malignant", "error",
+    ]  # fmt: skip
+    assert rows[0]["risk"] == "0.75"
+    assert rows[0]["decision"] == "malignant"
+    assert rows[1]["file"] == PREDICTIONS[1].source
+    assert rows[2]["risk"] == rows[2]["decision"] == rows[2]["p_benign"] == ""
+    assert rows[2]["error"] == "empty file"
+
+
+def test_json_reads_back_line_by_line() -> None:
+    file = io.StringIO()
+    write_json(PREDICTIONS, SPEC, file)
+    records = [json.loads(line) for line in file.getvalue().splitlines()]
+    assert [record["file"] for record in records] == [p.source for p in PREDICTIONS]
+    assert records[0] == {
+        "file": "a.jpg", "risk": 0.75, "decision": "malignant", "operating_point": "youden", "threshold": 0.5,
+        "probabilities": {"benign": 0.25, "malignant": 0.75}, "error": None,
+    }  # fmt: skip
+    assert records[2]["risk"] is records[2]["decision"] is None

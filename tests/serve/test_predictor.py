@@ -1,0 +1,231 @@
+"""Prediction with a model whose answers are worked out by hand: risk is sigmoid(8 * (mean darkness - 0.5))."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import bad_inputs
+import nevus
+from nevus.core.errors import ImageError, ModelFileError
+from nevus.core.preprocess import load_pixels
+from nevus.serve import predictor as predictor_module
+from nevus.serve.predictor import Prediction, Predictor, load
+
+MODEL = Path(__file__).with_name("darkness.onnx")
+PREDICTOR = load(MODEL)
+
+
+def risk_of(grey: float) -> float:
+    return 1 / (1 + math.exp(-8 * (0.5 - grey / 255)))
+
+
+def grey_image(grey: int, height: int = 40, width: int = 50) -> np.ndarray:
+    return np.full((height, width, 3), grey, dtype=np.uint8)
+
+
+@given(st.integers(0, 255), st.integers(1, 90), st.integers(1, 90))
+@settings(max_examples=50, deadline=None)
+def test_risk_is_the_worked_one_at_any_size(grey: int, height: int, width: int) -> None:
+    prediction = PREDICTOR.predict(grey_image(grey, height, width))
+    assert prediction.risk == pytest.approx(risk_of(grey), abs=1e-6)
+    assert prediction.decision == (prediction.risk >= 0.3)
+    assert sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-6)
+    assert prediction.probabilities["malignant"] == pytest.approx(prediction.risk, abs=1e-6)
+
+
+def test_every_form_of_one_image_gives_the_same_answer(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 45, 3), dtype=np.uint8)
+    path = tmp_path / "noise.png"
+    Image.fromarray(pixels).save(path)
+    forms = [path, str(path), path.read_bytes(), Image.open(path), Image.fromarray(pixels), pixels]
+    assert len({PREDICTOR.predict(form).risk for form in forms}) == 1
+    assert [p.source for p in PREDICTOR.predict(forms)[:3]] == [str(path), str(path), "image 3"]
+
+
+def test_one_image_gives_a_prediction_and_several_a_list() -> None:
+    one = PREDICTOR.predict(grey_image(10))
+    assert isinstance(one, Prediction)
+    several = PREDICTOR.predict(np.stack([grey_image(10)] * 3))
+    assert [p.risk for p in several] == pytest.approx([one.risk] * 3, abs=1e-6)
+    assert PREDICTOR.predict([]) == []
+
+
+def test_an_open_pillow_image_is_turned_as_its_file_is(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "turned.png"
+    Image.fromarray(np.vstack([grey_image(0), grey_image(250)])).save(path, exif=exif)
+    assert (
+        PREDICTOR.predict(path, heatmap=True).heatmap == PREDICTOR.predict(Image.open(path), heatmap=True).heatmap
+    ).all()
+
+
+def test_heatmap_points_to_where_the_risk_comes_from() -> None:
+    pixels = grey_image(255, 64, 64)
+    pixels[:32, 32:] = 0
+    prediction = PREDICTOR.predict(pixels, heatmap=True)
+    assert prediction.heatmap.dtype == np.float32
+    assert prediction.heatmap.shape == (8, 8)
+    np.testing.assert_allclose(prediction.heatmap[:3, 5:], 8, atol=1e-5)
+    np.testing.assert_allclose(prediction.heatmap[5:, :3], 0, atol=1e-5)
+    assert PREDICTOR.predict(pixels).heatmap is None
+
+
+def test_operating_point_decides() -> None:
+    risk_between = grey_image(140)
+    assert PREDICTOR.predict(risk_between).decision
+    assert PREDICTOR.predict(risk_between, operating_point="youden").decision is False
+    with pytest.raises(ModelFileError, match="youden, sensitivity-95"):
+        PREDICTOR.predict(risk_between, operating_point="yuden")
+    with pytest.raises(ModelFileError, match="youden, sensitivity-95"):
+        PREDICTOR.predict_many([], operating_point="yuden")
+
+
+def test_the_risk_that_equals_the_threshold_is_malignant() -> None:
+    point = PREDICTOR.spec.operating_point()
+    assert point.decide(point.threshold)
+    assert not point.decide(math.nextafter(point.threshold, 0))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((5, 5)),
+        np.zeros((5, 5, 3), dtype=np.float32),
+        np.zeros((5, 5, 4), dtype=np.uint8),
+        np.zeros((0, 5, 3), dtype=np.uint8),
+        np.uint8(3),
+        b"",
+        b"no image",
+        "",
+        "/nowhere/at/all.jpg",
+        "nul\0byte.jpg",
+    ],
+    ids=str,
+)
+def test_one_wrong_image_raises_and_one_among_others_is_recorded(wrong: object) -> None:
+    if not isinstance(wrong, np.generic):
+        with pytest.raises(ImageError):
+            PREDICTOR.predict(wrong)
+    good, bad = PREDICTOR.predict([grey_image(9), wrong])
+    assert good.error is None
+    assert bad.error
+    assert (bad.risk, bad.decision, bad.probabilities) == (None, None, {})
+
+
+def test_things_that_are_no_images_are_recorded() -> None:
+    assert "received int" in PREDICTOR.predict([3])[0].error
+    assert "received NoneType" in PREDICTOR.predict([None])[0].error
+
+
+def test_bad_files_never_stop_a_stream(tmp_path: Path) -> None:
+    corpus = bad_inputs.write_bad_inputs(tmp_path)
+    predictions = list(PREDICTOR.predict_many(item.path for item in corpus))
+    assert len(predictions) == len(corpus)
+    for item, prediction in zip(corpus, predictions, strict=True):
+        assert prediction.source == str(item.path)
+        if item.reason is None:
+            assert prediction.error is None, item.path
+            assert 0 <= prediction.risk <= 1
+        else:
+            assert item.reason in prediction.error, item.path
+
+
+@given(st.lists(st.one_of(st.integers(0, 255), st.none()), max_size=100))
+@settings(max_examples=20, deadline=None)
+def test_order_is_kept_and_batches_change_nothing(greys: list[int | None]) -> None:
+    images = [b"bad" if grey is None else grey_image(grey, 8, 8) for grey in greys]
+    predictions = list(PREDICTOR.predict_many(images))
+    assert [p.error is None for p in predictions] == [grey is not None for grey in greys]
+    for grey, prediction in zip(greys, predictions, strict=True):
+        if grey is not None:
+            assert prediction.risk == pytest.approx(risk_of(grey), abs=1e-6)
+
+
+def test_a_stream_reads_only_a_few_batches_ahead() -> None:
+    taken = 0
+
+    def endless() -> Iterator[np.ndarray]:
+        nonlocal taken
+        for number in itertools.count():
+            taken += 1
+            yield grey_image(number % 256, 8, 8)
+
+    stream = PREDICTOR.predict_many(endless())
+    for number in range(200):
+        assert next(stream).risk == pytest.approx(risk_of(number % 256), abs=1e-6)
+    assert taken <= 200 + 3 * predictor_module.MAX_BATCH
+    stream.close()
+
+
+def test_an_array_that_the_caller_reuses_is_read_before_it_changes() -> None:
+    def frames() -> Iterator[np.ndarray]:
+        frame = grey_image(0, 32, 32)
+        for grey in range(100):
+            frame[:] = grey
+            yield frame
+
+    risks = [p.risk for p in PREDICTOR.predict_many(frames())]
+    assert risks == pytest.approx([risk_of(grey) for grey in range(100)], abs=1e-6)
+
+
+def test_an_error_of_the_caller_passes_through() -> None:
+    def broken() -> Iterator[np.ndarray]:
+        yield grey_image(1)
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        list(PREDICTOR.predict_many(broken()))
+
+
+class _Answering:
+    """Stands where ONNX Runtime does, to give what a sound graph never gives."""
+
+    def __init__(self, risk: float) -> None:
+        self.risk = risk
+
+    def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        count = len(feed["pixels"])
+        return [np.full((count, 2), 0.5, np.float32), np.full(count, self.risk, np.float32)]
+
+
+def test_a_risk_of_nan_is_an_error_and_not_benign() -> None:
+    with pytest.raises(ModelFileError, match="no finite risk"):
+        Predictor(_Answering(math.nan), PREDICTOR.spec).predict(grey_image(1))
+
+
+def test_prediction_loads_no_training_package() -> None:
+    code = (
+        "import sys, nevus; nevus.load(sys.argv[1]).predict_many([]);"
+        "print([m for m in ('tensorflow', 'keras', 'onnx', 'sklearn', 'matplotlib', 'tqdm') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code, MODEL], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+    assert result.stderr == ""
+
+
+def test_the_public_names_are_these() -> None:
+    assert nevus.load is load
+    assert nevus.Predictor is Predictor
+    assert nevus.Prediction is Prediction
+
+
+@pytest.mark.real_data
+def test_real_images_from_files_agree_with_the_graphs_own_resize(real_images: Path) -> None:
+    paths = sorted((real_images / "benign").iterdir())[:20]
+    through_pillow = [p.risk for p in PREDICTOR.predict(paths)]
+    session = PREDICTOR._session
+    in_graph = [session.run(["risk"], {"pixels": np.asarray(Image.open(path))[None]})[0][0] for path in paths]
+    np.testing.assert_allclose(through_pillow, in_graph, atol=1e-3)
+    assert load_pixels(paths[0], 32).shape == (32, 32, 3)
