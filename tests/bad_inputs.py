@@ -81,6 +81,15 @@ def upright_only_by_exif(orientation: int) -> bytes:
     return encode(image.transpose(stored) if stored is not None else image, "JPEG", quality=95, exif=exif.tobytes())
 
 
+def turned_with_a_wrong_type() -> bytes:
+    """A JPEG file turned by its EXIF orientation, whose resolution is a byte where a fraction should stand."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x011A] = 6, 72.0
+    block = exif.tobytes().removeprefix(b"Exif\0\0").replace(b"\x01\x1a\x00\x05", b"\x01\x1a\x00\x01")
+    turned = Image.fromarray(PICTURE).transpose(Image.Transpose.ROTATE_90)
+    return with_exif(encode(turned, "JPEG", quality=95), block)
+
+
 def to_lab(image: Image.Image) -> Image.Image:
     srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
     converted = ImageCms.profileToProfile(image, srgb, lab, outputMode="LAB")
@@ -107,6 +116,7 @@ def odd_but_good_files() -> dict[str, bytes]:
         "trailing_garbage.jpg": jpeg + os.urandom(4096),
         "exif_no_table.jpg": with_exif(jpeg, b"XXXX" + b"\xee" * 20),
         "exif_cut.jpg": with_exif(jpeg, b"MM\0\x2a\xff\xff\xff\xff"),
+        "exif_wrong_type.jpg": turned_with_a_wrong_type(),
         "cmyk.jpg": encode(picture.convert("CMYK"), "JPEG", quality=95),
         "grey.jpg": encode(grey, "JPEG"),
         "progressive.jpg": encode(picture, "JPEG", progressive=True),

@@ -85,6 +85,8 @@ def test_prediction_loads_no_training_library(finished_run: Run) -> None:
 
 
 def test_output_cut_off_by_its_reader_is_no_error(finished_run: Run) -> None:
-    command = f"{sys.executable} -m nevus.cli.main predict {finished_run.model_onnx} {images_of(finished_run)} | head -1"
+    command = (
+        f"{sys.executable} -m nevus.cli.main predict {finished_run.model_onnx} {images_of(finished_run)} | head -1"
+    )
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert done.stderr == ""

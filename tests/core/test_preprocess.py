@@ -56,7 +56,9 @@ def test_exif_orientation_is_applied(number: int) -> None:
     assert difference.mean() < 3
 
 
-@pytest.mark.parametrize("name", "plain exif_no_table exif_cut trailing_garbage cmyk progressive".split())
+@pytest.mark.parametrize(
+    "name", "plain exif_no_table exif_cut exif_wrong_type trailing_garbage cmyk progressive".split()
+)
 def test_jpeg_variants_show_the_same_picture(name: str) -> None:
     assert np.abs(pixels_of(f"{name}.jpg") - PICTURE).mean() < 3
 

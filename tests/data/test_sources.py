@@ -109,11 +109,21 @@ def test_phantoms_bring_their_lesions(tmp_path: Path) -> None:
     assert listing.images[1].metadata == {"duplicate_of": "benign/generated_0.png", "seed": "7"}
 
 
+def test_an_image_that_the_phantom_table_does_not_know_is_rejected_and_the_others_stay(tmp_path: Path) -> None:
+    touch(tmp_path, "benign/generated_0.png", "benign/mine.png", "malignant/generated_1.png")
+    (tmp_path / "phantom.csv").write_text(
+        "image,lesion_id,patient_id\nbenign/generated_0.png,L0,\nmalignant/generated_1.png,L1,\n"
+    )
+    listing = find_images(tmp_path)
+    assert [image.lesion_id for image in listing.images] == ["L0", "L1"]
+    assert listing.rejected == ((Path("benign/mine.png"), "not in phantom.csv"),)
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
+        ("image,lesion_id,patient_id\n", "none of 2 images can be used: not in phantom.csv"),
         ("image,lesion_id\n", "missing columns"),
-        ("image,lesion_id,patient_id\nbenign/generated_0.png,L0,\n", r"no row for malignant.generated_1.png"),
         ("image,lesion_id,patient_id\na,b,c,d\n", "row 2: more cells"),
     ],
 )

@@ -30,6 +30,12 @@ def test_config_replaces_what_it_gives_and_nothing_else() -> None:
     assert (recipe.epochs, recipe.learning_rate, recipe.batch_size) == (3, 0.01, RECIPES["classic"].batch_size)
 
 
+def test_patience_lasts_until_batch_normalisation_has_settled_on_a_small_dataset() -> None:
+    recipe = RECIPES["classic"]
+    assert (recipe.stop_epochs(215), recipe.reduce_epochs(215)) == (recipe.stop_patience, recipe.reduce_patience)
+    assert recipe.stop_epochs(10) == recipe.reduce_epochs(10) == 46
+
+
 def test_auc_of_two_classes_is_that_of_scikit_learn() -> None:
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 2, 500)

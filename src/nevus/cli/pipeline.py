@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +17,11 @@ from nevus.core.runs import DONE, Run
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
-# Measured on two cores: see docs/demo.md.
-DEMO_OPTIONS = {"image_size": 64, "epochs": 8, "learning_rate": 1e-3}
-DEMO_IMAGES = 1200
+# Small enough for minutes on two cores; small batches, because the running averages of batch
+# normalisation need some hundred steps before validation means anything.
+DEMO_OPTIONS = {"image_size": 64, "epochs": 12, "batch_size": 8, "learning_rate": 5e-4}
+DEMO_IMAGES = 1500
+DEMO_IMAGE_SIZE = 96
 
 
 def add_run(commands: Subparsers) -> argparse.ArgumentParser:
@@ -149,12 +152,14 @@ def demo(arguments: argparse.Namespace) -> int:
     run = Run(arguments.out)
     images = run.directory / "images"
     _check_fresh(run, arguments.resume, arguments.overwrite)
-    if not (arguments.resume and images.exists()):
+    # The table is written last, so that images without it are those of a generation that was cut off.
+    if not (arguments.resume and (images / "phantom.csv").exists()):
+        shutil.rmtree(images, ignore_errors=True)
         _stage(f"Generating {arguments.num_images} images")
         phantom.generate(
             images,
             num_images=arguments.num_images,
-            image_size=2 * config.image_size,
+            image_size=DEMO_IMAGE_SIZE,
             seed=config.seed,
             difficulty=arguments.difficulty,
         )
@@ -225,7 +230,7 @@ def _run_all(images: Path, run: Run, config: Config, *, resume: bool, overwrite:
             f"{dataset.directory} holds images of {dataset.info.image_size} pixels, --image-size asks for "
             f"{config.image_size}. Leave the option out, or prepare the images again with it."
         )
-    if any(not row.split for row in dataset.rows):
+    if any(not row.group for row in dataset.rows):
         _split(dataset, config)
     _train(run, dataset, config, resume)
     _evaluate(run, config)
@@ -250,10 +255,12 @@ def _prepare(images: Path, directory: Path, config: Config, overwrite: bool) -> 
 
 
 def _split(dataset: Dataset, config: Config) -> None:
-    from nevus.data.splits import split
+    from nevus.data.splits import split, split_warnings
 
     _stage("Splitting by lesion, patient and duplicates")
     split(dataset, val_fraction=config.val_fraction, test_fraction=config.test_fraction, seed=config.seed)
+    for warning in split_warnings(dataset):
+        print(f"Warning: {warning}", file=sys.stderr)
 
 
 def _train(run: Run, dataset: Dataset, config: Config, resume: bool) -> None:

@@ -22,9 +22,9 @@ def dataset_summary(dataset: Dataset) -> str:
         lines.append("Generated images (phantoms), not photographs.")
     num_duplicates = sum(1 for row in dataset.rows if row.duplicate_group)
     if num_duplicates:
-        lines.append(f"{num_duplicates:,} images are exact duplicates of another one; each set stays in one split")
+        lines.append(f"{num_duplicates:,} images have a duplicate; a set of duplicates is never split by Nevus")
     lines += ["", _counts_table(dataset.split_counts(), Counter(row.label for row in dataset.rows))]
-    if any(not row.split for row in dataset.rows):
+    if any(not row.group for row in dataset.rows):
         lines += ["", f"Next: nevus split {dataset.directory}"]
     return "\n".join(lines)
 

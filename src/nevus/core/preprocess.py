@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from nevus.core.errors import ImageError
 
@@ -28,6 +28,17 @@ MAX_FILE_BYTES = 256 * 1024 * 1024
 # that name, and naming one would make it fail on every format after it.
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
+
+# EXIF 2.32, tag 0x0112: value to the transposition that turns the stored pixels upright; 1 is upright.
+_TO_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def decode(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -135,10 +146,9 @@ def read_image_file(path: Path) -> bytes:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # Damaged EXIF raises nearly anything; such an image is taken as it lies.
-        return image
+    # Not ImageOps.exif_transpose: it writes the EXIF block anew, which fails on many that can be read.
+    transposition = _TO_UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if transposition is None else image.transpose(transposition)
 
 
 def _first_line(problem: Exception) -> str:

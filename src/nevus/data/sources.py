@@ -95,6 +95,10 @@ def find_images(root: Path) -> Listing:
     except OSError as problem:
         raise DataError(f"{problem.filename or root} cannot be read: {problem.strerror}.") from None
     diagnoses = sorted({image.diagnosis for image in listing.images})
+    if not listing.images:
+        raise DataError(
+            f"{root}: none of {len(listing.rejected)} images can be used: {listing.rejected[0][1]}. {EXPECTED}"
+        )
     if len(diagnoses) < 2:
         raise DataError(f"{root}: all {len(listing.images)} images are of one class, '{diagnoses[0]}'. {EXPECTED}")
     return listing
@@ -109,16 +113,15 @@ def _phantoms(root: Path) -> Listing | None:
     if listing is None:
         return None
     records = _read_table(table, ("image", "lesion_id", "patient_id"))
-    images = []
+    images, rejected = [], list(listing.rejected)
     for image in listing.images:
         record = records.get(image.path.as_posix())
         if record is None:
-            raise DataError(
-                f"{table}: no row for {image.path}. Expected one for each image. Generate the images again."
-            )
+            rejected.append((image.path, f"not in {PHANTOM_TABLE}"))
+            continue
         metadata = {name: cell for name, cell in record.items() if name not in ("image", "lesion_id", "patient_id")}
         images.append(replace(image, lesion_id=record["lesion_id"], patient_id=record["patient_id"], metadata=metadata))
-    return replace(listing, kind="phantoms", images=tuple(images))
+    return replace(listing, kind="phantoms", images=tuple(images), rejected=tuple(rejected))
 
 
 def _class_folders(root: Path) -> Listing | None:

@@ -6,6 +6,7 @@ A recipe says nothing about the network or the data it meets.
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,18 @@ class Recipe:
     reduce_factor: float
     least_learning_rate: float
 
+    def stop_epochs(self, steps_in_epoch: int) -> int:
+        """`stop_patience`, or as many epochs as validation needs to mean anything, if that is more."""
+        return max(self.stop_patience, math.ceil(_SETTLING_STEPS / steps_in_epoch))
+
+    def reduce_epochs(self, steps_in_epoch: int) -> int:
+        """`reduce_patience`, or as many epochs as validation needs to mean anything, if that is more."""
+        return max(self.reduce_patience, math.ceil(_SETTLING_STEPS / steps_in_epoch))
+
+
+# A running average with Keras's momentum of .99 keeps less than a hundredth of its initial value after so many
+# steps. Before that batch normalisation is off in validation, and on a small dataset patience would run out.
+_SETTLING_STEPS = 460
 
 RECIPES: dict[str, Recipe] = {
     # The usual values of the published notebooks on the melanoma set and of the Keras tutorials they follow.

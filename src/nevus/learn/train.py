@@ -61,10 +61,12 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False) -
         write_json(run.config_json, config.to_json())
     run.checkpoints.mkdir(exist_ok=True)
 
-    stopping = keras.callbacks.EarlyStopping(patience=recipe.stop_patience, restore_best_weights=True)
+    num_images = len(dataset.rows_of("train"))
+    steps = steps_in_epoch(num_images, recipe.batch_size)
+    stopping = keras.callbacks.EarlyStopping(patience=recipe.stop_epochs(steps), restore_best_weights=True)
     others = [
         keras.callbacks.ReduceLROnPlateau(
-            factor=recipe.reduce_factor, patience=recipe.reduce_patience, min_lr=recipe.least_learning_rate
+            factor=recipe.reduce_factor, patience=recipe.reduce_epochs(steps), min_lr=recipe.least_learning_rate
         ),
         keras.callbacks.ModelCheckpoint(
             run.checkpoints / "best.weights.h5", monitor="val_loss", save_best_only=True, save_weights_only=True
@@ -72,11 +74,10 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False) -
     ]
     checkpoint = Checkpoint(run.checkpoints / "last.npz", run.history_csv, stopping, others)
     first_epoch = recipe.epochs if checkpoint.stopped else checkpoint.next_epoch
-    num_images = len(dataset.rows_of("train"))
     try:
         network.fit(
             training_batches(dataset, recipe, config.seed, first_epoch),
-            steps_per_epoch=steps_in_epoch(num_images, recipe.batch_size),
+            steps_per_epoch=steps,
             initial_epoch=first_epoch,
             epochs=recipe.epochs,
             validation_data=evaluation_batches(dataset, "val"),
