@@ -109,6 +109,22 @@ def test_phantoms_bring_their_lesions(tmp_path: Path) -> None:
     assert listing.images[1].metadata == {"duplicate_of": "benign/generated_0.png", "seed": "7"}
 
 
+def test_ham10000_brings_lesions_diagnoses_and_metadata_and_its_masks_are_no_images(tmp_path: Path) -> None:
+    touch(tmp_path, "HAM10000_images_part_1/ISIC_1.jpg", "HAM10000_images_part_2/ISIC_2.jpg", "masks/ISIC_1_seg.png")
+    (tmp_path / "HAM10000_metadata.csv").write_text(
+        "lesion_id,image_id,dx,dx_type,age,sex,localization\n"
+        "HAM_7,ISIC_1,bkl,histo,80.0,male,scalp\nHAM_8,ISIC_2,mel,histo,,female,back\nHAM_9,ISIC_3,nv,histo,40.0,male,ear\n"
+    )
+    listing = find_images(tmp_path)
+    assert [(image.path.name, image.diagnosis, image.lesion_id) for image in listing.images] == [
+        ("ISIC_1.jpg", "bkl", "HAM_7"),
+        ("ISIC_2.jpg", "mel", "HAM_8"),
+    ]
+    assert listing.images[0].metadata == {"dx_type": "histo", "age": "80.0", "sex": "male", "localization": "scalp"}
+    assert listing.rejected == ((Path("ISIC_3"), "in HAM10000_metadata.csv, but no such image file"),)
+    assert listing.num_ignored == 1
+
+
 def test_an_image_that_the_phantom_table_does_not_know_is_rejected_and_the_others_stay(tmp_path: Path) -> None:
     touch(tmp_path, "benign/generated_0.png", "benign/mine.png", "malignant/generated_1.png")
     (tmp_path / "phantom.csv").write_text(

@@ -24,6 +24,7 @@ SPLIT_FOLDERS = {
 }
 PHANTOM_TABLE = "phantom.csv"
 PHANTOM_PREFIX = "generated_"
+HAM10000_TABLE = "HAM10000_metadata.csv"
 EXPECTED = (
     "Expected a folder of images for each class (root/benign, root/malignant), "
     "with or without train, val and test above them (root/train/benign)."
@@ -124,6 +125,33 @@ def _phantoms(root: Path) -> Listing | None:
     return replace(listing, kind="phantoms", images=tuple(images), rejected=tuple(rejected))
 
 
+def _ham10000(root: Path) -> Listing | None:
+    """HAM10000 as published (Tschandl et al. 2018): its table, and the images in one folder or several."""
+    table = root / HAM10000_TABLE
+    if not table.is_file():
+        return None
+    records = _read_table(table, ("image_id", "lesion_id", "dx"))
+    images, num_ignored = [], 0
+    for path in _walk(root):
+        # Segmentation masks and their like are named after an image but are not one of the table's.
+        record = records.pop(path.stem, None) if path.suffix.lower() in SUFFIXES else None
+        if record is None:
+            num_ignored += path != table
+            continue
+        metadata = {name: cell for name, cell in record.items() if name not in ("image_id", "lesion_id", "dx")}
+        images.append(
+            SourceImage(
+                path.relative_to(root),
+                diagnosis=record["dx"],
+                lesion_id=record["lesion_id"],
+                licence="CC BY-NC 4.0",
+                metadata=metadata,
+            )
+        )
+    missing = tuple((Path(image_id), f"in {HAM10000_TABLE}, but no such image file") for image_id in sorted(records))
+    return Listing("HAM10000", tuple(images), missing, num_ignored)
+
+
 def _class_folders(root: Path) -> Listing | None:
     """A folder for each class, with or without folders train, val and test above them."""
     if not root.is_dir():
@@ -153,7 +181,7 @@ def _class_folders(root: Path) -> Listing | None:
 
 
 # Tried in this order; a layout that more datasets match stands later.
-LAYOUTS: tuple[Callable[[Path], Listing | None], ...] = (_phantoms, _class_folders)
+LAYOUTS: tuple[Callable[[Path], Listing | None], ...] = (_phantoms, _ham10000, _class_folders)
 
 
 def _walk(folder: Path, depth: int = 0) -> Iterator[Path]:
