@@ -1,0 +1,42 @@
+"""The public names of `nevus` are few, listed, documented and importable without a training library."""
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import nevus
+
+
+def test_all_lists_the_public_names() -> None:
+    assert nevus.__all__ == ["NevusError", "Prediction", "Predictor", "__version__", "load"]
+
+
+@pytest.mark.parametrize("name", [name for name in nevus.__all__ if name != "__version__"])
+def test_public_names_and_their_methods_are_documented(name: str) -> None:
+    member = getattr(nevus, name)
+    assert inspect.getdoc(member)
+    for method_name, method in inspect.getmembers(member, inspect.isfunction):
+        if not method_name.startswith("_"):
+            assert inspect.getdoc(method), f"{name}.{method_name}"
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'train'"):
+        _ = nevus.train
+
+
+def test_importing_nevus_loads_neither_onnxruntime_nor_tensorflow() -> None:
+    code = "import sys, nevus; print([n for n in ('onnxruntime', 'tensorflow', 'PIL') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", ["nevus.serve.predictor", "nevus.assess.evaluate", "nevus.data.prepare"])
+def test_what_comes_before_and_after_training_never_loads_tensorflow(module: str) -> None:
+    if module == "nevus.assess.evaluate":
+        pytest.importorskip("sklearn")
+    code = f"import sys, {module}; print([n for n in ('tensorflow', 'keras', 'onnx') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
