@@ -11,7 +11,6 @@ from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 
 from nevus.assess import calibration, metrics
-from nevus.core.errors import RunError
 from nevus.core.labels import Classes
 from nevus.core.predictions import Predictions
 
@@ -59,11 +58,11 @@ def test_temperature_is_the_most_likely_of_all():
 
 
 @pytest.mark.parametrize(("sign", "reason"), [(30.0, "without error"), (-1.0, "do not rise with the truth")])
-def test_no_best_temperature_is_refused(sign, reason):
+def test_without_a_best_temperature_the_risks_stay_as_they_are(sign, reason):
     labels = np.arange(40) % 2
     logits = np.stack([np.zeros(40), sign * (2.0 * labels - 1.0)], axis=1)
-    with pytest.raises(RunError, match=reason):
-        calibration.fit_temperature(make_predictions(labels, logits))
+    with pytest.warns(metrics.UndefinedMetricWarning, match=f"not calibrated.*40 validation images.*{reason}"):
+        assert calibration.fit_temperature(make_predictions(labels, logits)) == 1.0
 
 
 def test_reliability_equals_scikit_learn_without_ties():
@@ -103,26 +102,71 @@ def test_calibration_error_worked_by_hand():
     assert calibration.expected_calibration_error(labels, risk, 2) == pytest.approx((2 / 15 + 1 / 30) / 2)
 
 
+def line_of(labels, risk):
+    return calibration.calibration_line(labels, risk, np.arange(len(labels)))
+
+
 def test_calibrated_risks_are_called_so():
     labels, logits = calibrated(np.random.default_rng(0), 50_000)
-    line = calibration.calibration_line(labels, expit(logits))
-    assert line.slope == pytest.approx(1.0, abs=0.03)
-    assert line.intercept == pytest.approx(0.0, abs=0.03)
+    line = line_of(labels, expit(logits))
+    assert line.slope.low < 1.0 < line.slope.high
+    assert line.intercept.low < 0.0 < line.intercept.high
     assert calibration.expected_calibration_error(labels, expit(logits)) < 0.01
-    assert calibration.calibration_line(labels, expit(2 * logits)).slope == pytest.approx(0.5, abs=0.02)
-    assert calibration.calibration_line(labels, expit(logits + 1)).intercept == pytest.approx(-1.0, abs=0.03)
+    assert line_of(labels, expit(2 * logits)).slope.value == pytest.approx(0.5, abs=0.02)
+    assert line_of(labels, expit(logits + 1)).intercept.value == pytest.approx(-1.0, abs=0.03)
 
 
 def test_slope_equals_scikit_learn():
     labels, logits = calibrated(np.random.default_rng(2), 400, spread=0.1)
     model = LogisticRegression(C=np.inf, tol=1e-10).fit(logits[:, np.newaxis], labels)
-    assert calibration.calibration_line(labels, expit(logits)).slope == pytest.approx(model.coef_[0, 0], rel=1e-4)
+    assert line_of(labels, expit(logits)).slope.value == pytest.approx(model.coef_[0, 0], rel=1e-4)
+
+
+def test_line_interval_is_that_of_maximum_likelihood_where_the_model_holds():
+    labels, logits = calibrated(np.random.default_rng(4), 20_000)
+    slope = line_of(labels, expit(logits)).slope
+    columns = np.column_stack([logits, np.ones_like(logits)])
+    variances = expit(logits) * expit(-logits)
+    error = np.sqrt(np.linalg.inv((columns.T * variances) @ columns)[0, 0])
+    assert slope.high - slope.low == pytest.approx(2 * 1.96 * error, rel=0.03)
+
+
+def test_line_of_copied_images_is_no_surer():
+    labels, logits = calibrated(np.random.default_rng(5), 500)
+    once = line_of(labels, expit(logits))
+    groups = np.tile(np.arange(500), 3)
+    thrice = calibration.calibration_line(np.tile(labels, 3), expit(np.tile(logits, 3)), groups)
+    for figure in ("slope", "intercept"):
+        one, other = getattr(once, figure), getattr(thrice, figure)
+        assert (other.value, other.low, other.high) == pytest.approx((one.value, one.low, one.high), rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_line_interval_covers_with_groups():
+    random = np.random.default_rng(0)
+
+    def in_threes(num_groups):
+        """Logits whose groups of three share most of their score and the luck of the draw."""
+        logits = np.repeat(random.normal(-0.5, 1.8, num_groups), 3) + random.normal(0.0, 0.6, 3 * num_groups)
+        labels = np.repeat(random.random(num_groups), 3) < expit(logits)
+        return labels, expit(1.5 * logits), np.repeat(np.arange(num_groups), 3)
+
+    truth = calibration.calibration_line(*in_threes(200_000))
+    covered = {"slope": [], "intercept": []}
+    for _ in range(1000):
+        line = calibration.calibration_line(*in_threes(200))
+        for figure, hits in covered.items():
+            estimate = getattr(line, figure)
+            hits.append(estimate.low <= getattr(truth, figure).value <= estimate.high)
+    shares = {figure: np.mean(hits) for figure, hits in covered.items()}
+    print(shares)
+    assert all(0.93 <= share <= 0.97 for share in shares.values())
 
 
 def test_intercept_makes_the_risks_add_up():
     labels, logits = calibrated(np.random.default_rng(3), 500)
-    line = calibration.calibration_line(labels, expit(logits + 0.7))
-    assert expit(logits + 0.7 + line.intercept).sum() == pytest.approx(labels.sum())
+    line = line_of(labels, expit(logits + 0.7))
+    assert expit(logits + 0.7 + line.intercept.value).sum() == pytest.approx(labels.sum())
 
 
 @pytest.mark.parametrize(
@@ -135,9 +179,24 @@ def test_intercept_makes_the_risks_add_up():
 )
 def test_undefined_lines_are_nan_and_say_why(labels, risk, reason, has_intercept):
     with pytest.warns(metrics.UndefinedMetricWarning, match=reason):
-        line = calibration.calibration_line(labels, risk)
-    assert np.isnan(line.slope)
-    assert np.isfinite(line.intercept) == has_intercept
+        line = line_of(labels, risk)
+    assert np.isnan(line.slope.value)
+    assert np.isfinite(line.intercept.value) == has_intercept
+
+
+def test_isotonic_risk_worked_by_hand():
+    # The second and third image break the order: they share the mean of their labels.
+    mended = calibration.isotonic_risk([False, True, False, True], [0.1, 0.2, 0.3, 0.4], [0.0, 0.1, 0.25, 0.35, 0.9])
+    assert mended == pytest.approx([0.0, 0.0, 0.5, 0.75, 1.0])
+
+
+def test_isotonic_risk_mends_what_a_temperature_cannot():
+    random = np.random.default_rng(6)
+    labels, logits = calibrated(random, 4000)
+    new_labels, new_logits = calibrated(random, 4000)
+    mended = calibration.isotonic_risk(labels, expit(logits) ** 3, expit(new_logits) ** 3)
+    before = calibration.expected_calibration_error(new_labels, expit(new_logits) ** 3)
+    assert calibration.expected_calibration_error(new_labels, mended) < before / 4
 
 
 def test_wrong_number_of_bins_is_refused():

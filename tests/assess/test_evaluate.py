@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from nevus.assess.calibration import fit_temperature
 from nevus.assess.evaluate import evaluate
 from nevus.core.dataset import DatasetInfo
 from nevus.core.errors import RunError
-from nevus.core.files import sha256_of, write_json
+from nevus.core.files import finite, sha256_of, write_json
 from nevus.core.labels import Classes
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.predictions import Predictions, write_predictions
@@ -66,10 +67,10 @@ def test_files_hold_what_the_contract_names(tmp_path, predictions):
     run = make_run(tmp_path, predictions)
     result = evaluate(run, **DEFAULT)
 
-    assert json.loads(run.metrics_json.read_text()) == result
+    assert json.loads(run.metrics_json.read_text()) == finite(result)
     assert result["generated"] is True
     assert result["classes"] == {"names": ["benign", "malignant"], "malignant": ["malignant"]}
-    assert result["temperature"] == 1.0
+    assert result["temperature"] == pytest.approx(fit_temperature(predictions["val"]))
     assert result["warnings"] == []
     assert "200 resamples, seed 0" in result["interval_methods"]["others"]
     assert result["fingerprints"] == {
@@ -77,7 +78,7 @@ def test_files_hold_what_the_contract_names(tmp_path, predictions):
         "predictions": {split: sha256_of(run.predictions_csv(split)) for split in ("val", "test")},
     }
     points = json.loads(run.operating_points_json.read_text())
-    assert (points["default"], points["temperature"]) == ("sensitivity-95", 1.0)
+    assert (points["default"], points["temperature"]) == ("sensitivity-95", result["temperature"])
     names = ["best-f1", "youden", "sensitivity-90", "sensitivity-95", "sensitivity-98"]
     assert [OperatingPoint.from_json(point).name for point in points["operating_points"]] == names
     assert [point["name"] for point in result["operating_points"]] == names
@@ -93,7 +94,7 @@ def test_files_hold_what_the_contract_names(tmp_path, predictions):
 def test_figures_equal_scikit_learn_and_lie_in_their_intervals(tmp_path, predictions):
     result = evaluate(make_run(tmp_path, predictions), **DEFAULT)
     for split, one in predictions.items():
-        labels, risk, figures = one.is_malignant, one.risk(), result["splits"][split]
+        labels, risk, figures = one.is_malignant, one.risk(result["temperature"]), result["splits"][split]
         assert (figures["num_images"], figures["num_groups"]) == (labels.size, labels.size // 2)
         assert (figures["num_malignant"], figures["prevalence"]) == (labels.sum(), labels.mean())
         assert figures["roc_auc"]["value"] == pytest.approx(sk.roc_auc_score(labels, risk))
@@ -128,7 +129,121 @@ def test_thresholds_do_not_depend_on_the_test(tmp_path, predictions):
 
 def test_seed_makes_two_evaluations_equal(tmp_path, predictions):
     run = make_run(tmp_path, predictions)
-    assert evaluate(run, **DEFAULT) == evaluate(run, **DEFAULT)
+    evaluate(run, **DEFAULT)
+    first = run.metrics_json.read_bytes()
+    evaluate(run, **DEFAULT)
+    assert run.metrics_json.read_bytes() == first
+
+
+def test_risks_too_sure_are_calibrated_before_anything_else(tmp_path):
+    # Five times the logits of `make_predictions`, whose risks mean what they say at a factor of two.
+    predictions = {split: make_predictions(split, 2000, seed) for seed, split in enumerate(("val", "test"))}
+    predictions = {split: replace(one, logits=5.0 * one.logits) for split, one in predictions.items()}
+    run = make_run(tmp_path, predictions)
+    result = evaluate(run, **DEFAULT)
+    assert result["temperature"] == pytest.approx(2.5, rel=0.1)
+    before, after = (result["calibration"]["test"][when] for when in ("before", "after"))
+    assert before["slope"]["high"] < 0.6
+    assert after["slope"]["low"] < 1.0 < after["slope"]["high"]
+    assert after["ece"]["value"] < before["ece"]["value"] / 2
+    assert after["brier"] == result["splits"]["test"]["brier"]
+    assert result["calibration"]["test"]["isotonic"]["brier"]["value"] < before["brier"]["value"]
+    assert set(result["calibration"]["val"]) == {"before", "after"}
+    for one in (before, after):
+        parts = one["brier_reliability"] - one["brier_resolution"] + one["brier_uncertainty"]
+        assert parts == pytest.approx(one["brier"]["value"], abs=0.003)
+        assert one["ece"]["low"] <= one["ece"]["value"] <= one["ece"]["high"]
+        assert sum(row["num_images"] for row in one["reliability"]) == 2000
+    assert 0.0 < after["ece_of_perfect_risks"] < before["ece"]["value"]
+    assert json.loads(run.operating_points_json.read_text())["temperature"] == result["temperature"]
+
+
+def test_validation_without_a_mistake_leaves_the_risks_as_they_are(tmp_path, predictions):
+    val = predictions["val"]
+    logits = np.zeros((120, 2))
+    logits[np.arange(120), val.labels] = 3.0
+    result = evaluate(make_run(tmp_path, {**predictions, "val": replace(val, logits=logits)}), **DEFAULT)
+    assert result["temperature"] == 1.0
+    assert any(text.startswith("val: the risks are not calibrated") for text in result["warnings"])
+    assert result["triage"]["has_uncertain_band"] is False
+    assert result["triage"]["test"]["uncertain"]["share"]["value"] == 0.0
+
+
+def test_screening_figures_stand_for_a_named_prevalence_only(tmp_path, predictions):
+    run = make_run(tmp_path, predictions)
+    assert evaluate(run, **DEFAULT)["screening"] is None
+    result = evaluate(run, **DEFAULT, prevalence=0.02)
+    assert result["screening"]["prevalence"] == 0.02
+    for point, there in zip(result["operating_points"], result["screening"]["operating_points"], strict=True):
+        assert there["name"] == point["name"]
+        assert there["ppv"]["value"] < point["test"]["ppv"]["value"]
+        assert there["npv"]["value"] > point["test"]["npv"]["value"]
+        assert there["risk_at_threshold"] < point["threshold"]
+        assert there["number_needed_to_refer"]["value"] == pytest.approx(1 / there["ppv"]["value"])
+
+
+def test_triage_thresholds_stand_in_both_files_and_its_bands_hold_all_images(tmp_path, predictions):
+    run = make_run(tmp_path, predictions)
+    result = evaluate(run, **DEFAULT)["triage"]
+    stored = json.loads(run.operating_points_json.read_text())["triage"]
+    assert stored == {"rule_out": result["rule_out"], "rule_in": result["rule_in"]}
+    bands = [result["test"][band] for band in ("low", "uncertain", "high")]
+    assert sum(band["num_malignant"] for band in bands) == predictions["test"].is_malignant.sum()
+    assert sum(band["num_benign"] for band in bands) == (~predictions["test"].is_malignant).sum()
+
+
+def with_leaks(predictions):
+    """Ten test images of trained lesions, six of lesions in val, ten val images of trained lesions, all too good."""
+    test, val = predictions["test"], predictions["val"]
+    groups = test.groups[:10] + val.groups[50:56] + test.groups[16:]
+    test = replace(test, groups=groups, also_in=["train"] * 10 + ["val"] * 6 + [""] * 134)
+    return {"test": test, "val": replace(val, also_in=["train"] * 10 + [""] * 110)}
+
+
+def test_a_leaking_test_folder_is_scored_twice_and_fits_nothing(tmp_path, predictions):
+    leaking = with_leaks(predictions)
+    result = evaluate(make_run(tmp_path / "leaking", leaking), **DEFAULT)
+
+    assert result["leak"] == {"num_images": 16, "num_groups": 8, "also_in": {"train": 10, "val": 6}}
+    assert result["splits"]["test"]["num_images"] == 150
+    clean = result["splits"]["test_without_leaks"]
+    rest = leaking["test"].where(np.arange(150) >= 16)
+    assert clean["num_images"] == 134
+    assert clean["roc_auc"]["value"] == pytest.approx(sk.roc_auc_score(rest.is_malignant, rest.risk()))
+    for point in result["operating_points"]:
+        assert point["test_without_leaks"]["true_positives"] == int(
+            (rest.is_malignant & (rest.risk(result["temperature"]) >= point["threshold"])).sum()
+        )
+    assert result["splits"]["val"]["num_images"] == 110
+
+    shorter = {"val": predictions["val"].where(np.arange(120) >= 10), "test": predictions["test"]}
+    expected = evaluate(make_run(tmp_path / "shorter", shorter), **DEFAULT)
+    assert expected["leak"] is None
+    assert [point["threshold"] for point in result["operating_points"]] == [
+        point["threshold"] for point in expected["operating_points"]
+    ]
+
+
+def test_a_leak_that_the_predictions_do_not_own_up_to_is_refused(tmp_path, predictions):
+    leaking = with_leaks(predictions)
+    leaking["test"] = replace(leaking["test"], also_in=[])
+    with pytest.raises(RunError, match="share 3 group"):
+        evaluate(make_run(tmp_path, leaking), **DEFAULT)
+
+
+def test_metadata_columns_become_subgroups(tmp_path, predictions):
+    test = predictions["test"]
+    columns = {"lesion_id": test.groups, "sex": ["female", "male", ""] * 50, "age": ["20", "55", "80"] * 50}
+    result = evaluate(make_run(tmp_path, {**predictions, "test": replace(test, metadata=columns)}), **DEFAULT)
+    assert [(row["column"], row["value"]) for row in result["subgroups"]] == [
+        ("sex", "female"),
+        ("sex", "male"),
+        ("sex", "not recorded"),
+        ("age", "0-29"),
+        ("age", "50-69"),
+        ("age", "70+"),
+    ]
+    assert {gap["column"] for gap in result["subgroup_gaps"]} == {"sex", "age"}
 
 
 def test_several_malignant_classes_add_up(tmp_path):
@@ -138,7 +253,7 @@ def test_several_malignant_classes_add_up(tmp_path):
     test = predictions["test"]
     assert result["splits"]["test"]["num_malignant"] == (test.labels > 0).sum()
     assert result["splits"]["test"]["roc_auc"]["value"] == pytest.approx(
-        sk.roc_auc_score(test.labels > 0, 1 - test.probabilities()[:, 0])
+        sk.roc_auc_score(test.labels > 0, 1 - test.probabilities(result["temperature"])[:, 0])
     )
 
 

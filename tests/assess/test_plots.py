@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from nevus.assess import drawing, plots
-from nevus.assess.drawing import Plot
+from nevus.assess import curve_plots, drawing, plots
+from nevus.assess.bands import curve_bands
+from nevus.assess.drawing import Flags, Floats, Plot
 from nevus.assess.history import read_history, training_curves
-from nevus.assess.plots import Flags, Floats, Mark
+from nevus.assess.plots import Mark
 from nevus.core.errors import RunError
 from nevus.core.estimate import Estimate
 
@@ -63,9 +64,11 @@ def all_plots(num_images: int = 1_500, name: str = "youden", num_epochs: int = 3
         "val_roc_auc": 0.95 - 0.1 * np.exp(-epochs / 4),
         "learning_rate": np.where(epochs < 15, 1e-4, 5e-5),
     }
+    bands = curve_bands(is_malignant, risk, np.arange(num_images), resamples=20)
+    clean = np.arange(num_images) % 10 > 0
     return [
-        plots.roc(is_malignant, risk, marks, ESTIMATE),
-        plots.precision_recall(is_malignant, risk, marks, ESTIMATE),
+        curve_plots.roc(is_malignant, risk, marks, ESTIMATE, bands[0], clean),
+        curve_plots.precision_recall(is_malignant, risk, marks, ESTIMATE, bands[1], clean),
         plots.threshold_sweep(is_malignant, risk, marks),
         plots.confusion_matrices(marks),
         plots.score_histogram(is_malignant, risk, marks[3]),
@@ -76,7 +79,7 @@ def all_plots(num_images: int = 1_500, name: str = "youden", num_epochs: int = 3
 def test_svgs_are_small_described_and_can_share_a_page() -> None:
     svgs = [plot.svg() for plot in all_plots(num_images=50_000, num_epochs=300)]
     for svg in svgs:
-        assert len(svg.encode()) < 60_000
+        assert len(svg.encode()) < 90_000
         assert "<style" not in svg  # It would apply to the whole page.
         assert not re.search(r'href="(?!#)', svg)
         root = ElementTree.fromstring(svg.replace("<svg ", '<svg xmlns:xlink="http://www.w3.org/1999/xlink" ', 1))
@@ -131,6 +134,8 @@ def test_benign_and_malignant_differ_in_grey() -> None:
 def test_texts_carry_the_numbers() -> None:
     roc, precision_recall, sweep, matrices, histogram, training = all_plots()
     assert "0.950 (95 % interval 0.940 to 0.960)" in roc.caption
+    assert "20 resamples" in roc.caption
+    assert "without leaked images" in roc.svg()
     assert "prevalence" in precision_recall.caption
     assert "sensitivity-95 (default) at 0.200" in sweep.alternative
     assert "missed" in matrices.alternative
@@ -144,8 +149,8 @@ def test_an_absent_class_is_not_defined(truth: bool) -> None:
     nan = float("nan")
     marks = [Mark("youden", 0.5, True, nan, nan, nan, ((0, 0), (10, 10)) if truth else ((10, 10), (0, 0)))]
     made = [
-        plots.roc(is_malignant, risk, marks, UNDEFINED),
-        plots.precision_recall(is_malignant, risk, marks, UNDEFINED),
+        curve_plots.roc(is_malignant, risk, marks, UNDEFINED),
+        curve_plots.precision_recall(is_malignant, risk, marks, UNDEFINED),
         plots.threshold_sweep(is_malignant, risk, marks),
         plots.confusion_matrices(marks),
         plots.score_histogram(is_malignant, risk, marks[0]),
@@ -178,7 +183,7 @@ def test_the_sweep_counts_as_the_decision_rule_does(risk: Floats, data: st.DataO
 
 @given(hnp.arrays(np.float64, st.tuples(st.integers(0, 200), st.just(2)), elements=st.floats(0, 1)))
 def test_thinning_moves_no_point_by_more_than_a_thousandth(points: Floats) -> None:
-    x, y = plots._thin(points[:, 0], points[:, 1])
+    x, y = drawing.thin(points[:, 0], points[:, 1])
     assert len(x) <= len(points)
     kept = np.column_stack([x, y])
     for point in points:

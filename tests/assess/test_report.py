@@ -15,96 +15,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nevus.assess.evaluate import evaluate
+from assess.report_runs import BINARY, HOSTILE, make_run
 from nevus.assess.mistakes import most_confident
-from nevus.assess.report import _filled_squares, _of_hundred, write_report
-from nevus.core.config import Config
-from nevus.core.dataset import Dataset, DatasetInfo, DatasetSource
+from nevus.assess.report import write_report
+from nevus.assess.wording import filled_squares, of_hundred
 from nevus.core.errors import RunError
 from nevus.core.files import write_json
 from nevus.core.labels import Classes
-from nevus.core.manifest import ManifestRow
 from nevus.core.modelfile import DISCLAIMER, INTENDED_USE, LIMITATIONS
-from nevus.core.predictions import Predictions, read_predictions, write_predictions
+from nevus.core.predictions import read_predictions
 from nevus.core.runs import Run
 
-HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(1)>{{ 7*7 }}"""
-BINARY = Classes(("benign", "malignant"), ("malignant",))
 VOID = {"meta", "img", "br", "hr", "link", "input"}
-
-
-def make_run(
-    folder: Path,
-    *,
-    classes: Classes = BINARY,
-    hostile: str = "",
-    generated: bool = False,
-    test_labels: tuple[int, ...] = (0, 1),
-) -> Run:
-    """A trained and evaluated run of 300 images, its dataset beside it."""
-    rng = np.random.default_rng(0)
-    dataset = Dataset(folder / "dataset")
-    dataset.directory.mkdir(parents=True)
-    num_images = 300
-    split = np.repeat(["train", "val", "test"], num_images // 3)
-    labels = np.where(split == "test", rng.choice(test_labels, num_images), rng.integers(0, 2, num_images))
-    np.save(dataset.pixels_npy, rng.integers(0, 256, (num_images, 16, 16, 3), dtype=np.uint8))
-    rows = [
-        ManifestRow(
-            image_id=f"{hostile}{index}",
-            path=f"{hostile}{index}.jpg",
-            pixel_index=index,
-            sha256=f"{index:064x}",
-            diagnosis=classes.names[labels[index]],
-            label=classes.names[labels[index]],
-            group=f"group-{index}",
-            split=str(split[index]),
-        )
-        for index in range(num_images)
-    ]
-    dataset.write_info(
-        DatasetInfo(16, classes, (DatasetSource(hostile + "source", "folder", "."),), num_images, 3, (), generated)
-    )
-    dataset.write_rows(rows)
-
-    run = Run(folder / "runs" / "first")
-    run.start(dataset)
-    write_json(run.config_json, Config(image_size=16).to_json())
-    logits = rng.normal(size=num_images) * 2 + np.where(labels == 1, 2.0, -2.0)
-    columns = np.column_stack([np.zeros(num_images), logits, *np.full((len(classes.names) - 2, num_images), -9.0)])
-    for name in ("val", "test"):
-        chosen = np.flatnonzero(split == name)
-        write_predictions(
-            run.predictions_csv(name),
-            Predictions(
-                classes=classes,
-                image_ids=[rows[i].image_id for i in chosen],
-                paths=[rows[i].path for i in chosen],
-                groups=[rows[i].group for i in chosen],
-                labels=labels[chosen],
-                logits=columns[chosen],
-            ),
-        )
-    run.history_csv.write_text(
-        "epoch,loss,val_loss,val_roc_auc,learning_rate\n1,0.7,0.6,0.8,0.0001\n2,0.5,0.5,0.9,0.0001\n"
-    )
-    run.update(
-        command=["nevus", "run", hostile + "my images"],
-        training={
-            "network": "classic",
-            "recipe": {"name": "classic", "batch_size": 32},
-            "num_parameters": 94_273,
-            "epochs_run": 2,
-            "best_epoch": 2,
-        },
-    )
-    evaluate(run, default_operating_point="sensitivity-95", bootstrap=100, seed=0)
-    return run
 
 
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = make_run(tmp_path_factory.mktemp("reported"))
+    write_report(run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = make_run(tmp_path_factory.mktemp("complete"), complete=True)
     write_report(run)
     return run
 
@@ -152,8 +86,9 @@ def page_of(run: Run) -> Page:
     return Page(run.report_html.read_text(encoding="utf-8"))
 
 
-def test_the_page_is_well_formed_and_accessible(reported: Run) -> None:
-    page = page_of(reported)
+@pytest.mark.parametrize("which", ["reported", "complete"])
+def test_the_page_is_well_formed_and_accessible(which: str, request: pytest.FixtureRequest) -> None:
+    page = page_of(request.getfixturevalue(which))
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
     assert levels.count(1) == 1
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
@@ -164,20 +99,27 @@ def test_the_page_is_well_formed_and_accessible(reported: Run) -> None:
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     assert page.all("html")[0]["lang"] == "en"
+    links = [link["href"][1:] for link in page.all("a") if (link["href"] or "").startswith("#")]
+    assert len(links) > 10
+    assert set(links) <= set(ids)
 
 
-def test_the_page_asks_nothing_of_a_server(reported: Run) -> None:
-    page = page_of(reported)
+@pytest.mark.parametrize("which", ["reported", "complete"])
+def test_the_page_asks_nothing_of_a_server(which: str, request: pytest.FixtureRequest) -> None:
+    run = request.getfixturevalue(which)
+    page = page_of(run)
     for _, attributes in page.elements:
         for name in ("src", "href", "xlink:href", "srcset", "action", "data", "poster"):
-            assert (attributes.get(name) or "#").startswith(("#", "data:image/jpeg;base64,"))
+            link = attributes.get(name) or "#"
+            # The audit's own page is the one other file that is linked.
+            assert link.startswith(("#", "data:image/jpeg;base64,")) or link.endswith("dataset/audit.html")
         assert not any(name.startswith("on") for name in attributes)
     assert not page.all("script") + page.all("link") + page.all("iframe")
-    html = reported.report_html.read_text(encoding="utf-8")
+    html = run.report_html.read_text(encoding="utf-8")
     assert "@import" not in html
     assert not re.search(r"url\((?!#)", html)
     assert any("default-src 'none'" in (meta.get("content") or "") for meta in page.all("meta"))
-    assert len(html.encode()) < 1_500_000
+    assert len(html.encode()) < 2_000_000
 
 
 def test_the_answer_comes_first_and_agrees_with_the_metrics(reported: Run) -> None:
@@ -220,12 +162,15 @@ def test_plots_are_saved_as_png(reported: Run) -> None:
         "confusion-matrices.png",
         "training-curves.png",
         "score-histogram.png",
+        "reliability.png",
+        "decision-curve.png",
+        "triage.png",
     }
 
 
 def test_hostile_text_is_escaped_and_generated_images_are_announced(tmp_path: Path) -> None:
     classes = Classes((HOSTILE + "benign", HOSTILE + "malignant"), (HOSTILE + "malignant",))
-    run = make_run(tmp_path, classes=classes, hostile=HOSTILE, generated=True)
+    run = make_run(tmp_path, classes=classes, hostile=HOSTILE, generated=True, complete=True)
     write_report(run)
     page = page_of(run)
     assert not page.all("script")
@@ -233,6 +178,14 @@ def test_hostile_text_is_escaped_and_generated_images_are_announced(tmp_path: Pa
     assert HOSTILE in page.text
     assert "{{ 7*7 }}" in page.text
     assert "Made from generated images (phantoms)." in page.text
+    card = run.model_card_md.read_text(encoding="utf-8")
+    head, body = card.removeprefix("---\n").split("\n---\n", 1)
+    assert not re.search(r"(?<!\\)[<`]", body.replace("```", ""))
+    for line in head.split("\n"):
+        match = re.fullmatch(r" *(?:- )?(?:[a-z_-]+:)? ?(.*)", line)
+        assert match
+        if match[1]:
+            json.loads(match[1])
 
 
 def test_several_classes_are_all_named(tmp_path: Path) -> None:
@@ -255,10 +208,11 @@ def test_a_test_split_without_a_class_gets_no_invented_number(
 
 def test_a_failed_run_and_the_parity_of_its_export_are_reported(copied: Run) -> None:
     copied.finish("failed")
-    write_json(copied.parity_json, {"max_probability_difference": 3.1e-7, "decisions_flipped": 0})
+    check = {"figure": "probability", "input": "batch size 32", "largest": 3.1e-7, "limit": 1e-4}
+    write_json(copied.parity_json, {"model_onnx_sha256": "ab" * 32, "checks": [check]})
     write_report(copied)
     assert "did not end well" in page_of(copied).text
-    assert "exported model: max probability difference3.1e-07" in page_of(copied).text
+    assert "probabilitybatch size 323.1e-070.0001" in page_of(copied).text
 
 
 def test_mistakes_have_pictures_while_the_dataset_is_there(reported: Run, copied: Run) -> None:
@@ -336,11 +290,64 @@ def test_a_missing_field_is_a_clear_error(copied: Run, field: str) -> None:
         write_report(copied)
 
 
+def test_both_scores_of_a_leaking_test_are_shown_side_by_side(complete: Run) -> None:
+    metrics = json.loads(complete.metrics_json.read_text())
+    words = " ".join(page_of(complete).text.replace("images0", "images 0").replace("published0", "published 0").split())
+    assert "The test split leaks. 10 of its 100 images, of 10 groups, share" in words
+    without, published = (metrics["splits"][name]["roc_auc"] for name in ("test_without_leaks", "test"))
+    assert f"without the leaked images {without['value']:.3f}" in words
+    assert f"as published {published['value']:.3f}" in words
+    assert words.index(f"without the leaked images {without['value']:.3f}") < words.index("as published")
+    assert (complete.plots / "confusion-matrices-without-the-leaked-images.png").exists()
+    point = metrics["operating_points"][0]
+    row = words[words.index("highest F1 on validation") :]
+    assert f"{point['test_without_leaks']['sensitivity']['value']:.3f}" in row[:120]
+    card = complete.model_card_md.read_text(encoding="utf-8")
+    assert card.index("Results, without the leaked images") < card.index("Results, as published")
+
+
+def test_a_complete_run_has_every_section(complete: Run) -> None:
+    page = page_of(complete)
+    titles = (
+        "decision screening triage conformal subgroups mistakes data audit training reproduce limitations model-card"
+    )
+    assert [attributes["id"] for tag, attributes in page.elements if tag == "h2"] == (
+        ["answer", "operating-points", "curves", "calibration", *titles.split(), "checklists"]
+    )
+    words = " ".join(page.text.split())
+    assert "lowers the risk" in words
+    assert words.index("N03error") < words.index("N07info")
+    assert "sex: f" in words
+    assert "sex: m" in words
+    assert len([image for image in page.all("img") if (image["alt"] or "").startswith("Heatmap")]) > 0
+    assert any(link["href"] == "../../dataset/audit.html" for link in page.all("a"))
+
+
+def test_a_run_that_lacks_a_section_says_so(reported: Run) -> None:
+    text = page_of(reported).text
+    assert "Not audited." in text
+    assert "No heatmaps" in text
+    assert "the manifest has no metadata column" in " ".join(text.split())
+    assert "Screening" not in text
+
+
+def test_heatmaps_of_other_predictions_are_refused(copied: Run) -> None:
+    np.save(copied.heatmaps_npy, np.zeros((7, 4, 4), dtype=np.float16))
+    with pytest.raises(RunError, match=r"test_heatmaps\.npy.*\(7, 4, 4\).*nevus train"):
+        write_report(copied)
+
+
+def test_overwriting_a_run_removes_its_model_card(copied: Run) -> None:
+    assert copied.model_card_md.exists()
+    copied.clear()
+    assert not copied.model_card_md.exists()
+
+
 @given(whole=st.integers(1, 10_000), data=st.data())
 def test_a_share_is_never_rounded_to_all_or_none(whole: int, data: st.DataObject) -> None:
     part = data.draw(st.integers(0, whole))
-    text = _of_hundred(part / whole)
+    text = of_hundred(part / whole)
     assert (text == "100") == (part == whole)
     assert (text == "0") == (part == 0)
-    assert (_filled_squares(part / whole) == 100) == (part == whole)
-    assert (_filled_squares(part / whole) == 0) == (part == 0)
+    assert (filled_squares(part / whole) == 100) == (part == whole)
+    assert (filled_squares(part / whole) == 0) == (part == 0)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,19 @@ def test_risk_sums_the_malignant_classes_and_temperature_softens() -> None:
     np.testing.assert_allclose(predictions.risk(), predictions.probabilities()[:, 1:].sum(axis=1))
     np.testing.assert_allclose(predictions.probabilities(1e9), 1 / 3, atol=1e-8)
     np.testing.assert_array_equal(predictions.is_malignant, [False])
+
+
+def test_leaks_survive_the_file_and_choosing_keeps_what_belongs_together(tmp_path: Path) -> None:
+    path = tmp_path / "test.csv"
+    predictions = replace(make(BINARY, [[0.0, 1.0], [0.0, 2.0], [0.0, 3.0]]), also_in=["train val", "", "val"])
+    write_predictions(path, predictions)
+    back = read_predictions(path, BINARY)
+    np.testing.assert_array_equal(back.leaks_into("train"), [True, False, False])
+    np.testing.assert_array_equal(back.leaks_into("val"), [True, False, True])
+    last = back.where(~back.leaks_into("train"))
+    assert (last.image_ids, last.also_in, last.metadata["sex"]) == (["i1", "i2"], ["", "val"], ["f", "f"])
+    np.testing.assert_array_equal(last.logits[:, 1], [2.0, 3.0])
+    assert not make(BINARY, [[0.0, 1.0]]).leaks_into("train").any()
 
 
 def test_missing_file_column_and_wrong_cells_are_errors(tmp_path: Path) -> None:

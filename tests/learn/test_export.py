@@ -20,8 +20,9 @@ from nevus.core.labels import Classes
 from nevus.core.modelfile import INPUT, METADATA_KEY, OUTPUTS, golden_pixels, parse_spec
 from nevus.core.runs import Run
 from nevus.learn import export, onnx_graph
+from nevus.learn.activation_map import malignancy_map
 from nevus.learn.export import export_onnx
-from nevus.learn.parity import malignancy_map, open_session
+from nevus.learn.parity import open_session
 
 
 @pytest.fixture(scope="module", params=[(BINARY, 1.0), (HAM, 1.7)], ids=["binary", "ham10000"])

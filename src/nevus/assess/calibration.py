@@ -2,24 +2,28 @@
 
 Owns the temperature and the figures of calibration. The temperature is fitted on
 validation and applied to the test; the figures are for either. It must not know
-files or thresholds.
+files or thresholds. The tables of metrics.json are made of it in `calibration_figures`.
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq, minimize
 from scipy.special import expit, logit, softmax
+from sklearn.isotonic import IsotonicRegression
 
-from nevus.assess.metrics import Bools, Floats, check_risk, undefined
-from nevus.core.errors import RunError
+from nevus.assess.metrics import Bools, Floats, UndefinedMetricWarning, check_risk, undefined
+from nevus.assess.uncertainty import Groups, linearised
+from nevus.core.estimate import Estimate
 from nevus.core.predictions import Predictions
 
 # A best temperature outside this range means that the logits say nothing, or the truth without a doubt.
 TEMPERATURES = (0.05, 20.0)
+UNCALIBRATED = 1.0
 
 # A risk of exactly 0 or 1 has no logit; float32 models saturate at about this distance from the ends.
 _SMALLEST_RISK = 1e-7
@@ -34,11 +38,9 @@ def fit_temperature(predictions: Predictions) -> float:
         predictions: of the validation split, never of the test.
 
     Returns:
-        Above 1 for a network that is too sure, below 1 for one that is not sure enough.
-
-    Raises:
-        RunError: the likelihood has no least within `TEMPERATURES`: the logits do not rise with the
-            truth, or they tell the classes apart without an error.
+        Above 1 for a network that is too sure, below 1 for one that is not sure enough. 1, with a warning, if
+        the likelihood has no least within `TEMPERATURES`: the logits do not rise with the truth, or tell the
+        classes apart without an error. The end of the range would then carry risks to 0 and 1, and lose their order.
 
     References:
         [1] Guo, Pleiss, Sun & Weinberger, On calibration of modern neural networks, ICML 2017.
@@ -53,11 +55,34 @@ def fit_temperature(predictions: Predictions) -> float:
     coldest, hottest = TEMPERATURES
     if slope(1.0 / coldest) <= 0.0 or slope(1.0 / hottest) >= 0.0:
         reason = "tell the classes apart without error" if slope(1.0 / coldest) <= 0.0 else "do not rise with the truth"
-        raise RunError(
-            f"No temperature fits the {true_logits.size} validation images: their logits {reason}. "
-            f"Expected a best one between {coldest:g} and {hottest:g}. Validate on more images, or train for longer."
+        warnings.warn(
+            f"the risks are not calibrated: no temperature fits the {true_logits.size} validation images, whose logits "
+            f"{reason}. Expected a best one between {coldest:g} and {hottest:g}; it stays at {UNCALIBRATED:g}. "
+            "Validate on more images, or train for longer.",
+            UndefinedMetricWarning,
+            stacklevel=2,
         )
+        return UNCALIBRATED
     return 1.0 / float(brentq(slope, 1.0 / hottest, 1.0 / coldest))
+
+
+def isotonic_risk(labels: ArrayLike, risk: ArrayLike, new_risk: ArrayLike) -> Floats:
+    """Risks mended by the rising step function that is nearest to the labels [1]: more freedom than a temperature.
+
+    Args:
+        labels: bool [N], of validation, never of the test.
+        risk: float [N] in [0, 1], of validation.
+        new_risk: float [M] in [0, 1], to be mended.
+
+    Returns:
+        float64 [M] in [0, 1]; images between two steps are interpolated, those outside get the nearest step.
+
+    References:
+        [1] Zadrozny & Elkan, Transforming classifier scores into accurate multiclass probability estimates, KDD 2002.
+    """
+    labels, risk = check_risk(labels, risk)
+    model = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(risk, labels)
+    return np.asarray(model.predict(np.asarray(new_risk, dtype=np.float64)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +112,20 @@ def reliability(labels: ArrayLike, risk: ArrayLike, num_bins: int = 15) -> Relia
         [1] Nguyen & O'Connor, Posterior calibration and exploratory analysis for natural language processing
             models, EMNLP 2015.
     """
+    labels, risk = check_risk(labels, risk)
+    bins = equal_mass_bins(risk, num_bins)
+    counts = np.bincount(bins)
+    return Reliability(np.bincount(bins, weights=risk) / counts, np.bincount(bins, weights=labels) / counts, counts)
+
+
+def equal_mass_bins(risk: Floats, num_bins: int = 15) -> NDArray[np.int64]:
+    """The bin of each image in `reliability`: int64 [N] from 0, without a gap, rising with the risk."""
     if num_bins < 1:
         raise ValueError(f"num_bins must be 1 or more. Received: num_bins={num_bins}.")
-    labels, risk = check_risk(labels, risk)
     _, codes, sizes = np.unique(risk, return_inverse=True, return_counts=True)
     # A distinct risk goes to the bin in which the middle of its images falls.
     middle = np.cumsum(sizes) - sizes / 2
-    bins = np.unique((middle * num_bins / risk.size).astype(np.int64), return_inverse=True)[1][codes]
-    counts = np.bincount(bins)
-    return Reliability(np.bincount(bins, weights=risk) / counts, np.bincount(bins, weights=labels) / counts, counts)
+    return np.unique((middle * num_bins / risk.size).astype(np.int64), return_inverse=True)[1][codes].astype(np.int64)
 
 
 def expected_calibration_error(labels: ArrayLike, risk: ArrayLike, num_bins: int = 15) -> float:
@@ -155,11 +185,11 @@ class CalibrationLine:
         intercept: with the slope held at 1, so the shift of all log-odds: 0 is right, below 0 the risks are too high.
     """
 
-    slope: float
-    intercept: float
+    slope: Estimate
+    intercept: Estimate
 
 
-def calibration_line(labels: ArrayLike, risk: ArrayLike) -> CalibrationLine:
+def calibration_line(labels: ArrayLike, risk: ArrayLike, groups: Groups) -> CalibrationLine:
     """Calibration slope, and intercept in the large, after Cox [1] as Van Calster et al. [2] recommend them.
 
     Risks are held 1e-7 away from 0 and 1, which have no logit.
@@ -167,6 +197,7 @@ def calibration_line(labels: ArrayLike, risk: ArrayLike) -> CalibrationLine:
     Args:
         labels: bool [N], True for malignant.
         risk: float [N] in [0, 1].
+        groups: int64 [N].
 
     Returns:
         NaN, with a warning: both if a class is absent; the slope if all risks are equal, or if they
@@ -179,21 +210,27 @@ def calibration_line(labels: ArrayLike, risk: ArrayLike) -> CalibrationLine:
     labels, risk = check_risk(labels, risk)
     if labels.all() or not labels.any():
         nan = undefined("calibration slope and intercept", f"no image is {'benign' if labels.all() else 'malignant'}")
-        return CalibrationLine(nan, nan)
+        return CalibrationLine(Estimate(nan, nan, nan), Estimate(nan, nan, nan))
     scores = logit(np.clip(risk, _SMALLEST_RISK, 1.0 - _SMALLEST_RISK))
-    intercept = float(_logistic_fit(np.ones((labels.size, 1)), labels, scores)[0])
+    ones = np.ones((labels.size, 1))
+    intercept = _logistic_fit(ones, labels, scores, groups)
+    reason = ""
     if np.ptp(scores) == 0.0:
-        return CalibrationLine(undefined("calibration slope", "all risks are equal"), intercept)
-    if scores[labels].min() >= scores[~labels].max() or scores[labels].max() <= scores[~labels].min():
-        return CalibrationLine(undefined("calibration slope", "the risks separate the classes"), intercept)
+        reason = "all risks are equal"
+    elif scores[labels].min() >= scores[~labels].max() or scores[labels].max() <= scores[~labels].min():
+        reason = "the risks separate the classes"
+    if reason:
+        nan = undefined("calibration slope", reason)
+        return CalibrationLine(Estimate(nan, nan, nan), intercept)
     # Standardised, so that the search takes even steps in both directions; the slope is scaled back.
     spread = scores.std()
-    columns = np.stack([(scores - scores.mean()) / spread, np.ones_like(scores)], axis=1)
-    return CalibrationLine(float(_logistic_fit(columns, labels, np.zeros_like(scores))[0] / spread), intercept)
+    columns = np.column_stack([(scores - scores.mean()) / spread, ones])
+    slope = _logistic_fit(columns, labels, np.zeros_like(scores), groups)
+    return CalibrationLine(Estimate(slope.value / spread, slope.low / spread, slope.high / spread), intercept)
 
 
-def _logistic_fit(columns: Floats, labels: Bools, offset: Floats) -> Floats:
-    """Coefficients float64 [K] of an unpenalised logistic regression on columns [N, K] with a fixed offset [N]."""
+def _logistic_fit(columns: Floats, labels: Bools, offset: Floats, groups: Groups) -> Estimate:
+    """The first coefficient of an unpenalised logistic regression on columns [N, K] with a fixed offset [N]."""
     signs = np.where(labels, 1.0, -1.0)
 
     def loss(coefficients: Floats) -> tuple[float, Floats]:
@@ -201,5 +238,8 @@ def _logistic_fit(columns: Floats, labels: Bools, offset: Floats) -> Floats:
         slopes = -signs * expit(-margins)
         return float(np.logaddexp(0.0, -margins).mean()), columns.T @ slopes / labels.size
 
-    found = minimize(loss, np.zeros(columns.shape[1]), jac=True, method="BFGS", options={"gtol": 1e-10})
-    return np.asarray(found.x)
+    coefficients = minimize(loss, np.zeros(columns.shape[1]), jac=True, method="BFGS", options={"gtol": 1e-10}).x
+    fitted = expit(columns @ coefficients + offset)
+    information = (columns.T * (fitted * (1.0 - fitted))) @ columns
+    influence = np.linalg.solve(information, columns.T * (labels - fitted))[0]
+    return linearised(float(coefficients[0]), influence, groups)

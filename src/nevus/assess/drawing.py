@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import io
+import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,10 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from nevus.core.estimate import Estimate
 from nevus.core.files import replacing
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Flags = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 
 INK, MUTED, GRID, PAPER = "#1f262e", "#5b6672", "#dde2e8", "#ffffff"
 # Blue and vermilion stay apart for every kind of colour blindness, and light and dark apart in grey.
@@ -123,3 +132,29 @@ class Plot:
             figure = Figure(figsize=self.size, layout="constrained")
             self.draw(figure)
             yield figure
+
+
+def unit_square(figure: Figure, xlabel: str, ylabel: str, aspect: str = "equal") -> Axes:
+    """The axes of a figure whose two quantities run from 0 to 1."""
+    axes = figure.subplots()
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=xlabel, ylabel=ylabel, aspect=aspect)
+    return axes
+
+
+def thin(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Drops points within a thousandth of the axes of the one before: no eye sees them, and files stay small."""
+    points = np.round(np.column_stack([x, y]), 3)
+    moved = np.any(np.diff(points, axis=0, prepend=np.inf) != 0, axis=1)
+    return points[moved, 0], points[moved, 1]
+
+
+def value_text(value: float) -> str:
+    """A value for a caption, with three decimals."""
+    return "not defined" if math.isnan(value) else f"{value:.3f}"
+
+
+def interval_text(estimate: Estimate) -> str:
+    """A value for a caption, with its interval if it has one."""
+    if math.isnan(estimate.low):
+        return value_text(estimate.value)
+    return f"{estimate.value:.3f} (95 % interval {estimate.low:.3f} to {estimate.high:.3f})"

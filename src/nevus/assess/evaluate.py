@@ -1,27 +1,39 @@
 """From a run's predictions to `operating_points.json` and `metrics.json`.
 
-Owns the order of things: thresholds are chosen on validation, then applied once to
-the test, and never the other way round. It must not open a model or draw.
+Owns the order of things: temperature and thresholds are chosen on validation, then
+applied once to the test, and never the other way round. It must not open a model or draw.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nevus.assess import metrics, thresholds, uncertainty
+from nevus.assess import (
+    calibration,
+    calibration_figures,
+    conformal,
+    decision_curve,
+    metrics,
+    screening,
+    subgroups,
+    thresholds,
+    triage,
+    uncertainty,
+)
+from nevus.assess.inputs import Scored, check_apart, read_checked, scored
 from nevus.assess.metrics import Bools, Floats
 from nevus.assess.uncertainty import Groups
 from nevus.core.errors import RunError
 from nevus.core.estimate import Estimate
 from nevus.core.files import sha256_of, write_json
-from nevus.core.labels import Classes
 from nevus.core.operating_point import OperatingPoint
-from nevus.core.predictions import Predictions, read_predictions
+from nevus.core.predictions import Predictions
 from nevus.core.runs import Run
 
 SCHEMA_VERSION = 1
@@ -29,16 +41,16 @@ SPLITS = ("val", "test")
 
 
 def evaluate(
-    run: Run, *, default_operating_point: str, bootstrap: int, seed: int, temperature: float = 1.0
+    run: Run, *, default_operating_point: str, bootstrap: int, seed: int, prevalence: float | None = None
 ) -> dict[str, Any]:
-    """Chooses thresholds on validation, measures validation and test, and writes both JSON files of the run.
+    """Chooses temperature and thresholds on validation, measures both splits, and writes both JSON files of the run.
 
     Args:
         run: with `predictions/val.csv` and `predictions/test.csv`.
         default_operating_point: name of the point for decisions unless another is asked for.
         bootstrap: number of resamples.
         seed: of the bootstrap.
-        temperature: above 0; logits are divided by it (1.0: not calibrated).
+        prevalence: in (0, 1), for the figures of a screening; None to leave them out.
 
     Returns:
         What `metrics.json` holds, as docs/evaluation.md describes it; undefined figures are NaN.
@@ -51,19 +63,53 @@ def evaluate(
         names = ", ".join(thresholds.RULES)
         raise RunError(f"There is no operating point '{default_operating_point}'. Expected one of: {names}.")
     info = run.dataset_info
-    predictions = {split: _read(run.predictions_csv(split), info.classes) for split in SPLITS}
-    _check_apart(run, predictions)
+    val, test = (read_checked(run.predictions_csv(split), info.classes) for split in SPLITS)
+    check_apart(run, val, test)
+    # Where the source's own splits leak: what is fitted on val must not be fitted on images that were trained on.
+    val = val.where(~val.leaks_into("train"))
+    leaked = test.leaks_into("train") | test.leaks_into("val")
     fingerprints = {split: sha256_of(run.predictions_csv(split)) for split in SPLITS}
-
-    points = thresholds.fit(predictions["val"], temperature, fingerprint=fingerprints["val"])
-    results = {}
     notes: list[str] = []
-    for split in SPLITS:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", metrics.UndefinedMetricWarning)
-            results[split] = measure(predictions[split], points, temperature, resamples=bootstrap, seed=seed)
-        notes += dict.fromkeys(f"{split}: {warning.message}" for warning in caught)
 
+    with noting(notes, "val"):
+        temperature = calibration.fit_temperature(val)
+        points = thresholds.fit(val, temperature, fingerprint=fingerprints["val"])
+        scored_val = scored(val, temperature)
+        bands = triage.fit(scored_val.labels, scored_val.risk)
+        val_figures, val_at_points = measure(scored_val, points, resamples=bootstrap, seed=seed)
+        val_calibration = calibration_figures.measure(
+            scored_val.labels,
+            {"before": val.risk(), "after": scored_val.risk},
+            scored_val.groups,
+            resamples=bootstrap,
+            seed=seed,
+        )
+        if prevalence is not None:
+            odds_factor = screening.odds_factor(*scored_val, prevalence)
+    with noting(notes, "test"):
+        scored_test = scored(test, temperature)
+        test_figures, test_at_points = measure(scored_test, points, resamples=bootstrap, seed=seed)
+        without_leaks = None
+        if leaked.any() and not leaked.all():
+            without_leaks = measure(scored(test.where(~leaked), temperature), points, resamples=bootstrap, seed=seed)
+        isotonic = calibration.isotonic_risk(scored_val.labels, scored_val.risk, scored_test.risk)
+        test_calibration = calibration_figures.measure(
+            scored_test.labels,
+            {"before": test.risk(), "after": scored_test.risk, "isotonic": isotonic},
+            scored_test.groups,
+            resamples=bootstrap,
+            seed=seed,
+        )
+        net_benefit = decision_curve.measure(*scored_test, prevalence=float(scored_test.labels.mean()))
+        screened = None
+        if prevalence is not None:
+            screened = screening.measure(prevalence, odds_factor, points, test_at_points, scored_test)
+        threshold = next(point.threshold for point in points if point.name == default_operating_point)
+        subgroup_rows = subgroups.measure(test.metadata, *scored_test, threshold=threshold)
+
+    measured = {"val": (val_figures, val_at_points), "test": (test_figures, test_at_points)}
+    if without_leaks:
+        measured["test_without_leaks"] = without_leaks
     result = {
         "schema_version": SCHEMA_VERSION,
         "generated": info.generated,
@@ -73,10 +119,28 @@ def evaluate(
             name: text.format(resamples=bootstrap, seed=seed) for name, text in uncertainty.METHODS.items()
         },
         "fingerprints": {"dataset": run.recorded("dataset_fingerprint"), "predictions": fingerprints},
-        "splits": {split: results[split][0] for split in SPLITS},
+        "leak": _leak(test) if leaked.any() else None,
+        "splits": {split: figures for split, (figures, _) in measured.items()},
         "operating_points": [
-            {**point.to_json(), **{split: results[split][1][point.name] for split in SPLITS}} for point in points
+            {**point.to_json(), **{split: at_points[point.name] for split, (_, at_points) in measured.items()}}
+            for point in points
         ],
+        "calibration": {"val": val_calibration, "test": test_calibration},
+        "screening": screened,
+        "decision_curve": net_benefit,
+        "triage": {
+            **bands.to_json(),
+            "rules": triage.RULES,
+            "has_uncertain_band": bands.has_uncertain_band,
+            "val": triage.measure(bands, *scored_val),
+            "test": triage.measure(bands, *scored_test),
+        },
+        "conformal": [
+            conformal.measure(test, temperature, alpha, conformal.fit(val, temperature, alpha))
+            for alpha in conformal.ALPHAS
+        ],
+        "subgroups": subgroup_rows,
+        "subgroup_gaps": subgroups.largest_gaps(subgroup_rows),
         "warnings": notes,
     }
     write_json(
@@ -86,6 +150,7 @@ def evaluate(
             "temperature": temperature,
             "default": default_operating_point,
             "operating_points": [point.to_json() for point in points],
+            "triage": bands.to_json(),
         },
     )
     write_json(run.metrics_json, result)
@@ -93,26 +158,31 @@ def evaluate(
 
 
 def measure(
-    predictions: Predictions, points: list[OperatingPoint], temperature: float, *, resamples: int, seed: int
+    split: Scored, points: list[OperatingPoint], *, resamples: int, seed: int
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Every figure of one split, with intervals.
 
     Args:
-        predictions: of the split.
+        split: its labels, risks and groups.
         points: whose thresholds are applied as they are.
-        temperature: above 0.
         resamples: of the bootstrap.
         seed: of the bootstrap.
 
     Returns:
         The figures that need no threshold, and by name of the operating point those that need one.
     """
-    labels, risk = metrics.check_risk(predictions.is_malignant, predictions.risk(temperature))
-    groups = uncertainty.group_codes(predictions.groups)
-    decisions = {point.name: risk >= point.threshold for point in points}
+    decisions = {point.name: split.risk >= point.threshold for point in points}
+    return measure_decided(split, decisions, resamples=resamples, seed=seed)
+
+
+def measure_decided(
+    split: Scored, decisions: dict[str, Bools], *, resamples: int, seed: int
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """`measure`, given what was decided at each operating point: bool [N] by its name, True for called malignant."""
+    labels, risk, groups = split
     ends = _bootstrap(labels, risk, decisions, groups, resamples, seed)
 
-    split = {
+    figures = {
         "num_images": int(labels.size),
         "num_groups": int(groups.max()) + 1,
         "num_malignant": int(labels.sum()),
@@ -142,7 +212,7 @@ def measure(
             ),
             "f1": _with(ends[f"f1 at {name}"], metrics.f1(labels, decided)),
         }
-    return split, at_points
+    return figures, at_points
 
 
 def _bootstrap(
@@ -165,6 +235,26 @@ def _bootstrap(
     return uncertainty.bootstrap(figures, names, groups, resamples=resamples, seed=seed)
 
 
+def _leak(test: Predictions) -> dict[str, Any]:
+    """How many test images share a lesion, patient or picture with which other split."""
+    leaks = {split: test.leaks_into(split) for split in ("train", "val")}
+    leaked = test.where(leaks["train"] | leaks["val"])
+    return {
+        "num_images": len(leaked.image_ids),
+        "num_groups": len(set(leaked.groups)),
+        "also_in": {split: int(found.sum()) for split, found in leaks.items()},
+    }
+
+
+@contextmanager
+def noting(notes: list[str], split: str) -> Iterator[None]:
+    """Adds each warning that the block raises to `notes`, once."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", metrics.UndefinedMetricWarning)
+        yield
+    notes += dict.fromkeys(f"{split}: {warning.message}" for warning in caught)
+
+
 def _share(figure: str, counted: Bools, right: Bools, groups: Groups, why_none: str) -> dict[str, float]:
     if not counted.any():
         metrics.undefined(figure, why_none)
@@ -173,43 +263,3 @@ def _share(figure: str, counted: Bools, right: Bools, groups: Groups, why_none: 
 
 def _with(ends: tuple[float, float], value: float) -> dict[str, float]:
     return Estimate(value, *ends).to_json()
-
-
-def _read(path: Path, classes: Classes) -> Predictions:
-    """Reads predictions that evaluation can trust.
-
-    Raises:
-        RunError: as `read_predictions`, and if the file has no row, an image twice, a row without a
-            group, or a logit that is no finite number.
-    """
-    predictions = read_predictions(path, classes)
-    mend = "Run 'nevus train' again."
-    if not predictions.image_ids:
-        raise RunError(f"{path}: has no rows. Expected one for each image. {mend}")
-    seen: dict[str, int] = {}
-    for row, image_id in enumerate(predictions.image_ids, start=2):
-        first = seen.setdefault(image_id, row)
-        if first != row:
-            raise RunError(
-                f"{path} row {row}: image '{image_id}' stands in row {first} too. Expected each once. {mend}"
-            )
-        if not predictions.groups[row - 2]:
-            raise RunError(f"{path} row {row}: group is empty. Expected the name of the image's group. {mend}")
-        if not np.isfinite(predictions.logits[row - 2]).all():
-            values = predictions.logits[row - 2].tolist()
-            raise RunError(f"{path} row {row}: expected finite logits. Received: {values}. {mend}")
-    return predictions
-
-
-def _check_apart(run: Run, predictions: dict[str, Predictions]) -> None:
-    val, test = predictions["val"], predictions["test"]
-    for what, shared in (
-        ("image", set(val.image_ids) & set(test.image_ids)),
-        ("group", set(val.groups) & set(test.groups)),
-    ):
-        if shared:
-            raise RunError(
-                f"{run.predictions_csv('test').parent}: val.csv and test.csv share {len(shared)} {what}(s), such as "
-                f"'{min(shared)}', so the test would flatter the model. Expected none. "
-                "Run 'nevus split' again, and train anew."
-            )

@@ -1,4 +1,4 @@
-"""The most confident mistakes of a model, and small pictures of them.
+"""The most confident mistakes of a model, and small pictures of them with their heatmaps.
 
 Looking at what a model gets most wrong is the quickest way to find wrong labels,
 artefacts and kinds of lesion that it has not learned (Oakden-Rayner et al. 2020).
@@ -17,18 +17,28 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from nevus.assess.heatmaps import common_scale, overlaid, read_heatmaps
 from nevus.core.errors import NevusError
 from nevus.core.predictions import Predictions
 from nevus.core.preprocess import Pixels
 from nevus.core.runs import Run
 
-THUMBNAIL_SIZE = 96
+THUMBNAIL_SIZE = 112
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """An image on the wrong side of a threshold; its risk is in [0, 1]."""
+    """An image on the wrong side of a threshold.
 
+    Attributes:
+        row: of the image in the predictions, from 0.
+        image_id: as in the manifest.
+        path: of the source file.
+        label: the true class.
+        risk: in [0, 1].
+    """
+
+    row: int
     image_id: str
     path: str
     label: str
@@ -57,8 +67,14 @@ def most_confident(
     def listed(indices: NDArray[np.intp]) -> list[Mistake]:
         names = predictions.classes.names
         return [
-            Mistake(predictions.image_ids[i], predictions.paths[i], names[int(predictions.labels[i])], float(risk[i]))
-            for i in indices[:most]
+            Mistake(
+                int(row),
+                predictions.image_ids[row],
+                predictions.paths[row],
+                names[int(predictions.labels[row])],
+                float(risk[row]),
+            )
+            for row in indices[:most]
         ]
 
     return (
@@ -67,23 +83,68 @@ def most_confident(
     )
 
 
-def thumbnails(run: Run, image_ids: Sequence[str]) -> dict[str, str]:
-    """Small JPEGs of the named images as data URIs by image id; empty if the run's dataset is gone or has changed."""
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Small pictures of images, as data URIs by image id.
+
+    Attributes:
+        images: empty if the run's dataset is gone or has changed.
+        heatmaps: empty if there are no images, or the run has no heatmaps.
+        scale: the contribution to the malignant logit that gets a heatmap's full colour; 0 without heatmaps.
+    """
+
+    images: dict[str, str]
+    heatmaps: dict[str, str]
+    scale: float
+
+
+def pictures(run: Run, mistakes: Sequence[Mistake], num_images: int) -> Pictures:
+    """Small JPEGs of the mistakes from the run's dataset, and their heatmaps on one common scale.
+
+    Args:
+        run: with a dataset, and with heatmaps beside its predictions if there are any.
+        mistakes: from `most_confident`.
+        num_images: of the test split.
+
+    Raises:
+        RunError: the heatmaps are damaged.
+    """
+    images = _images(run, [mistake.image_id for mistake in mistakes])
+    heatmaps = read_heatmaps(run.heatmaps_npy, num_images)
+    shown = [mistake for mistake in mistakes if mistake.image_id in images]
+    if heatmaps is None or not shown:
+        return Pictures({name: _data_uri(pixels) for name, pixels in images.items()}, {}, 0.0)
+    scale = common_scale(heatmaps[[mistake.row for mistake in shown]])
+    return Pictures(
+        {name: _data_uri(pixels) for name, pixels in images.items()},
+        {
+            mistake.image_id: _data_uri(overlaid(images[mistake.image_id], heatmaps[mistake.row], scale))
+            for mistake in shown
+        },
+        scale,
+    )
+
+
+def _images(run: Run, image_ids: Sequence[str]) -> dict[str, Pixels]:
     try:
         dataset = run.dataset
-        if dataset.fingerprint != run.record["dataset_fingerprint"]:
+        if dataset.fingerprint != run.recorded("dataset_fingerprint"):
             return {}
         wanted = set(image_ids)
         return {
-            row.image_id: _data_uri(dataset.pixels[row.pixel_index]) for row in dataset.rows if row.image_id in wanted
+            row.image_id: _thumbnail(dataset.pixels[row.pixel_index]) for row in dataset.rows if row.image_id in wanted
         }
     except NevusError:
         return {}
 
 
-def _data_uri(pixels: Pixels) -> str:
+def _thumbnail(pixels: Pixels) -> Pixels:
     image = Image.fromarray(pixels)
     image.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE))
+    return np.asarray(image)
+
+
+def _data_uri(pixels: Pixels) -> str:
     buffer = io.BytesIO()
-    image.save(buffer, format="JPEG", quality=80)
+    Image.fromarray(pixels).save(buffer, format="JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

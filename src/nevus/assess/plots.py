@@ -1,32 +1,40 @@
-"""The figures of an evaluation: numbers first, then how they are drawn.
+"""The figures of thresholds and decisions: numbers first, then how they are drawn.
 
 Each function takes arrays or counts, works out what its figure shows, and returns
 a `Plot` with its texts. Metrics come from metrics.json and are not computed again
-here; nothing is read from disk and nothing is chosen.
+here; nothing is read from disk and nothing is chosen. ROC and precision-recall curve
+stand in `curve_plots`, the figures that need no image in `metric_plots`.
 
 Malignant is the positive class. `is_malignant` is bool [N], `risk` float64 [N] in [0, 1].
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import precision_recall_curve, roc_curve
 
-from nevus.assess.drawing import BENIGN, GRID, INK, MALIGNANT, MUTED, PAPER, Plot
-from nevus.core.estimate import Estimate
+from nevus.assess.drawing import (
+    BENIGN,
+    GRID,
+    INK,
+    MALIGNANT,
+    MUTED,
+    PAPER,
+    Flags,
+    Floats,
+    Plot,
+    thin,
+    unit_square,
+    value_text,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-Flags = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 _MARKERS = "osD^vP"
 _HISTOGRAM_BINS = 40
@@ -60,82 +68,6 @@ class Mark:
         return f"{self.name} (default)" if self.is_default else self.name
 
 
-def roc(is_malignant: Flags, risk: Floats, marks: Sequence[Mark], roc_auc: Estimate) -> Plot:
-    """The receiver operating characteristic (Fawcett 2006): sensitivity against false positive rate."""
-    if _has_both(is_malignant):
-        rates, sensitivities, _ = roc_curve(is_malignant, risk)
-    else:
-        rates = sensitivities = np.empty(0)
-    x, y = _thin(rates, sensitivities)
-
-    def draw(figure: Figure) -> None:
-        axes = _unit_square(figure, "False positive rate (1 - specificity)", "Sensitivity")
-        axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1.2, label="chance")
-        axes.plot(x, y, color=INK, label="test split")
-        _mark(axes, marks, [(1 - mark.specificity, mark.sensitivity) for mark in marks])
-        figure.legend(loc="outside lower center", ncols=2)
-
-    points = "; ".join(
-        f"{mark.label}: sensitivity {_text(mark.sensitivity)}, false positive rate {_text(1 - mark.specificity)}"
-        for mark in marks
-    )
-    return Plot(
-        name="roc",
-        title="ROC curve",
-        caption=f"Sensitivity against false positive rate on the test split. ROC-AUC {_interval(roc_auc)}.",
-        reading=(
-            "Each point of the curve is a threshold. Further up, more malignant images are caught; further right, more "
-            "benign ones are called malignant. A useless score follows the dotted diagonal, a perfect one goes through "
-            "the upper left corner. The area under the curve is the chance that a malignant image, drawn at random, "
-            "gets a higher risk than a benign one."
-        ),
-        alternative=f"ROC curve with area {_text(roc_auc.value)}. Operating points: {points}.",
-        size=(5, 5.4),
-        draw=draw,
-    )
-
-
-def precision_recall(is_malignant: Flags, risk: Floats, marks: Sequence[Mark], average_precision: Estimate) -> Plot:
-    """Positive predictive value against sensitivity, with the prevalence as the line of chance (Saito 2015)."""
-    prevalence = float(is_malignant.mean()) if is_malignant.size else float("nan")
-    if _has_both(is_malignant):
-        precisions, recalls, _ = precision_recall_curve(is_malignant, risk)
-    else:
-        precisions = recalls = np.empty(0)
-    x, y = _thin(recalls, precisions)
-
-    def draw(figure: Figure) -> None:
-        axes = _unit_square(figure, "Sensitivity (recall)", "Positive predictive value (precision)")
-        axes.axhline(prevalence, color=MUTED, linestyle=":", linewidth=1.2, label=f"prevalence {prevalence:.2f}")
-        axes.step(x, y, where="pre", color=INK, label="test split")
-        _mark(axes, marks, [(mark.sensitivity, mark.ppv) for mark in marks])
-        figure.legend(loc="outside lower center", ncols=2)
-
-    points = "; ".join(
-        f"{mark.label}: sensitivity {_text(mark.sensitivity)}, positive predictive value {_text(mark.ppv)}"
-        for mark in marks
-    )
-    return Plot(
-        name="precision-recall",
-        title="Precision and recall",
-        caption=(
-            "Positive predictive value against sensitivity on the test split. "
-            f"Average precision {_interval(average_precision)}; prevalence {_text(prevalence)}."
-        ),
-        reading=(
-            "The height is the share of malignant images among those called malignant. It depends on how common "
-            "malignant images are: the dotted line, the prevalence, is what guessing reaches. Where malignant lesions "
-            "are rarer than in this test, the whole curve lies lower."
-        ),
-        alternative=(
-            f"Precision-recall curve with average precision {_text(average_precision.value)}, "
-            f"above a prevalence of {_text(prevalence)}. Operating points: {points}."
-        ),
-        size=(5, 5.4),
-        draw=draw,
-    )
-
-
 def threshold_sweep(is_malignant: Flags, risk: Floats, marks: Sequence[Mark]) -> Plot:
     """Sensitivity, specificity, F1 and positive predictive value over every threshold."""
     thresholds = np.linspace(0, 1, _SWEEP_STEPS + 1)
@@ -143,16 +75,16 @@ def threshold_sweep(is_malignant: Flags, risk: Floats, marks: Sequence[Mark]) ->
     styles = {"sensitivity": (MALIGNANT, "-"), "specificity": (BENIGN, "-"), "F1": (INK, "--"), "PPV": (MUTED, "-.")}
 
     def draw(figure: Figure) -> None:
-        axes = _unit_square(figure, "Threshold on the risk", "Value on the test split", aspect="auto")
+        axes = unit_square(figure, "Threshold on the risk", "Value on the test split", aspect="auto")
         for mark in marks:
             axes.axvline(mark.threshold, color=INK, linewidth=0.7, zorder=1)
-        _mark(axes, marks, [(mark.threshold, 1.05) for mark in marks])
+        draw_marks(axes, marks, [(mark.threshold, 1.05) for mark in marks])
         for name, (colour, style) in styles.items():
-            axes.plot(*_thin(thresholds, figures[name]), color=colour, linestyle=style, label=name)
+            axes.plot(*thin(thresholds, figures[name]), color=colour, linestyle=style, label=name)
         axes.set_ylim(-0.02, 1.05)
         figure.legend(loc="outside lower center", ncols=2)
 
-    points = "; ".join(f"{mark.label} at {_text(mark.threshold)}" for mark in marks)
+    points = "; ".join(f"{mark.label} at {value_text(mark.threshold)}" for mark in marks)
     return Plot(
         name="threshold-sweep",
         title="What the threshold changes",
@@ -169,8 +101,14 @@ def threshold_sweep(is_malignant: Flags, risk: Floats, marks: Sequence[Mark]) ->
     )
 
 
-def confusion_matrices(marks: Sequence[Mark], columns: int = 2) -> Plot:
-    """A matrix of counts for each operating point: rows the truth, columns the decision."""
+def confusion_matrices(marks: Sequence[Mark], images: str = "", columns: int = 2) -> Plot:
+    """A matrix of counts for each operating point: rows the truth, columns the decision.
+
+    Args:
+        marks: the operating points.
+        images: which test images are counted, if there are two such figures, as in 'without the leaked images'.
+        columns: matrices in a row.
+    """
     rows = max(1, -(-len(marks) // columns))
 
     def draw(figure: Figure) -> None:
@@ -190,8 +128,8 @@ def confusion_matrices(marks: Sequence[Mark], columns: int = 2) -> Plot:
         for mark in marks
     )
     return Plot(
-        name="confusion-matrices",
-        title="Confusion matrices",
+        name="-".join(["confusion-matrices", *images.split()]),
+        title=f"Confusion matrices, {images}" if images else "Confusion matrices",
         caption="Number of test images by truth and decision at each operating point, with the share of the row.",
         reading=(
             "Each row holds the images of one truth and adds up to 100 %. Right decisions stand on the diagonal from "
@@ -236,8 +174,8 @@ def score_histogram(is_malignant: Flags, risk: Floats, default: Mark) -> Plot:
             "left of it are misses."
         ),
         alternative=(
-            f"Histogram of the risk. Median risk of benign images {_text(medians[False])}, of malignant images "
-            f"{_text(medians[True])}; the threshold of {default.name} is {_text(default.threshold)}."
+            f"Histogram of the risk. Median risk of benign images {value_text(medians[False])}, of malignant images "
+            f"{value_text(medians[True])}; the threshold of {default.name} is {value_text(default.threshold)}."
         ),
         size=(5, 4),
         draw=draw,
@@ -264,24 +202,7 @@ def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64] | int) -> Floats:
     return ratio
 
 
-def _thin(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Drops points within a thousandth of the axes of the one before: no eye sees them, and files stay small."""
-    points = np.round(np.column_stack([x, y]), 3)
-    moved = np.any(np.diff(points, axis=0, prepend=np.inf) != 0, axis=1)
-    return points[moved, 0], points[moved, 1]
-
-
-def _has_both(is_malignant: Flags) -> bool:
-    return bool(is_malignant.any() and not is_malignant.all())
-
-
-def _unit_square(figure: Figure, xlabel: str, ylabel: str, aspect: str = "equal") -> Axes:
-    axes = figure.subplots()
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=xlabel, ylabel=ylabel, aspect=aspect)
-    return axes
-
-
-def _mark(axes: Axes, marks: Sequence[Mark], places: Sequence[tuple[float, float]]) -> None:
+def draw_marks(axes: Axes, marks: Sequence[Mark], places: Sequence[tuple[float, float]]) -> None:
     """A symbol for each operating point, the same in every figure; the default one is filled."""
     for index, (mark, (x, y)) in enumerate(zip(marks, places, strict=True)):
         axes.plot(
@@ -304,7 +225,7 @@ def _draw_matrix(axes: Axes, mark: Mark, with_truth: bool) -> None:
     for row, counts in enumerate(mark.confusion):
         for column, count in enumerate(counts):
             share = count / sum(counts) if sum(counts) else 0.0
-            axes.add_patch(Rectangle((column, row), 1, 1, facecolor=BENIGN, alpha=0.75 * share, linewidth=0))
+            axes.add_patch(Rectangle((column, row), 1, 1, facecolor=BENIGN, alpha=0.45 * share, linewidth=0))
             axes.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor=GRID, linewidth=1))
             axes.text(column + 0.5, row + 0.42, f"{count:,}", ha="center", va="center", fontsize=12)
             axes.text(column + 0.5, row + 0.74, f"{share:.1%}", ha="center", va="center", fontsize=9)
@@ -313,13 +234,3 @@ def _draw_matrix(axes: Axes, mark: Mark, with_truth: bool) -> None:
     axes.tick_params(axis="y", labelsize=9)
     axes.set_xlabel("decision", fontsize=9)
     axes.set_ylabel("truth" if with_truth else "", fontsize=9)
-
-
-def _text(value: float) -> str:
-    return "not defined" if math.isnan(value) else f"{value:.3f}"
-
-
-def _interval(estimate: Estimate) -> str:
-    if math.isnan(estimate.low):
-        return _text(estimate.value)
-    return f"{estimate.value:.3f} (95 % interval {estimate.low:.3f} to {estimate.high:.3f})"

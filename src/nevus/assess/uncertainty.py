@@ -1,4 +1,4 @@
-"""95 % intervals: DeLong for ROC-AUC, Wilson for proportions, the bootstrap for everything else.
+"""95 % intervals: DeLong for ROC-AUC, Wilson for proportions, the sandwich or the bootstrap for everything else.
 
 Owns how sure a figure is, given that images of one group (a lesion, a patient) are
 not independent: each method works on groups, and gives its textbook form where every
@@ -27,6 +27,7 @@ Groups = NDArray[np.int64]
 METHODS = {
     "roc_auc": "DeLong (DeLong et al. 1988; Sun and Xu 2014) on the logit scale, summed over groups (Obuchowski 1997)",
     "proportions": "Wilson (1927), sample size divided by the design effect of groups (Rao and Scott 1992)",
+    "linearised": "Student's t from the sandwich variance, summed over groups (Binder 1983; Liang and Zeger 1986)",
     "others": "percentile bootstrap over groups, {resamples} resamples, seed {seed}",
 }
 
@@ -179,6 +180,31 @@ def roc_auc_difference(labels: ArrayLike, first: ArrayLike, second: ArrayLike, g
     half = float(student.ppf(0.975)) * error
     p_value = float(2.0 * student.sf(abs(difference) / error)) if error > 0 else float(difference == 0.0)
     return Difference(Estimate(difference, max(difference - half, -1.0), min(difference + half, 1.0)), p_value)
+
+
+def linearised(value: float, influence: Floats, groups: Groups) -> Estimate:
+    """A figure with the interval that its linearisation gives: the sandwich variance, summed over groups [1, 2].
+
+    Args:
+        value: the figure.
+        influence: float64 [N], by how much each image moved the figure; sums to 0. A mean of x has (x - mean) / N.
+        groups: int64 [N].
+
+    Returns:
+        `value` with the interval of Student's t; NaN ends with fewer than two groups, or if no image moves it.
+
+    References:
+        [1] Binder, On the variances of asymptotically normal estimators from complex surveys, International
+            Statistical Review 51 (1983).
+        [2] Liang & Zeger, Longitudinal data analysis using generalized linear models, Biometrika 73 (1986).
+    """
+    sums = np.bincount(groups, weights=influence)
+    num_groups = int(np.unique(groups).size)
+    if num_groups < 2 or not sums.any():
+        return Estimate(value, math.nan, math.nan)
+    error = math.sqrt(num_groups / (num_groups - 1) * float(sums @ sums))
+    half = float(stats.t.ppf(0.975, num_groups - 1)) * error
+    return Estimate(value, value - half, value + half)
 
 
 def bootstrap(

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 import nevus
-from nevus.cli import inference, pipeline
+from nevus.cli import assessment, inference, pipeline
 from nevus.core.errors import NevusError
 from nevus.core.modelfile import DISCLAIMER
 
@@ -26,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"nevus {nevus.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add_command in (*pipeline.COMMANDS, *inference.COMMANDS):
+    for add_command in (*pipeline.COMMANDS, *assessment.COMMANDS, *inference.COMMANDS):
         command = add_command(commands)
         command.epilog = DISCLAIMER
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")

@@ -16,7 +16,8 @@ def add_config_flags(parser: argparse.ArgumentParser, *stages: str) -> None:
         if option.stage not in stages:
             continue
         default = getattr(defaults, name)
-        shown = "the recipe's" if default is None else default if default != () else "none"
+        unset = "the recipe's" if option.stage == "train" else "none"
+        shown = unset if default in (None, ()) else default
         parser.add_argument(
             "--" + name.replace("_", "-"),
             dest=name,

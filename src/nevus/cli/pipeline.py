@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nevus.cli import stages
 from nevus.cli.options import add_config_flags, config_of
 from nevus.core.config import Config
 from nevus.core.dataset import Dataset
-from nevus.core.errors import RunError
-from nevus.core.runs import DONE, Run
+from nevus.core.runs import Run
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -35,7 +34,7 @@ def add_run(commands: Subparsers) -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder for the run (default: runs/NAME_OF_IMAGES)")
     _add_repeat_flags(parser)
-    add_config_flags(parser, "prepare", "split", "train", "evaluate")
+    add_config_flags(parser, "prepare", "split", "folds", "train", "evaluate")
     parser.set_defaults(command=run)
     return parser
 
@@ -126,7 +125,7 @@ def add_demo(commands: Subparsers) -> argparse.ArgumentParser:
         "--difficulty", type=float, default=0.5, help="how alike the classes are, 0 to 1 (default: 0.5)"
     )
     _add_repeat_flags(parser)
-    add_config_flags(parser, "prepare", "split", "train", "evaluate")
+    add_config_flags(parser, "prepare", "split", "folds", "train", "evaluate")
     parser.set_defaults(command=demo)
     return parser
 
@@ -151,11 +150,11 @@ def demo(arguments: argparse.Namespace) -> int:
     config = config_of(arguments, **DEMO_OPTIONS)
     run = Run(arguments.out)
     images = run.directory / "images"
-    _check_fresh(run, arguments.resume, arguments.overwrite)
+    stages.check_fresh(run, resume=arguments.resume, overwrite=arguments.overwrite)
     # The table is written last, so that images without it are those of a generation that was cut off.
     if not (arguments.resume and (images / "phantom.csv").exists()):
         shutil.rmtree(images, ignore_errors=True)
-        _stage(f"Generating {arguments.num_images} images")
+        stages.announce(f"Generating {arguments.num_images} images")
         phantom.generate(
             images,
             num_images=arguments.num_images,
@@ -170,7 +169,9 @@ def demo(arguments: argparse.Namespace) -> int:
 def prepare(arguments: argparse.Namespace) -> int:
     from nevus.cli.summary import dataset_summary
 
-    dataset = _prepare(arguments.images, arguments.out, config_of(arguments), arguments.overwrite)
+    dataset = stages.prepare_images(
+        arguments.images, arguments.out, config_of(arguments), overwrite=arguments.overwrite
+    )
     print(dataset_summary(dataset))
     return 0
 
@@ -179,15 +180,15 @@ def split(arguments: argparse.Namespace) -> int:
     from nevus.cli.summary import dataset_summary
 
     dataset = Dataset(arguments.dataset)
-    _split(dataset, config_of(arguments))
+    stages.split_dataset(dataset, config_of(arguments))
     print(dataset_summary(dataset))
     return 0
 
 
 def train(arguments: argparse.Namespace) -> int:
     run, config = Run(arguments.out), config_of(arguments)
-    _check_fresh(run, arguments.resume, arguments.overwrite)
-    _train(run, Dataset(arguments.dataset), config, arguments.resume)
+    stages.check_fresh(run, resume=arguments.resume, overwrite=arguments.overwrite)
+    stages.train_network(run, Dataset(arguments.dataset), config, resume=arguments.resume)
     print(f"{run.model_keras}\nNext: nevus evaluate {run.directory}")
     return 0
 
@@ -195,124 +196,41 @@ def train(arguments: argparse.Namespace) -> int:
 def evaluate(arguments: argparse.Namespace) -> int:
     from nevus.cli.summary import run_summary
 
-    run = Run(arguments.run)
-    _evaluate(run, config_of(arguments))
+    run = stages.single_run(arguments.run)
+    stages.evaluate_run(run, config_of(arguments))
     print(run_summary(run))
     return 0
 
 
 def export(arguments: argparse.Namespace) -> int:
-    run = Run(arguments.run)
-    _export(run)
+    run = stages.single_run(arguments.run)
+    stages.export_run(run)
     print(run.model_onnx)
     return 0
 
 
 def report(arguments: argparse.Namespace) -> int:
-    run = Run(arguments.run)
-    _report(run)
+    run = stages.single_run(arguments.run)
+    stages.report_run(run)
     print(run.report_html)
     return 0
 
 
 def _run_all(images: Path, run: Run, config: Config, *, resume: bool, overwrite: bool) -> None:
-    from nevus.cli.summary import run_summary
+    from nevus.cli.cross_validation import cross_validate
+    from nevus.cli.summary import cross_validation_summary, run_summary
 
-    _check_fresh(run, resume, overwrite)
-    if Dataset(images).info_json.exists():
-        dataset = Dataset(images)
-    else:
-        dataset = Dataset(run.directory / "dataset")
-        if not (resume and dataset.info_json.exists()):
-            _prepare(images, dataset.directory, config, overwrite=resume or overwrite)
-    if dataset.info.image_size != config.image_size:
-        raise RunError(
-            f"{dataset.directory} holds images of {dataset.info.image_size} pixels, --image-size asks for "
-            f"{config.image_size}. Leave the option out, or prepare the images again with it."
-        )
-    if any(not row.group for row in dataset.rows):
-        _split(dataset, config)
-    _train(run, dataset, config, resume)
-    _evaluate(run, config)
-    _export(run)
-    _report(run)
-    print(run_summary(run))
-
-
-def _prepare(images: Path, directory: Path, config: Config, overwrite: bool) -> Dataset:
-    from nevus.data.prepare import prepare
-
-    _stage(f"Preparing {images}")
-    return prepare(
-        images,
-        directory,
-        image_size=config.image_size,
-        malignant=config.malignant,
-        max_pixels=config.max_pixels,
-        workers=config.workers,
-        overwrite=overwrite,
-    )
-
-
-def _split(dataset: Dataset, config: Config) -> None:
-    from nevus.data.splits import split, split_warnings
-
-    _stage("Splitting by lesion, patient and duplicates")
-    split(dataset, val_fraction=config.val_fraction, test_fraction=config.test_fraction, seed=config.seed)
-    for warning in split_warnings(dataset):
-        print(f"Warning: {warning}", file=sys.stderr)
-
-
-def _train(run: Run, dataset: Dataset, config: Config, resume: bool) -> None:
-    is_trained = resume and run.run_json.exists() and run.record["status"] == DONE
-    if is_trained and all(run.predictions_csv(split).exists() for split in ("val", "test")):
+    if config.folds is not None:
+        cross_validate(images, run, config, num_folds=config.folds, resume=resume, overwrite=overwrite)
+        print(cross_validation_summary(run))
         return
-    # Loaded after preparation, whose worker processes would each pay for it.
-    from nevus.learn.predict import predict
-    from nevus.learn.train import train
-
-    _stage(f"Training {config.model}")
-    if not is_trained:
-        train(run, dataset, config, resume=resume and run.run_json.exists())
-    predict(run, dataset)
-
-
-def _evaluate(run: Run, config: Config) -> None:
-    from nevus.assess.evaluate import evaluate
-
-    _stage("Choosing thresholds on validation, evaluating on test")
-    evaluate(run, default_operating_point=config.operating_point, bootstrap=config.bootstrap, seed=config.seed)
-
-
-def _export(run: Run) -> None:
-    from nevus.learn.export import export_onnx
-
-    _stage("Exporting model.onnx")
-    export_onnx(run, run.dataset)
-
-
-def _report(run: Run) -> None:
-    from nevus.assess.report import write_report
-
-    _stage("Writing the report")
-    write_report(run)
+    stages.check_fresh(run, resume=resume, overwrite=overwrite)
+    dataset = stages.dataset_of(images, run, config, resume=resume, overwrite=overwrite)
+    stages.train_to_report(run, dataset, config, resume=resume)
+    print(run_summary(run))
 
 
 def _add_repeat_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--resume", action="store_true", help="go on where a run that was cut off stopped")
     group.add_argument("--overwrite", action="store_true", help="delete the run that is there and start over")
-
-
-def _check_fresh(run: Run, resume: bool, overwrite: bool) -> None:
-    if overwrite:
-        run.clear()
-    elif run.run_json.exists() and not resume:
-        raise RunError(
-            f"{run.directory} holds a run already (status: {run.record.get('status')}). "
-            "Name another folder with --out, go on with --resume, or start over with --overwrite."
-        )
-
-
-def _stage(text: str) -> None:
-    print(f"== {text}", file=sys.stderr, flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from nevus.core.dataset import Dataset
 from nevus.core.estimate import Estimate
@@ -10,6 +11,8 @@ from nevus.core.files import read_json
 from nevus.core.manifest import SPLITS
 from nevus.core.modelfile import DISCLAIMER, ModelSpec
 from nevus.core.runs import Run
+
+_TITLES = {"roc_auc": "ROC-AUC", "average_precision": "Average precision", "brier": "Brier score"}
 
 
 def dataset_summary(dataset: Dataset) -> str:
@@ -48,28 +51,58 @@ def run_summary(run: Run) -> str:
         )
     lines += ["", _counts_table(record["split_counts"]), ""]
     lines.append(f"Test, {test['num_images']:,} images of {test['num_groups']:,} groups (95 % intervals):")
-    lines += [
-        f"  {title:<18} {Estimate.from_json(test[key])}"
-        for key, title in (("roc_auc", "ROC-AUC"), ("average_precision", "Average precision"), ("brier", "Brier score"))
-    ]
+    lines += [f"  {title:<18} {Estimate.from_json(test[key])}" for key, title in _TITLES.items()]
     lines += ["", "Operating points, chosen on validation, on test:", ""]
     lines += [f"  {'':<16} threshold  sensitivity             specificity             F1     accuracy"]
-    for point in metrics["operating_points"]:
-        figures = {
-            key: Estimate.from_json(point["test"][key]) for key in ("sensitivity", "specificity", "f1", "accuracy")
-        }
-        lines.append(
-            f"  {point['name']:<16} {point['threshold']:>9.4f}  {figures['sensitivity']!s:<22}  "
-            f"{figures['specificity']!s:<22}  {figures['f1'].value:.3f}  {figures['accuracy'].value:.3f}"
-        )
+    lines += [
+        f"  {point['name']:<16} {point['threshold']:>9.4f}  {_decision_figures(point['test'])}"
+        for point in metrics["operating_points"]
+    ]
     lines += [f"  Warning: {warning}" for warning in metrics.get("warnings", [])]
     files = [path for path in (run.model_onnx, run.report_html) if path.exists()]
     lines += ["", *(f"{path}" for path in files), *([] if files else [f"Next: nevus export {run.directory}"])]
     return "\n".join([*lines, DISCLAIMER])
 
 
+def cross_validation_summary(run: Run) -> str:
+    """The outcome of a cross-validation: figures pooled and over the folds, operating points, ensemble, files."""
+    result = read_json(run.cross_validation_json, "Run the cross-validation again with --resume.")
+    pooled, num_folds = result["out_of_fold"], result["num_folds"]
+    lines = [
+        "",
+        f"{'Generated images (phantoms): ' if result['generated'] else ''}{pooled['num_images']:,} images "
+        f"({pooled['num_malignant']:,} malignant) of {pooled['num_groups']:,} groups in {num_folds} folds,",
+        "each image tested once, by the model that saw none of its group.",
+        "",
+        f"  {'':<18} {'pooled (95 % interval)':<24} mean of the folds, standard deviation, range",
+    ]
+    for key, title in _TITLES.items():
+        spread = {name: _number(value) for name, value in result["over_folds"][key].items()}
+        lines.append(
+            f"  {title:<18} {Estimate.from_json(pooled[key])!s:<24} {spread['mean']:.3f}, "
+            f"{spread['standard_deviation']:.3f}, {spread['min']:.3f} to {spread['max']:.3f}"
+        )
+    lines += ["", "Operating points, chosen on each fold's own validation, pooled:", ""]
+    lines += [f"  {'':<16} {'thresholds':<14}  sensitivity             specificity             F1     accuracy"]
+    lines += [
+        f"  {point['name']:<16} {min(point['thresholds']):.3f} to {max(point['thresholds']):.3f}  "
+        f"{_decision_figures(point['out_of_fold'])}"
+        for point in result["operating_points"]
+    ]
+    for name, text in (("test", "the source's test split"), ("test_without_leaks", "its images of groups in no fold")):
+        if name in result["ensemble"]["splits"]:
+            figures = result["ensemble"]["splits"][name]
+            area = Estimate.from_json(figures["roc_auc"])
+            lines += ["", f"Ensemble on {text}, {figures['num_images']:,} images: ROC-AUC {area}"]
+    lines += [f"  Warning: {warning}" for warning in result["warnings"]]
+    reports = f"{run.folds[0].report_html}, and one in each fold"
+    return "\n".join([*lines, "", str(run.ensemble_onnx), str(run.cross_validation_json), reports, DISCLAIMER])
+
+
 def model_summary(spec: ModelSpec) -> str:
     """What a model file says of itself."""
+    fitted_on = spec.operating_point().fitted_on
+    chosen_on = {"val": "validation", "out_of_fold": "out-of-fold images"}.get(fitted_on, fitted_on)
     classes = ", ".join(
         f"{name} (malignant)" if name in spec.classes.malignant else name for name in spec.classes.names
     )
@@ -77,11 +110,11 @@ def model_summary(spec: ModelSpec) -> str:
         f"network      {spec.network}, {spec.num_parameters:,} parameters",
         f"input        RGB pixels of any size, resized to {spec.image_size} x {spec.image_size} in the graph",
         f"classes      {classes}",
-        f"temperature  {spec.temperature:g}",
+        f"temperature  {', '.join(f'{value:g}' for value in spec.provenance.get('temperatures', [spec.temperature]))}",
         f"trained on   {spec.trained_on}",
         f"licence      {spec.licence}",
         "",
-        "Operating points, chosen on validation; malignant if the risk is at or over the threshold:",
+        f"Operating points, chosen on {chosen_on}; malignant if the risk is at or over the threshold:",
         "",
         f"  {'':<16} threshold  sensitivity             specificity",
     ]
@@ -90,7 +123,7 @@ def model_summary(spec: ModelSpec) -> str:
         f"{point.sensitivity!s:<22}  {point.specificity}"
         for point in spec.operating_points
     ]
-    lines += ["", "* is the default. 95 % intervals, on the validation split that chose the thresholds."]
+    lines += ["", "* is the default. 95 % intervals, on the images that chose the thresholds."]
     if spec.test_metrics:
         lines += ["", "On the test split of its own run:", ""]
     for name, figures in spec.test_metrics.items():
@@ -98,6 +131,18 @@ def model_summary(spec: ModelSpec) -> str:
         lines.append(f"  {name:<40} {Estimate(value, low, high)}")
     lines += ["", f"Intended use: {spec.intended_use}", f"Limitations: {spec.limitations}", DISCLAIMER]
     return "\n".join(lines)
+
+
+def _decision_figures(figures: dict[str, Any]) -> str:
+    """Sensitivity and specificity with intervals, F1 and accuracy without: cells of a table."""
+    sensitivity, specificity, f1, accuracy = (
+        Estimate.from_json(figures[key]) for key in ("sensitivity", "specificity", "f1", "accuracy")
+    )
+    return f"{sensitivity!s:<22}  {specificity!s:<22}  {f1.value:.3f}  {accuracy.value:.3f}"
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 def _counts_table(split_counts: dict[str, dict[str, int]], all_counts: dict[str, int] | None = None) -> str:

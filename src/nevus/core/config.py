@@ -17,7 +17,7 @@ from typing import Any
 from nevus.core.errors import ConfigError
 from nevus.core.preprocess import MAX_PIXELS
 
-STAGES = ("prepare", "split", "train", "evaluate")
+STAGES = ("prepare", "split", "folds", "train", "evaluate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def option(default: Any, stage: str, help: str, type: type, **limits: Any) -> An
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The options of a run. A None means that the recipe of the training decides."""
+    """The options of a run. A None means that the recipe decides, for training, and 'not asked for' elsewhere."""
 
     malignant: tuple[str, ...] = option(
         (), "prepare", "diagnosis names that count as malignant; found from common names if not given", str, many=True
@@ -49,6 +49,9 @@ class Config:
     workers: int = option(0, "prepare", "processes that decode images; 0 for one on each core", int, low=0, high=256)
     val_fraction: float = option(0.15, "split", "share of the images for validation", float, low=0.01, high=0.5)
     test_fraction: float = option(0.15, "split", "share of the images for the test", float, low=0.01, high=0.5)
+    folds: int | None = option(
+        None, "folds", "cross-validate: train so many times, each time testing on another share", int, low=2, high=20
+    )
     seed: int = option(0, "split", "seed of the splits and of the training", int, low=0, high=2**31 - 1)
     model: str = option("classic", "train", "network to train", str, choices=("classic",))
     recipe: str = option("classic", "train", "how it is trained", str, choices=("classic",))
@@ -61,6 +64,14 @@ class Config:
         "operating point for decisions unless another is asked for",
         str,
         choices=("best-f1", "youden", "sensitivity-90", "sensitivity-95", "sensitivity-98"),
+    )
+    prevalence: float | None = option(
+        None,
+        "evaluate",
+        "share of malignant lesions where the model would screen, such as 0.0176: adds the figures there",
+        float,
+        low=0.0001,
+        high=0.9999,
     )
     bootstrap: int = option(2000, "evaluate", "resamples behind bootstrap intervals", int, low=100, high=100_000)
 

@@ -4,6 +4,8 @@
     manifest.csv    one row an image
     pixels.npy      uint8 [num_images, image_size, image_size, 3], RGB, decoded and resized once
     rejected.csv    the files that were left out, each with its reason
+    duplicates.json the pairs of images found to be the same picture, once they were searched for
+    audit.json      what the audit found, and audit.html the same with the pairs as images
 
 Pixels are read through a memory map, so memory stays bounded whatever the number of images.
 """
@@ -83,6 +85,9 @@ class Dataset:
         self.manifest_csv = directory / "manifest.csv"
         self.pixels_npy = directory / "pixels.npy"
         self.rejected_csv = directory / "rejected.csv"
+        self.duplicates_json = directory / "duplicates.json"
+        self.audit_json = directory / "audit.json"
+        self.audit_html = directory / "audit.html"
 
     @cached_property
     def info(self) -> DatasetInfo:
@@ -146,6 +151,13 @@ class Dataset:
             if row.split:
                 counts[row.split][row.label] += 1
         return counts
+
+    def splits_of_groups(self) -> dict[str, set[str]]:
+        """The splits in which each group has images: more than one only where the source's own splits leak."""
+        splits: dict[str, set[str]] = {}
+        for row in self.rows:
+            splits.setdefault(row.group, set()).add(row.split)
+        return splits
 
     def write_rows(self, rows: list[ManifestRow]) -> None:
         """Replaces the manifest."""

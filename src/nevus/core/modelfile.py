@@ -62,7 +62,8 @@ class ModelSpec:
         num_parameters: trainable and not, at inference.
         image_size: side of the square to which the graph resizes its input.
         classes: in the order of the probabilities.
-        temperature: by which the graph divides logits (1.0: not calibrated).
+        temperature: by which the graph divides logits (1.0: not calibrated, or an ensemble of networks
+            that each have their own).
         operating_points: thresholds on the risk, chosen on validation.
         default_operating_point: name of the one used unless another is asked for.
         test_metrics: figure name to [value, low, high] on the run's own test split, for the reader.

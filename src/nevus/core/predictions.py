@@ -19,7 +19,7 @@ from nevus.core.files import replacing
 from nevus.core.labels import Classes
 
 _LOGIT = "logit_"
-_COLUMNS = ("image_id", "path", "label", "group")
+_COLUMNS = ("image_id", "path", "label", "group", "also_in")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class Predictions:
         labels: int64 [N], index of the true class.
         logits: float64 [N, C], before calibration. A network with one output z gives [0, z].
         metadata: further manifest columns by name (age, sex, site), as text, each of length N.
+        also_in: the other splits in which the image's group stands, separated by spaces: a text each,
+            or nothing at all where no group is in two splits, as is so unless the source's own splits leak.
     """
 
     classes: Classes
@@ -43,23 +45,50 @@ class Predictions:
     labels: NDArray[np.int64]
     logits: NDArray[np.float64]
     metadata: dict[str, list[str]] = field(default_factory=dict)
+    also_in: list[str] = field(default_factory=list)
 
     @property
     def is_malignant(self) -> NDArray[np.bool_]:
         """bool [N]: the truth, malignant or not."""
         return self.classes.malignant_mask[self.labels]
 
+    def leaks_into(self, split: str) -> NDArray[np.bool_]:
+        """Bool [N]: which images share their lesion, patient or picture with an image of another split."""
+        return np.array([split in splits.split() for splits in self.also_in or [""] * len(self.image_ids)], dtype=bool)
+
+    def where(self, chosen: NDArray[np.bool_]) -> Predictions:
+        """The predictions of the images for which `chosen`, bool [N], is True."""
+        kept = np.flatnonzero(chosen)
+
+        def pick(values: list[str]) -> list[str]:
+            return [values[index] for index in kept] if values else []
+
+        return Predictions(
+            classes=self.classes,
+            image_ids=pick(self.image_ids),
+            paths=pick(self.paths),
+            groups=pick(self.groups),
+            labels=self.labels[kept],
+            logits=self.logits[kept],
+            metadata={name: pick(values) for name, values in self.metadata.items()},
+            also_in=pick(self.also_in),
+        )
+
     def probabilities(self, temperature: float = 1.0) -> NDArray[np.float64]:
         """float64 [N, C], rows sum to 1: softmax of the logits over the temperature (Guo et al. 2017)."""
-        scaled = self.logits / temperature
-        exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+        return softmax(self.logits / temperature)
 
     def risk(self, temperature: float = 1.0) -> NDArray[np.float64]:
         """float64 [N] in [0, 1]: the summed probability of the malignant classes."""
         total = self.probabilities(temperature)[:, self.classes.malignant_mask].sum(axis=1)
         # Rounding can carry a sum of several probabilities past 1.
         return np.asarray(np.minimum(total, 1.0))
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Float64 [N, C], rows sum to 1, from logits [N, C] of any size."""
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
@@ -75,6 +104,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
                     predictions.paths[index],
                     predictions.classes.names[predictions.labels[index]],
                     predictions.groups[index],
+                    predictions.also_in[index] if predictions.also_in else "",
                     *(repr(float(logit)) for logit in predictions.logits[index]),
                     *(predictions.metadata[name][index] for name in extra),
                 ]
@@ -111,6 +141,7 @@ def read_predictions(path: Path, classes: Classes) -> Predictions:
             raise RunError(
                 f"{path} row {number}: expected a label of {list(classes.names)} and a number for each logit. {hint}"
             ) from None
+    also_in = [record["also_in"] for record in records]
     return Predictions(
         classes=classes,
         image_ids=[record["image_id"] for record in records],
@@ -119,4 +150,5 @@ def read_predictions(path: Path, classes: Classes) -> Predictions:
         labels=np.array(labels, dtype=np.int64),
         logits=np.array(logits, dtype=np.float64).reshape(len(records), len(classes.names)),
         metadata={name: [record[name] for record in records] for name in columns if name not in required},
+        also_in=also_in if any(also_in) else [],
     )

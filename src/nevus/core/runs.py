@@ -7,11 +7,20 @@ checkpoints/            the best weights, and all that resuming needs
 model.keras             the trained network with its best weights
 tensorboard/            event files
 predictions/{val,test}.csv
+predictions/test_heatmaps.npy   float16 [N, h, w], signed, in the order of test.csv
 operating_points.json   thresholds, chosen on val
 metrics.json            figures, computed on test once
 plots/                  the report's figures as PNG
 report.html             for people
+model_card.md           the same in short, for a model's page on a hub
 model.onnx, parity.json the exported model, and how well it agrees with model.keras
+
+A cross-validation has, in place of history.csv to model.onnx:
+
+fold-1/ .. fold-k/      an ordinary run each, with its dataset
+predictions/out_of_fold.csv
+cross_validation.json   figures, pooled and over the folds
+ensemble.onnx           the average of the folds' models
 """
 
 from __future__ import annotations
@@ -51,11 +60,25 @@ class Run:
         self.metrics_json = directory / "metrics.json"
         self.plots = directory / "plots"
         self.report_html = directory / "report.html"
+        self.model_card_md = directory / "model_card.md"
         self.model_onnx = directory / "model.onnx"
         self.parity_json = directory / "parity.json"
+        self.cross_validation_json = directory / "cross_validation.json"
+        self.ensemble_onnx = directory / "ensemble.onnx"
 
     def predictions_csv(self, split: str) -> Path:
         return self.directory / "predictions" / f"{split}.csv"
+
+    @property
+    def heatmaps_npy(self) -> Path:
+        """Float16 [N, h, w], what raises (positive) and lowers the malignant logit, in the order of test.csv."""
+        return self.directory / "predictions" / "test_heatmaps.npy"
+
+    @property
+    def folds(self) -> list[Run]:
+        """The runs of a cross-validation, one a fold; empty for an ordinary run."""
+        num_folds = self.record.get("num_folds", 0)
+        return [Run(fold_directory(self.directory, number)) for number in range(1, num_folds + 1)]
 
     @property
     def name(self) -> str:
@@ -119,6 +142,8 @@ class Run:
 
     def clear(self) -> None:
         """Removes what a run writes, and nothing else, from the folder."""
+        for fold in self.directory.glob("fold-[0-9]*"):
+            Run(fold).clear()
         for path in vars(self).values():
             if path == self.directory:
                 continue
@@ -131,6 +156,11 @@ class Run:
     def finish(self, status: str) -> None:
         """Records how the run ended: `done` or `failed`."""
         self.update(status=status, finished=_now())
+
+
+def fold_directory(directory: Path, number: int) -> Path:
+    """Where a cross-validation keeps fold `number`, counted from 1: the fold's run, and its dataset within."""
+    return directory / f"fold-{number}"
 
 
 def environment() -> dict[str, Any]:

@@ -75,7 +75,7 @@ def split(dataset: Dataset, *, val_fraction: float, test_fraction: float, seed: 
     share_left = 1.0
     for name, fraction in wanted.items():
         left = pool[splits[pool] == "train"]
-        splits[left[_draw(labels[left], groups[left], fraction / share_left, seed)]] = name
+        splits[left[draw(labels[left], groups[left], fraction / share_left, seed)]] = name
         share_left -= fraction
     _check_classes(dataset, splits, labels, ("train", *wanted))
 
@@ -91,9 +91,7 @@ def split(dataset: Dataset, *, val_fraction: float, test_fraction: float, seed: 
 def split_warnings(dataset: Dataset) -> list[str]:
     """What a reader of a result on these splits should know, one sentence or two each; empty if nothing."""
     warnings = []
-    splits_of: dict[str, set[str]] = {}
-    for row in dataset.rows:
-        splits_of.setdefault(row.group, set()).add(row.split)
+    splits_of = dataset.splits_of_groups()
     leaking = [row for row in dataset.rows if len(splits_of[row.group]) > 1]
     if leaking:
         num_groups = len({row.group for row in leaking})
@@ -111,7 +109,7 @@ def split_warnings(dataset: Dataset) -> list[str]:
     return warnings
 
 
-def _draw(labels: NDArray[np.str_], groups: Positions, fraction: float, seed: int) -> Positions:
+def draw(labels: NDArray[np.str_], groups: Positions, fraction: float, seed: int) -> Positions:
     """Draws about `fraction` of the images by whole groups, the classes in proportion.
 
     The images are cut into folds, and as many neighbouring folds are taken as make up the

@@ -1,5 +1,6 @@
 """Training, prediction and export. The only part that knows TensorFlow and Keras."""
 
+import logging
 import os
 import sys
 
@@ -23,6 +24,10 @@ def _import_keras_quietly() -> None:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+        # Read by now. Left in place it would pass for a wish of the user's in every process started from this one.
+        del os.environ["TF_CPP_MIN_LOG_LEVEL"]
+    # Each network that a cross-validation builds is a new one; TensorFlow takes it for the same one, traced again.
+    logging.getLogger("tensorflow").addFilter(lambda record: "tf.function retracing" not in record.getMessage())
 
 
 _import_keras_quietly()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,9 @@ from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels
 from nevus.core.runs import Run
 from nevus.learn import onnx_graph
-from nevus.learn.networks import LOGITS, POOL
-from nevus.learn.onnx_graph import FEATURES
-from nevus.learn.parity import answers_of_onnx, check_parity, golden_sizes, open_session
+from nevus.learn.activation_map import tap
+from nevus.learn.networks import LOGITS
+from nevus.learn.parity import answers_of_keras, answers_of_onnx, check_parity, golden_sizes, open_session
 from nevus.learn.predict import load_model
 
 # Enough to show a difference, few enough to take seconds.
@@ -54,7 +55,7 @@ def export_onnx(run: Run, dataset: Dataset) -> Path:
     _check_fresh(run, dataset, metrics)
     model = load_model(run)
     spec = _make_spec(run, metrics, model)
-    tapped = keras.Model(model.input, {FEATURES: model.get_layer(POOL).input, LOGITS: model.output})
+    tapped = tap(model)
     exported = onnx_graph.compose(
         convert(tapped, spec.image_size),
         image_size=spec.image_size,
@@ -62,9 +63,9 @@ def export_onnx(run: Run, dataset: Dataset) -> Path:
         class_weights=keras.ops.convert_to_numpy(model.get_layer(LOGITS).kernel),
         temperature=spec.temperature,
     )
-    spec = replace(spec, golden=_golden_cases(exported, spec.image_size))
+    spec = replace(spec, golden=golden_cases(exported, spec.image_size))
     onnx.helper.set_model_props(exported, {METADATA_KEY: spec.to_json()})
-    parity = check_parity(tapped, exported, spec, _validation_pixels(dataset))
+    parity = check_parity(partial(answers_of_keras, tapped, spec=spec), exported, spec, validation_pixels(dataset))
     with replacing(run.model_onnx) as temporary:
         onnx.save(exported, temporary)
         write_json(run.parity_json, {"model_onnx_sha256": sha256_of(temporary), **parity})
@@ -116,7 +117,7 @@ def _make_spec(run: Run, metrics: dict[str, Any], model: keras.Model) -> ModelSp
             temperature=float(chosen["temperature"]),
             operating_points=tuple(map(OperatingPoint.from_json, chosen["operating_points"])),
             default_operating_point=str(chosen["default"]),
-            test_metrics=_test_metrics(metrics),
+            test_metrics=figures_of_test(metrics),
             trained_on=_describe_training(record, [source.name for source in info.sources]),
             generated=info.generated,
             provenance={
@@ -137,7 +138,7 @@ def _make_spec(run: Run, metrics: dict[str, Any], model: keras.Model) -> ModelSp
         ) from None
 
 
-def _test_metrics(metrics: dict[str, Any]) -> dict[str, list[float | None]]:
+def figures_of_test(metrics: dict[str, Any]) -> dict[str, list[float | None]]:
     """The figures of the test split by name; those of an operating point as 'sensitivity at youden'."""
     figures = {name: item for name, item in metrics["splits"]["test"].items() if isinstance(item, dict)}
     for point in metrics["operating_points"]:
@@ -152,7 +153,8 @@ def _describe_training(record: dict[str, Any], sources: list[str]) -> str:
     return f"{', '.join(sources)}: {sum(counts.values()):,} training images ({by_class})"
 
 
-def _golden_cases(exported: onnx.ModelProto, image_size: int) -> tuple[GoldenCase, ...]:
+def golden_cases(exported: onnx.ModelProto, image_size: int) -> tuple[GoldenCase, ...]:
+    """The answers of a composed graph for the golden inputs of an image size."""
     session = open_session(exported)
     cases = []
     for height, width in golden_sizes(image_size):
@@ -161,7 +163,7 @@ def _golden_cases(exported: onnx.ModelProto, image_size: int) -> tuple[GoldenCas
     return tuple(cases)
 
 
-def _validation_pixels(dataset: Dataset) -> Pixels:
+def validation_pixels(dataset: Dataset) -> Pixels:
     """Up to `MAX_PARITY_IMAGES` images, spread evenly over the validation split."""
     rows = dataset.rows_of("val")
     chosen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MAX_PARITY_IMAGES)).round().astype(int))

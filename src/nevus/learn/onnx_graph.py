@@ -1,10 +1,12 @@
 """The graph of a model file: nodes in front of a network that resize raw pixels, nodes behind it that answer.
 
-This module builds ONNX nodes from a network that was converted already. It reads and
+This module builds ONNX nodes from networks that were converted already. It reads and
 writes no file, and knows nothing of runs, metadata or of how well the graph agrees with Keras.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
@@ -20,6 +22,9 @@ IR_VERSION = 8
 
 FEATURES, LOGITS = "features", "logits"
 RESIZED = "preprocess/resized"
+
+# The names of all nodes before the network begin with it.
+_FRONT = "preprocess/"
 
 
 def compose(
@@ -60,6 +65,47 @@ def compose(
         ],
         initializer=[*front_weights, *network.graph.initializer, *back_weights],
     )
+    return _model(graph)
+
+
+def average(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
+    """Joins composed models into one that gives the mean of their answers, behind one resize that they share.
+
+    Args:
+        models: of `compose`, with the same image size and the same classes; one or more, left as they are.
+
+    Returns:
+        A checked model with the same inputs and outputs, without metadata. Its heatmap, the mean of the models'
+        maps, explains the mean of their log-odds.
+    """
+    first = models[0].graph
+    front = [node for node in first.node if node.name.startswith(_FRONT)]
+    shared = {"", *(name for node in front for name in (*node.input, *node.output))}
+    nodes = list(front)
+    weights = [weight for weight in first.initializer if weight.name in shared]
+    for number, model in enumerate(models, start=1):
+        copy = onnx.GraphProto()
+        copy.CopyFrom(model.graph)
+
+        def own(name: str, number: int = number) -> str:
+            return name if name in shared else f"model_{number}/{name}"
+
+        for weight in copy.initializer:
+            weight.name = own(weight.name)
+        for node in copy.node:
+            node.name = own(node.name)
+            node.input[:] = map(own, node.input)
+            node.output[:] = map(own, node.output)
+        nodes += [node for node in copy.node if node.output[0] not in shared]
+        weights += [weight for weight in copy.initializer if weight.name not in shared]
+    nodes += [
+        _node("Mean", [f"model_{number}/{output}" for number in range(1, len(models) + 1)], output)
+        for output in OUTPUTS
+    ]
+    return _model(helper.make_graph(nodes, "nevus", first.input, first.output, weights))
+
+
+def _model(graph: onnx.GraphProto) -> onnx.ModelProto:
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="nevus"
     )

@@ -6,6 +6,7 @@ graph's nodes, and compared with what ONNX Runtime answers. This module writes n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nevus.core.errors import ParityError
-from nevus.core.labels import Classes
 from nevus.core.modelfile import INPUT, OUTPUTS, ModelSpec, golden_pixels
+from nevus.core.predictions import softmax
 from nevus.core.preprocess import Pixels, resize
+from nevus.learn.activation_map import malignancy_map
 from nevus.learn.networks import class_logits
 from nevus.learn.onnx_graph import FEATURES, LOGITS, RESIZED
 
@@ -43,11 +45,13 @@ class Answers:
     heatmap: NDArray[np.floating]
 
 
-def check_parity(model: keras.Model, exported: onnx.ModelProto, spec: ModelSpec, pixels: Pixels) -> dict[str, Any]:
+def check_parity(
+    answer: Callable[[Pixels], Answers], exported: onnx.ModelProto, spec: ModelSpec, pixels: Pixels
+) -> dict[str, Any]:
     """Compares an exported model with its origin.
 
     Args:
-        model: from float32 [N, S, S, 3] to the dictionary of `features` and `logits`.
+        answer: the answers of the origin for uint8 [N, S, S, 3], by `answers_of_keras`.
         exported: the composed graph.
         spec: what stands in its metadata.
         pixels: uint8 [N, S, S, 3], RGB, N >= 1: real images, of validation.
@@ -59,14 +63,14 @@ def check_parity(model: keras.Model, exported: onnx.ModelProto, spec: ModelSpec,
         ParityError: a difference is over its limit, or a decision flipped at an operating point.
     """
     session = open_session(exported)
-    expected = answers_of_keras(model, pixels, spec)
+    expected = answer(pixels)
     checks = [
         check
         for batch_size in BATCH_SIZES
         for check in _compare(expected, answers_of_onnx(session, pixels, batch_size), spec, f"batch size {batch_size}")
     ]
     for height, width in golden_sizes(spec.image_size):
-        checks += _compare_golden(model, session, spec, height, width)
+        checks += _compare_golden(answer, session, spec, height, width)
         checks.append(_compare_resize(exported, spec, height, width))
     failed = [check for check in checks if not check["largest"] <= check["limit"]]
     if failed:
@@ -94,33 +98,12 @@ def answers_of_keras(model: keras.Model, pixels: Pixels, spec: ModelSpec, batch_
     logits = class_logits(np.concatenate([convert_to_numpy(batch[LOGITS]) for batch in batches]))
     features = np.concatenate([convert_to_numpy(batch[FEATURES]) for batch in batches]).astype(np.float64)
     weights = class_logits(convert_to_numpy(model.get_layer(LOGITS).kernel))
-    probabilities = _softmax(logits / spec.temperature)
+    probabilities = softmax(logits / spec.temperature)
     return Answers(
         probabilities,
         np.minimum(probabilities[:, spec.classes.malignant_mask].sum(axis=1), 1.0),
         malignancy_map(features, logits, weights, spec.classes),
     )
-
-
-def malignancy_map(
-    features: NDArray[np.float64], logits: NDArray[np.float64], class_weights: NDArray[np.float64], classes: Classes
-) -> NDArray[np.float64]:
-    """The class activation map of the log-odds of malignant against benign, one group of classes after the other.
-
-    Args:
-        features: [N, h, w, K], the maps before global average pooling.
-        logits: [N, C].
-        class_weights: [K, C], the kernel of the dense layer.
-        classes: the C classes.
-
-    Returns:
-        [N, h, w]. Its mean over an image is the gradient's inner product with the logits, bias left out.
-    """
-    heatmap = np.zeros(features.shape[:3])
-    for group, sign in ((classes.malignant_mask, 1), (~classes.malignant_mask, -1)):
-        directions = _softmax(logits[:, group]) @ class_weights[:, group].T
-        heatmap += sign * np.einsum("nhwk,nk->nhw", features, directions)
-    return heatmap
 
 
 def answers_of_onnx(session: onnxruntime.InferenceSession, pixels: Pixels, batch_size: int) -> Answers:
@@ -153,12 +136,16 @@ def _compare(expected: Answers, received: Answers, spec: ModelSpec, where: str) 
 
 
 def _compare_golden(
-    model: keras.Model, session: onnxruntime.InferenceSession, spec: ModelSpec, height: int, width: int
+    answer: Callable[[Pixels], Answers],
+    session: onnxruntime.InferenceSession,
+    spec: ModelSpec,
+    height: int,
+    width: int,
 ) -> list[dict[str, Any]]:
     where = f"golden {height} x {width}"
     pixels = golden_pixels(height, width)
     resized = resize(Image.fromarray(pixels), spec.image_size)
-    expected = answers_of_keras(model, resized[None], spec)
+    expected = answer(resized[None])
     received = answers_of_onnx(session, pixels[None], 1)
     if resized.shape == pixels.shape:
         return _compare(expected, received, spec, where)
@@ -205,8 +192,3 @@ def _distance(left: NDArray, right: NDArray) -> float:
     if left.shape != right.shape:
         return float("inf")
     return float(np.abs(left.astype(np.float64) - right.astype(np.float64)).max())
-
-
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)

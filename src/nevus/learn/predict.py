@@ -6,13 +6,17 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
+from nevus.core.files import replacing
 from nevus.core.predictions import Predictions, write_predictions
 from nevus.core.progress import progress
 from nevus.core.runs import Run
-from nevus.learn.networks import class_logits
+from nevus.learn.activation_map import malignancy_map, tap
+from nevus.learn.networks import LOGITS, class_logits
+from nevus.learn.onnx_graph import FEATURES
 from nevus.learn.pipeline import EVALUATION_BATCH_SIZE, evaluation_batches, labels_of, steps_in_epoch
 
 
@@ -32,7 +36,7 @@ def load_model(run: Run) -> keras.Model:
 
 
 def predict(run: Run, dataset: Dataset, splits: Sequence[str] = ("val", "test")) -> None:
-    """Writes `run.predictions_csv(split)` for each split, in manifest order.
+    """Writes `run.predictions_csv(split)` for each split, in manifest order, and `run.heatmaps_npy` for the test.
 
     Lesion and patient ids and the manifest's further columns are kept as metadata.
 
@@ -42,34 +46,52 @@ def predict(run: Run, dataset: Dataset, splits: Sequence[str] = ("val", "test"))
     """
     network = load_model(run)
     for split in splits:
-        write_predictions(run.predictions_csv(split), predict_split(network, dataset, split))
+        predictions, heatmaps = predict_split(network, dataset, split)
+        if split == "test":
+            run.heatmaps_npy.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(run.heatmaps_npy) as temporary, temporary.open("wb") as file:
+                np.save(file, heatmaps)
+        write_predictions(run.predictions_csv(split), predictions)
 
 
-def predict_split(network: keras.Model, dataset: Dataset, split: str) -> Predictions:
-    """What `network` says of the images of one split; errors as of `predict`."""
+def predict_split(network: keras.Model, dataset: Dataset, split: str) -> tuple[Predictions, NDArray[np.float16]]:
+    """What `network` says of the images of one split, and where it sees it; errors as of `predict`.
+
+    Returns:
+        The predictions, and float16 [N, h, w], the class activation map of the malignant log-odds.
+    """
     _check_fit(network, dataset)
-    rows = dataset.rows_of(split)
+    rows, classes = dataset.rows_of(split), dataset.info.classes
+    tapped, weights = tap(network), class_logits(keras.ops.convert_to_numpy(network.get_layer(LOGITS).kernel))
     batches = progress(
         evaluation_batches(dataset, split),
         total=steps_in_epoch(len(rows), EVALUATION_BATCH_SIZE),
         label=f"predict {split}",
         unit="batch",
     )
-    logits = np.concatenate([class_logits(network.predict_on_batch(images)) for images, _ in batches])
+    logits, heatmaps = [], []
+    for images, _ in batches:
+        answer = tapped.predict_on_batch(images)
+        logits.append(class_logits(answer[LOGITS]))
+        features = np.asarray(answer[FEATURES], dtype=np.float64)
+        heatmaps.append(malignancy_map(features, logits[-1], weights, classes).astype(np.float16))
+    splits_of = dataset.splits_of_groups()
     columns = list(dict.fromkeys(name for row in rows for name in row.metadata))
-    return Predictions(
-        classes=dataset.info.classes,
+    predictions = Predictions(
+        classes=classes,
         image_ids=[row.image_id for row in rows],
         paths=[row.path for row in rows],
         groups=[row.group for row in rows],
         labels=labels_of(dataset, split).astype(np.int64),
-        logits=logits,
+        logits=np.concatenate(logits),
         metadata={
             "lesion_id": [row.lesion_id for row in rows],
             "patient_id": [row.patient_id for row in rows],
             **{name: [row.metadata.get(name, "") for row in rows] for name in columns},
         },
+        also_in=[" ".join(sorted(splits_of[row.group] - {split})) for row in rows],
     )
+    return predictions, np.concatenate(heatmaps)
 
 
 def _check_fit(network: keras.Model, dataset: Dataset) -> None:

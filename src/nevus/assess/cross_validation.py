@@ -1,0 +1,263 @@
+"""From the predictions of a cross-validation's folds to `cross_validation.json`: figures pooled, and over the folds.
+
+Owns what is pooled: each image has one risk, from the model that never saw its group, divided by that
+model's own temperature, and one decision at each operating point, by that model's own threshold. All
+these were chosen on the fold's own validation images. It must not open a model or draw.
+
+Two answers to 'how good is the recipe', which differ:
+
+- *Over the folds*: each fold's figure by itself, then mean, standard deviation, least and greatest. A fold's
+  ROC-AUC compares only risks of one model, so the mean is the plain estimate for one model of this recipe. The
+  standard deviation says how much a single split can mislead; it is no standard error, as the models share
+  training images, and no unbiased estimate of that error exists [1].
+- *Pooled*: all images in one list. Pooling gives counts that are large enough for intervals and subgroups, and is
+  right for decisions: F1 of pooled counts is nearly unbiased where the mean of the folds' F1 is not [2]. Pooled
+  ROC-AUC and average precision also compare risks of *different* models, so folds calibrated apart bring them
+  down: pooled ROC-AUC is mostly pessimistic [2, 3]. A pooled figure far below the mean says that the folds'
+  risks are not on one scale.
+
+References:
+    [1] Bengio & Grandvalet, No unbiased estimator of the variance of k-fold cross-validation, Journal of Machine
+        Learning Research 5 (2004).
+    [2] Forman & Scholz, Apples-to-apples in cross-validation studies: pitfalls in classifier performance
+        measurement, ACM SIGKDD Explorations 12 (2010).
+    [3] Airola, Pahikkala, Waegeman, De Baets & Salakoski, An experimental comparison of cross-validation techniques
+        for estimating the area under the ROC curve, Computational Statistics & Data Analysis 55 (2011).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nevus.assess import metrics, thresholds, uncertainty
+from nevus.assess.evaluate import measure, measure_decided, noting
+from nevus.assess.inputs import read_checked, scored
+from nevus.assess.metrics import Bools
+from nevus.core.errors import RunError
+from nevus.core.estimate import Estimate
+from nevus.core.files import read_json, sha256_of, write_json
+from nevus.core.operating_point import OperatingPoint
+from nevus.core.predictions import Predictions, write_predictions
+from nevus.core.runs import Run
+
+SCHEMA_VERSION = 1
+OUT_OF_FOLD = "out_of_fold"
+FIGURES = ("roc_auc", "average_precision", "brier")
+FIGURES_AT_POINT = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "balanced_accuracy", "f1")
+
+_RUN_AGAIN = "Run the cross-validation again with --resume."
+_ENSEMBLE_RULE = (
+    "{rule}, where validation means every image out of fold, with the risk of the single model that never saw it: "
+    "a cautious guess for the mean of the models"
+)
+
+
+class Fold(NamedTuple):
+    """What is read of one fold.
+
+    Attributes:
+        name: of its run.
+        test: what its model says of its test images.
+        metrics: its `metrics.json`, with the temperature and the thresholds chosen on its own validation images.
+    """
+
+    name: str
+    test: Predictions
+    metrics: dict[str, Any]
+
+    @property
+    def temperature(self) -> float:
+        return float(self.metrics["temperature"])
+
+    def at(self, operating_point: str) -> dict[str, Any]:
+        """The threshold, and the figures at it."""
+        points: list[dict[str, Any]] = self.metrics["operating_points"]
+        return next(point for point in points if point["name"] == operating_point)
+
+
+def cross_validate(run: Run, *, default_operating_point: str, bootstrap: int, seed: int) -> dict[str, Any]:
+    """Pools the folds of a run and writes `out_of_fold.csv`, `cross_validation.json` and `operating_points.json`.
+
+    `out_of_fold.csv` has logits already divided by the fold's temperature, and a column `fold`. The operating points
+    are the ensemble's; it is measured on `predictions/test.csv` where a test split of the source gave one.
+
+    Args:
+        run: of a cross-validation; each of `run.folds` is evaluated.
+        default_operating_point: of the ensemble.
+        bootstrap: number of resamples.
+        seed: of the bootstrap.
+
+    Returns:
+        What `cross_validation.json` holds, as docs/cross-validation.md describes it; undefined figures are NaN.
+
+    Raises:
+        RunError: a fold lacks a file or has a stale one, or two folds test the same image or group.
+    """
+    info = run.dataset_info
+    folds = [_read_fold(fold) for fold in run.folds]
+    _check_apart(run, folds)
+    pooled = _pool(folds)
+    write_predictions(run.predictions_csv(OUT_OF_FOLD), pooled)
+    fingerprints = {OUT_OF_FOLD: sha256_of(run.predictions_csv(OUT_OF_FOLD))}
+    notes: list[str] = []
+
+    with noting(notes, "out of fold"):
+        decisions = _decisions(folds)
+        figures, at_points = measure_decided(scored(pooled, 1.0), decisions, resamples=bootstrap, seed=seed)
+        points = [
+            replace(point, rule=_ENSEMBLE_RULE.format(rule=point.rule), fitted_on=OUT_OF_FOLD)
+            for point in thresholds.fit(pooled, fingerprint=fingerprints[OUT_OF_FOLD])
+        ]
+    with noting(notes, "over the folds"):
+        over_folds = {
+            name: spread(name, [_value(fold.metrics["splits"]["test"][name]) for fold in folds]) for name in FIGURES
+        }
+        points_over_folds = {
+            name: {
+                figure: spread(f"{figure} at {name}", [_value(fold.at(name)["test"][figure]) for fold in folds])
+                for figure in FIGURES_AT_POINT
+            }
+            for name in decisions
+        }
+    ensemble: dict[str, Any] = {"operating_points": [point.to_json() for point in points], "splits": {}}
+    if run.predictions_csv("test").exists():
+        fingerprints["test"] = sha256_of(run.predictions_csv("test"))
+        with noting(notes, "test"):
+            ensemble = _measure_ensemble(run, points, bootstrap, seed)
+
+    result = {
+        "schema_version": SCHEMA_VERSION,
+        "generated": info.generated,
+        "classes": {"names": list(info.classes.names), "malignant": list(info.classes.malignant)},
+        "num_folds": len(folds),
+        "interval_methods": {
+            name: text.format(resamples=bootstrap, seed=seed) for name, text in uncertainty.METHODS.items()
+        },
+        "fingerprints": {"dataset": run.recorded("dataset_fingerprint"), "predictions": fingerprints},
+        "out_of_fold": figures,
+        "over_folds": over_folds,
+        "operating_points": [
+            {
+                "name": name,
+                "rule": folds[0].at(name)["rule"],
+                "thresholds": [fold.at(name)["threshold"] for fold in folds],
+                "out_of_fold": at_points[name],
+                "over_folds": points_over_folds[name],
+            }
+            for name in decisions
+        ],
+        "folds": [
+            {"name": fold.name, "temperature": fold.temperature, "test": fold.metrics["splits"]["test"]}
+            for fold in folds
+        ],
+        "ensemble": ensemble,
+        "warnings": notes,
+    }
+    write_json(
+        run.operating_points_json,
+        {
+            "schema_version": SCHEMA_VERSION,
+            "temperature": 1.0,
+            "default": default_operating_point,
+            "operating_points": [point.to_json() for point in points],
+        },
+    )
+    write_json(run.cross_validation_json, result)
+    return result
+
+
+def spread(figure: str, values: Sequence[float]) -> dict[str, float]:
+    """Mean, standard deviation (n - 1), least and greatest of a figure over the folds; NaN if a fold has none."""
+    array = np.asarray(values)
+    if np.isnan(array).any():
+        nan = metrics.undefined(figure, f"{np.isnan(array).sum()} of {array.size} folds have none")
+        return dict.fromkeys(("mean", "standard_deviation", "min", "max"), nan)
+    return {
+        "mean": float(array.mean()),
+        "standard_deviation": float(array.std(ddof=1)),
+        "min": float(array.min()),
+        "max": float(array.max()),
+    }
+
+
+def _read_fold(fold: Run) -> Fold:
+    path = fold.predictions_csv("test")
+    test = read_checked(path, fold.dataset_info.classes)
+    figures = read_json(fold.metrics_json, _RUN_AGAIN)
+    if sha256_of(path) != figures["fingerprints"]["predictions"]["test"]:
+        raise RunError(f"{path} has changed since {fold.metrics_json.name} was made from it. {_RUN_AGAIN}")
+    return Fold(fold.name, test, figures)
+
+
+def _check_apart(run: Run, folds: list[Fold]) -> None:
+    for what, lists in (
+        ("image", [set(fold.test.image_ids) for fold in folds]),
+        ("group", [set(fold.test.groups) for fold in folds]),
+    ):
+        seen: dict[str, str] = {}
+        for fold, names in zip(folds, lists, strict=True):
+            for name in sorted(names):
+                if seen.setdefault(name, fold.name) != fold.name:
+                    raise RunError(
+                        f"{run.directory}: {what} '{name}' is tested in {seen[name]} and in {fold.name}, so a model "
+                        "was trained on what it is tested on. Expected each in one fold. Start over with --overwrite."
+                    )
+
+
+def _pool(folds: list[Fold]) -> Predictions:
+    """The test images of all folds, one after the other; logits are divided by the temperature of their fold."""
+    tests = [fold.test for fold in folds]
+    columns = list(dict.fromkeys(name for test in tests for name in test.metadata))
+
+    def joined(name: str) -> list[str]:
+        return [text for test in tests for text in test.metadata.get(name, [""] * len(test.image_ids))]
+
+    return Predictions(
+        classes=tests[0].classes,
+        image_ids=[image_id for test in tests for image_id in test.image_ids],
+        paths=[path for test in tests for path in test.paths],
+        groups=[group for test in tests for group in test.groups],
+        labels=np.concatenate([test.labels for test in tests]),
+        logits=np.concatenate([fold.test.logits / fold.temperature for fold in folds]),
+        metadata={
+            **{name: joined(name) for name in columns},
+            "fold": [fold.name for fold in folds for _ in fold.test.image_ids],
+        },
+    )
+
+
+def _decisions(folds: list[Fold]) -> dict[str, Bools]:
+    """bool [N] by operating point: what each image's own fold decides at its own threshold."""
+    return {
+        name: np.concatenate([fold.test.risk(fold.temperature) >= fold.at(name)["threshold"] for fold in folds])
+        for name in thresholds.RULES
+    }
+
+
+def _measure_ensemble(run: Run, points: list[OperatingPoint], bootstrap: int, seed: int) -> dict[str, Any]:
+    """The ensemble on the source's test split: as published, and without images whose group is in the folds, if any."""
+    test = read_checked(run.predictions_csv("test"), run.dataset_info.classes)
+    leaked = test.leaks_into("train") | test.leaks_into("val")
+    splits = {"test": test}
+    if leaked.all():
+        metrics.undefined("the test without leaks", "every test image has its group in the folds")
+    elif leaked.any():
+        splits["test_without_leaks"] = test.where(~leaked)
+    measured = {
+        name: measure(scored(split, 1.0), points, resamples=bootstrap, seed=seed) for name, split in splits.items()
+    }
+    return {
+        "splits": {name: figures for name, (figures, _) in measured.items()},
+        "operating_points": [
+            {**point.to_json(), **{name: at_points[point.name] for name, (_, at_points) in measured.items()}}
+            for point in points
+        ],
+    }
+
+
+def _value(figure: dict[str, Any]) -> float:
+    return Estimate.from_json(figure).value

@@ -1,0 +1,235 @@
+"""What the report reads of a run: the record, the figures of the evaluation, the audit; each checked.
+
+Owns the shapes of these files as the report relies on them, and that they belong
+together. It computes no figure and draws nothing. The full form of metrics.json
+stands in docs/evaluation.md.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nevus.assess.shapes import anything, count, figure, flag, number, parsed, text
+from nevus.core.dataset import DatasetInfo
+from nevus.core.errors import DataError, NevusError, RunError
+from nevus.core.files import read_json, sha256_of
+from nevus.core.manifest import SPLITS
+from nevus.core.runs import Run
+
+SCHEMA_VERSION = 1
+_TRAIN, _EVALUATE, _AUDIT = "Run 'nevus train' again.", "Run 'nevus evaluate' again.", "Run 'nevus audit' again."
+
+DECISION_FIGURES = ("sensitivity", "specificity", "ppv", "npv", "f1", "accuracy", "balanced_accuracy")
+
+_SPLIT = {
+    **dict.fromkeys(("num_images", "num_groups", "num_malignant"), count),
+    "prevalence": number,
+    **dict.fromkeys(("roc_auc", "average_precision", "brier"), figure),
+}
+_AT_POINT = {
+    **dict.fromkeys(("true_positives", "false_positives", "true_negatives", "false_negatives"), count),
+    **dict.fromkeys(DECISION_FIGURES, figure),
+}
+_CALIBRATION = {
+    **dict.fromkeys(("brier", "ece", "slope", "intercept"), figure),
+    **dict.fromkeys(
+        ("brier_reliability", "brier_resolution", "brier_uncertainty", "ece_of_perfect_risks"),
+        number,
+    ),
+    "reliability": [{"mean_risk": number, "observed": figure, "num_images": count}],
+}
+_DECISION_CURVE = {
+    "prevalence": number,
+    "thresholds": [number],
+    "model": [figure],
+    "treat_all": [number],
+    "treat_none": [number],
+}
+_BAND = {"num_benign": count, "num_malignant": count, "share": figure, "share_malignant": figure}
+_TRIAGE = {
+    **dict.fromkeys(("low", "uncertain", "high"), _BAND),
+    "sensitivity_of_rule_out": figure,
+    "specificity_of_rule_in": figure,
+}
+_SUBGROUP = {
+    **dict.fromkeys(("column", "value"), text),
+    "too_small": flag,
+    **dict.fromkeys(("num_images", "num_malignant", "num_benign"), count),
+    **dict.fromkeys(("roc_auc", "sensitivity", "specificity", "ppv"), figure),
+}
+_METRICS = {
+    "generated": flag,
+    "temperature": number,
+    "interval_methods": {"*": text},
+    "fingerprints": {"dataset": text, "predictions": {"*": text}},
+    "splits": {"val": _SPLIT, "test": _SPLIT, "test_without_leaks?": _SPLIT},
+    "leak?": {"num_images": count, "num_groups": count, "also_in": {"*": count}},
+    "operating_points": [
+        {
+            "name": text,
+            "rule": text,
+            "threshold": number,
+            "val": _AT_POINT,
+            "test": _AT_POINT,
+            "test_without_leaks?": _AT_POINT,
+        }
+    ],
+    "calibration?": {
+        "val": {"before": _CALIBRATION, "after": _CALIBRATION},
+        "test": {"before": _CALIBRATION, "after": _CALIBRATION, "isotonic?": _CALIBRATION},
+    },
+    "screening?": {
+        "prevalence": number,
+        "odds_factor": number,
+        "operating_points": [
+            {"name": text, "risk_at_threshold": number, "ppv": figure, "npv": figure, "number_needed_to_refer": figure}
+        ],
+        "decision_curve": _DECISION_CURVE,
+    },
+    "decision_curve?": _DECISION_CURVE,
+    "triage?": {
+        "rule_out": number,
+        "rule_in": number,
+        "rules": {"rule_out": text, "rule_in": text},
+        "has_uncertain_band": flag,
+        "val": _TRIAGE,
+        "test": _TRIAGE,
+    },
+    "conformal?": [
+        {
+            "alpha": number,
+            "coverage": {"*": figure},
+            "coverage_all": figure,
+            "mean_set_size": number,
+            "set_sizes": [{"size": count, "num_images": count, "share": figure}],
+        }
+    ],
+    "subgroups?": [_SUBGROUP],
+    "subgroup_gaps?": [{"column": text, "figure": text, "lowest": text, "highest": text, "gap": figure}],
+    "warnings": [text],
+}
+_RECORD = {
+    "status": text,
+    "started?": text,
+    "finished?": text,
+    "command?": [text],
+    "dataset_fingerprint": text,
+    "split_counts": {split: {"*": count} for split in SPLITS},
+    "environment": {"packages": {"*": text}, "python": text, "platform": text, "processors?": count},
+    "training?": {"*": anything},
+}
+_PARITY = {
+    "model_onnx_sha256?": text,
+    "checks?": [{"figure": text, "input": text, "largest": number, "limit": number}],
+}
+_SEVERITIES = {"error": 0, "warning": 1, "info": 2}
+_AUDIT_FILE = {"findings": [{"number": text, "title": text, "severity": text, "summary": text}]}
+
+
+def read_record(run: Run) -> dict[str, Any]:
+    """`run.json`, with None for what it may lack.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    record: dict[str, Any] = parsed(run.record, _RECORD, str(run.run_json), _TRAIN)
+    return record
+
+
+def read_info(run: Run) -> DatasetInfo:
+    """What held for the dataset when the run began.
+
+    Raises:
+        RunError: `run.json` lacks it, or holds something else there.
+    """
+    try:
+        return run.dataset_info
+    except (KeyError, TypeError, ValueError, AttributeError, DataError) as problem:
+        raise RunError(f"{run.run_json}: dataset_info has a missing or wrong field ({problem}). {_TRAIN}") from None
+
+
+def read_config(run: Run) -> dict[str, Any]:
+    """The options of the run, as they are.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    mend = "Run 'nevus train' first."
+    config: dict[str, Any] = parsed(read_json(run.config_json, mend), {"*": anything}, str(run.config_json), mend)
+    return config
+
+
+def read_metrics(run: Run) -> dict[str, Any]:
+    """`metrics.json`: each figure an Estimate, NaN for what cannot be known, None for a section that is absent.
+
+    Raises:
+        RunError: the file is missing, damaged, of another version, or not made from the predictions that are there.
+    """
+    path = run.metrics_json
+    metrics: dict[str, Any] = parsed(_evaluation(path), _METRICS, str(path), _EVALUATE)
+    for split, fingerprint in metrics["fingerprints"]["predictions"].items():
+        predictions = run.predictions_csv(split)
+        if not predictions.exists() or sha256_of(predictions) != fingerprint:
+            raise RunError(f"{predictions} is not the file that {path} was made from. {_EVALUATE}")
+    return metrics
+
+
+def default_point(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
+    """The operating point of `metrics` that `operating_points.json` names as the default.
+
+    Raises:
+        RunError: the file is missing or damaged, or names none of them.
+    """
+    path = run.operating_points_json
+    name = parsed(_evaluation(path), {"default": text}, str(path), _EVALUATE)["default"]
+    for point in metrics["operating_points"]:
+        if point["name"] == name:
+            found: dict[str, Any] = point
+            return found
+    names = ", ".join(point["name"] for point in metrics["operating_points"])
+    raise RunError(f"{path}: the default operating point '{name}' is none of: {names}. {_EVALUATE}")
+
+
+def read_parity(run: Run) -> dict[str, Any] | None:
+    """How well the exported model agrees with the trained one; None if it was not exported.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    if not run.parity_json.exists():
+        return None
+    mend = "Run 'nevus export' again."
+    parity: dict[str, Any] = parsed(read_json(run.parity_json, mend), _PARITY, str(run.parity_json), mend)
+    return parity
+
+
+def read_audit(run: Run) -> list[dict[str, Any]] | None:
+    """The findings of the dataset's audit, worst first; None if it was not audited, or is not there any more.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = run.dataset.audit_json
+    if not path.exists():
+        return None
+    findings: list[dict[str, Any]] = parsed(read_json(path, _AUDIT), _AUDIT_FILE, str(path), _AUDIT)["findings"]
+    return sorted(findings, key=lambda finding: _SEVERITIES.get(finding["severity"], len(_SEVERITIES)))
+
+
+def dataset_licences(run: Run) -> list[str] | None:
+    """The licences that the manifest names, '' for images without; None if the dataset is gone or has changed."""
+    try:
+        dataset = run.dataset
+        if dataset.fingerprint != run.recorded("dataset_fingerprint"):
+            return None
+        return sorted({row.licence for row in dataset.rows})
+    except NevusError:
+        return None
+
+
+def _evaluation(path: Path) -> Any:
+    data = read_json(path, "Run 'nevus evaluate' first.")
+    if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
+        raise RunError(f"{path}: expected schema_version {SCHEMA_VERSION}. {_EVALUATE}")
+    return data

@@ -1,0 +1,184 @@
+"""What sensitivity, specificity and risk mean where malignant lesions are rarer than in the dataset.
+
+Owns the step from a dataset to a named prevalence, by Bayes' theorem: predictive
+values, the number needed to refer, and the re-based risk. It assumes that malignant
+images look there as they do here, and benign ones too: only their mix changes.
+It must not choose thresholds or read files.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nevus.assess import calibration, decision_curve
+from nevus.assess.metrics import Bools, Floats, undefined
+from nevus.assess.uncertainty import Groups
+from nevus.core.estimate import Estimate
+from nevus.core.operating_point import OperatingPoint
+
+# The decision curve of a screening is drawn to this multiple of the prevalence: higher risks are not weighed there.
+_MOST_TIMES_PREVALENCE = 5.0
+
+
+def ppv_at(prevalence: float, sensitivity: Estimate, specificity: Estimate) -> Estimate:
+    """The share of malignant among those called malignant, at a prevalence, by Bayes' theorem [1].
+
+    The odds of being malignant are the prior odds times sensitivity / (1 - specificity). The interval
+    is that of this ratio, by `ratio`; the prevalence is taken as known.
+
+    Args:
+        prevalence: in (0, 1).
+        sensitivity: with its interval.
+        specificity: with its interval.
+
+    Returns:
+        NaN where a class is absent or nobody is called malignant.
+
+    References:
+        [1] Altman & Bland, Diagnostic tests 2: predictive values, BMJ 309 (1994).
+    """
+    return _from_odds(odds(prevalence), ratio(sensitivity, _complement(specificity)))
+
+
+def npv_at(prevalence: float, sensitivity: Estimate, specificity: Estimate) -> Estimate:
+    """The share of benign among those called benign, at a prevalence; as `ppv_at`, with the classes exchanged."""
+    return _from_odds(1.0 / odds(prevalence), ratio(specificity, _complement(sensitivity)))
+
+
+def number_needed_to_refer(ppv: Estimate) -> Estimate:
+    """How many are called malignant for each one that is: 1 / PPV; infinite where the PPV is 0."""
+    value, low, high = (math.inf if share == 0.0 else 1.0 / share for share in (ppv.value, ppv.high, ppv.low))
+    return Estimate(value, low, high)
+
+
+def ratio(above: Estimate, below: Estimate) -> Estimate:
+    """The ratio of two independent proportions; its interval recovers their variances from their own intervals [1, 2].
+
+    So the ratio inherits what those intervals allow for: small numbers, shares of 0 and 1, groups.
+
+    Returns:
+        An infinite value or upper end where `below` or its lower end is 0; NaN where both proportions are 0 or
+        one of them is NaN.
+
+    References:
+        [1] Donner & Zou, Closed-form confidence intervals for functions of the normal mean and standard
+            deviation, Statistical Methods in Medical Research 21 (2012).
+        [2] Newcombe, MOVER-R confidence intervals for ratios and products of two independently estimated
+            quantities, Statistical Methods in Medical Research 25 (2016).
+    """
+    if math.isnan(above.value) or math.isnan(below.value) or above.value == below.value == 0.0:
+        return Estimate(math.nan, math.nan, math.nan)
+    product = above.value * below.value
+
+    def part(share: float, end: float) -> float:
+        return end * (2.0 * share - end)
+
+    def root(above_end: float, below_end: float) -> float:
+        parts = part(above.value, above_end) * part(below.value, below_end)
+        return math.sqrt(max(product**2 - parts, 0.0))  # Rounding can carry it a hair below 0.
+
+    # The ends solve a quadratic; of the two forms of a solution each end takes the one that does not divide 0 by 0.
+    low = part(above.value, above.low) / (product + root(above.low, below.high)) if above.value > 0.0 else 0.0
+    high = _divided(product + root(above.high, below.low), part(below.value, below.low))
+    return Estimate(_divided(above.value, below.value), low, high)
+
+
+def odds_factor(labels: Bools, risk: Floats, groups: Groups, prevalence: float) -> float:
+    """The factor from the odds of a risk here to its odds at another prevalence [1, 2].
+
+    It is the ratio of the prior odds there and here, after the shift that makes the risks add up to the number
+    of malignant images here (the calibration intercept). The shift matters: class weights in training make
+    risks that belong to another prevalence than the dataset's, and a temperature does not undo it.
+
+    Args:
+        labels: bool [N], True for malignant, of validation, never of the test.
+        risk: float64 [N] in [0, 1].
+        groups: int64 [N].
+        prevalence: in (0, 1), to which risks are re-based.
+
+    Returns:
+        Above 0; NaN, with a warning, if a class is absent.
+
+    References:
+        [1] Saerens, Latinne & Decaestecker, Adjusting the outputs of a classifier to new a priori
+            probabilities, Neural Computation 14 (2002).
+        [2] Steyerberg et al., Validation and updating of predictive logistic regression models, Statistics in
+            Medicine 23 (2004): the intercept.
+    """
+    intercept = calibration.calibration_line(labels, risk, groups).intercept.value
+    if math.isnan(intercept):
+        return undefined("the risk at another prevalence", "a class is absent from validation")
+    return math.exp(intercept) * odds(prevalence) / odds(float(labels.mean()))
+
+
+def rebase(risk: Floats, factor: float) -> Floats:
+    """Risks whose odds are multiplied by `factor`: float64 [N] in [0, 1], in the same order."""
+    return np.asarray(risk * factor / (1.0 - risk + risk * factor))
+
+
+def measure(
+    prevalence: float,
+    factor: float,
+    points: Sequence[OperatingPoint],
+    at_points: Mapping[str, Mapping[str, Any]],
+    test: tuple[Bools, Floats, Groups],
+) -> dict[str, Any]:
+    """The screening part of metrics.json.
+
+    Args:
+        prevalence: in (0, 1).
+        factor: from `odds_factor`.
+        points: whose thresholds stand on the risk as it is, not re-based.
+        at_points: the figures on the test by name of the point, with `sensitivity` and `specificity`.
+        test: labels bool [N], risk float64 [N] in [0, 1] and groups int64 [N] of the test.
+    """
+    labels, risk, groups = test
+    rows = []
+    for point in points:
+        sensitivity, specificity = (
+            Estimate.from_json(at_points[point.name][name]) for name in ("sensitivity", "specificity")
+        )
+        ppv = ppv_at(prevalence, sensitivity, specificity)
+        rows.append(
+            {
+                "name": point.name,
+                "risk_at_threshold": float(rebase(np.array(point.threshold), factor)),
+                "ppv": ppv.to_json(),
+                "npv": npv_at(prevalence, sensitivity, specificity).to_json(),
+                "number_needed_to_refer": number_needed_to_refer(ppv).to_json(),
+            }
+        )
+    highest = min(1.0, _MOST_TIMES_PREVALENCE * prevalence)
+    return {
+        "prevalence": prevalence,
+        "odds_factor": factor,
+        "operating_points": rows,
+        "decision_curve": decision_curve.measure(
+            labels, rebase(risk, factor), groups, prevalence, decision_curve.THRESHOLDS * highest
+        ),
+    }
+
+
+def odds(share: float) -> float:
+    """The odds of a share in (0, 1)."""
+    return share / (1.0 - share)
+
+
+def _from_odds(prior: float, likelihood: Estimate) -> Estimate:
+    def share(likelihood_ratio: float) -> float:
+        posterior = prior * likelihood_ratio
+        return 1.0 if math.isinf(posterior) else posterior / (1.0 + posterior)
+
+    return Estimate(share(likelihood.value), share(likelihood.low), share(likelihood.high))
+
+
+def _complement(share: Estimate) -> Estimate:
+    return Estimate(1.0 - share.value, 1.0 - share.high, 1.0 - share.low)
+
+
+def _divided(above: float, below: float) -> float:
+    return math.inf if below == 0.0 else above / below

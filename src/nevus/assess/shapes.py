@@ -1,0 +1,100 @@
+"""JSON of earlier stages, checked against the shape that its reader relies on.
+
+Owns how a shape is written down, and the error for a value that does not fit. It
+must not know any file's contents. A shape is a checker from this module, a list with
+the shape of every item, a dictionary with the shape of each field, or `{"*": shape}`
+for any names. A field whose name ends in `?` may be absent or null, and is then None.
+Fields that a shape does not name are left out.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from nevus.core.errors import RunError
+from nevus.core.estimate import Estimate
+
+
+def number(value: Any) -> float:
+    """A number; null, as which JSON holds what cannot be known, becomes NaN."""
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("a number or null")
+    return float(value)
+
+
+def count(value: Any) -> int:
+    """A whole number of 0 or more."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError("a whole number of 0 or more")
+    return value
+
+
+def text(value: Any) -> str:
+    """A text."""
+    if not isinstance(value, str):
+        raise ValueError("a text")
+    return value
+
+
+def flag(value: Any) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+def figure(value: Any) -> Estimate:
+    """A figure with its interval, {value, low, high}."""
+    if not isinstance(value, dict) or value.keys() != {"value", "low", "high"}:
+        raise ValueError("a figure {value, low, high}")
+    return Estimate(*(number(value[end]) for end in ("value", "low", "high")))
+
+
+def anything(value: Any) -> Any:
+    """Any value, as it is: for what is shown and not worked with."""
+    return value
+
+
+def parsed(value: Any, shape: Any, where: str, mend: str) -> Any:
+    """A JSON value in the form that `shape` gives it.
+
+    Args:
+        value: as `json.loads` gave it.
+        shape: see the module's docstring.
+        where: names the value in errors: a file, then the way into it.
+        mend: how to make the file anew, the end of the error message ("Run 'nevus evaluate' again.").
+
+    Raises:
+        RunError: a field is missing or of the wrong type.
+    """
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            raise _wrong(where, "a list", value, mend)
+        return [parsed(item, shape[0], f"{where}[{index}]", mend) for index, item in enumerate(value)]
+    if isinstance(shape, dict):
+        if not isinstance(value, dict):
+            raise _wrong(where, "an object with named fields", value, mend)
+        if "*" in shape:
+            return {name: parsed(item, shape["*"], f"{where}: {name}", mend) for name, item in value.items()}
+        return {name.rstrip("?"): _field(value, name, inner, where, mend) for name, inner in shape.items()}
+    try:
+        return shape(value)
+    except ValueError as expected:
+        raise _wrong(where, str(expected), value, mend) from None
+
+
+def _field(value: dict[str, Any], name: str, shape: Any, where: str, mend: str) -> Any:
+    key = name.rstrip("?")
+    if name != key and value.get(key) is None:
+        return None
+    if key not in value:
+        raise RunError(f"{where} lacks a field '{key}'. {mend}")
+    return parsed(value[key], shape, f"{where}: {key}", mend)
+
+
+def _wrong(where: str, expected: str, value: Any, mend: str) -> RunError:
+    received = repr(value)
+    return RunError(f"{where}: expected {expected}. Received: {received[:60]}{'...' * (len(received) > 60)}. {mend}")

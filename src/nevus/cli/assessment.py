@@ -1,0 +1,85 @@
+"""The commands that judge: `audit` a dataset, `compare` runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nevus.cli import stages
+from nevus.cli.options import add_config_flags, config_of
+from nevus.core.dataset import Dataset
+from nevus.core.files import finite
+from nevus.core.runs import Run
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_audit(commands: Subparsers) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        "audit",
+        help="look for leaks, wrong labels and shortcuts in a dataset",
+        description="Run numbered checks on a dataset; write audit.json, and audit.html with the pairs found. "
+        "docs/audit.md explains each check.",
+    )
+    parser.add_argument("data", type=Path, help="a prepared dataset, or a folder of images, which is prepared first")
+    parser.add_argument(
+        "--out", type=Path, metavar="DATASET", help="where a folder of images is prepared (default: runs/NAME-audit)"
+    )
+    # The levels stand here too because the help must not load what the audit needs; a test holds them equal.
+    parser.add_argument(
+        "--fail-on", choices=("info", "warning", "error"), help="exit status 1 if anything as grave is found"
+    )
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    add_config_flags(parser, "prepare")
+    parser.set_defaults(command=audit)
+    return parser
+
+
+def add_compare(commands: Subparsers) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        "compare",
+        help="set runs side by side that were tested on the same images",
+        description="Print figures and paired differences against the first run, with intervals and p-values.",
+    )
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="run", help="two or more folders that 'nevus evaluate' wrote"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write an HTML page with the curves overlaid")
+    parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
+    parser.set_defaults(command=compare)
+    return parser
+
+
+COMMANDS = (add_audit, add_compare)
+
+
+def audit(arguments: argparse.Namespace) -> int:
+    from nevus.data.audit import format_findings, reaches
+
+    dataset = Dataset(arguments.data)
+    if not dataset.info_json.exists():
+        dataset = Dataset(arguments.out or Path("runs") / f"{arguments.data.resolve().name}-audit")
+        if not dataset.info_json.exists():
+            stages.prepare_images(arguments.data, dataset.directory, config_of(arguments), overwrite=False)
+    findings = stages.audit_dataset(dataset)
+    if arguments.json:
+        print(json.dumps(finite([finding.to_json() for finding in findings])))
+    else:
+        print(f"{format_findings(findings)}\n{dataset.audit_html}")
+    return 1 if arguments.fail_on and reaches(findings, arguments.fail_on) else 0
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    from nevus.assess.compare import compare, format_comparison
+
+    runs = [Run(directory) for directory in arguments.runs]
+    comparison = compare(runs)
+    print(json.dumps(finite(comparison)) if arguments.json else format_comparison(comparison))
+    if arguments.out:
+        from nevus.assess.comparison_page import write_comparison
+
+        write_comparison(runs, comparison, arguments.out)
+    return 0

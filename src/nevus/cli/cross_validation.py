@@ -1,0 +1,96 @@
+"""`nevus run --folds`: an ordinary run for each fold, then what they say together and their models as one.
+
+Owns the order, the record of the whole in `run.json`, and what a resumed cross-validation may change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from nevus.cli import stages
+from nevus.core.config import Config, config_from_json, options
+from nevus.core.dataset import Dataset
+from nevus.core.errors import RunError
+from nevus.core.files import read_json, write_json
+from nevus.core.runs import DONE, FAILED, RUNNING, Run, fold_directory
+
+
+def cross_validate(
+    images: Path, run: Run, config: Config, *, num_folds: int, resume: bool = False, overwrite: bool = False
+) -> None:
+    """Trains, evaluates, exports and reports each fold; pools them; exports the ensemble.
+
+    Args:
+        images: folder of images, or a prepared dataset.
+        run: of the whole; the folds' runs are made within it.
+        config: of every fold.
+        num_folds: 2 or more.
+        resume: go on where a cross-validation stopped; folds that are trained are not trained again.
+        overwrite: clear the folder first.
+
+    Raises:
+        RunError: the folder holds another run, or one with other options or another dataset is resumed.
+        NevusError: whatever a stage raises; the run's status is then `failed`.
+    """
+    stages.check_fresh(run, resume=resume, overwrite=overwrite, num_folds=num_folds)
+    dataset = stages.dataset_of(images, run, config, resume=resume, overwrite=overwrite)
+    if run.run_json.exists():
+        _check_resumable(run, dataset, config)
+    # Before anything is recorded, so that folds that cannot be made leave no run behind.
+    folds = _make_folds(run, dataset, config, num_folds)
+    if run.run_json.exists():
+        run.update(status=RUNNING)
+    else:
+        run.start(dataset, num_folds=num_folds)
+    write_json(run.config_json, config.to_json())
+    try:
+        for number, fold in enumerate(folds, start=1):
+            stages.announce(f"Fold {number} of {num_folds}")
+            single = replace(config, folds=None)
+            stages.train_to_report(Run(fold_directory(run.directory, number)), fold, single, resume=resume)
+        _join(run, dataset, config)
+    except Exception:
+        run.finish(FAILED)
+        raise
+    run.finish(DONE)
+
+
+def _make_folds(run: Run, dataset: Dataset, config: Config, num_folds: int) -> list[Dataset]:
+    from nevus.data.folds import make_folds
+
+    stages.announce(f"Making {num_folds} folds by lesion, patient and duplicates")
+    return make_folds(dataset, run.directory, num_folds=num_folds, val_fraction=config.val_fraction, seed=config.seed)
+
+
+def _join(run: Run, dataset: Dataset, config: Config) -> None:
+    from nevus.assess.cross_validation import cross_validate
+    from nevus.learn.ensemble import export_ensemble, predict_ensemble
+
+    if "test" in dataset.info.given_splits:
+        stages.announce("Predicting the source's test split with the models of all folds")
+        predict_ensemble(run, dataset, "test")
+    stages.announce("Pooling the folds")
+    cross_validate(run, default_operating_point=config.operating_point, bootstrap=config.bootstrap, seed=config.seed)
+    stages.announce("Exporting ensemble.onnx")
+    export_ensemble(run)
+
+
+def _check_resumable(run: Run, dataset: Dataset, config: Config) -> None:
+    """Options of the evaluation may differ, for it is done again; those that made the folds and models may not."""
+    if run.recorded("dataset_fingerprint") != dataset.fingerprint:
+        raise RunError(
+            f"{run.directory} was begun on another dataset, groups or splits than {dataset.directory} holds now. "
+            "Resume with the dataset it was begun on, or start over with --overwrite."
+        )
+    began = config_from_json(read_json(run.config_json, "Start over with --overwrite."))
+    changes = [
+        f"{name} was {getattr(began, name)!r}, now {getattr(config, name)!r}"
+        for name, option in options().items()
+        if option.stage != "evaluate" and getattr(began, name) != getattr(config, name)
+    ]
+    if changes:
+        raise RunError(
+            f"{run.directory} was begun with other options: {'; '.join(changes)}. "
+            "Resume with the same, or start over with --overwrite."
+        )

@@ -1,0 +1,110 @@
+"""Checks N08 to N12: shortcuts to the label, classes too small, files left out, licences and ids that are missing."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+
+from nevus.core.errors import DataError
+from nevus.core.manifest import SPLITS
+from nevus.data.audit.audited import Audited
+from nevus.data.audit.findings import Evidence, Table, counted
+from nevus.data.audit.probe import probe
+
+# With fewer images of a class, one image more or less right moves its sensitivity by over three points.
+FEW_IMAGES = 30
+# A label guessed this well without the lesion is a shortcut that a network may take instead of the lesion.
+TELLING_AUC = 0.7
+
+
+def confounded(audited: Audited) -> Evidence | None:
+    """What the label can be told from without looking at the lesion."""
+    result = probe(audited.dataset, audited.pairs)
+    if not result.scores:
+        return Evidence("info", result.note)
+    table = Table(
+        ("what the probe sees", "ROC-AUC", "lowest fold", "highest fold"),
+        tuple((score.name, *(f"{v:.3f}" for v in (score.mean, score.low, score.high))) for score in result.scores),
+    )
+    best = max(result.scores, key=lambda score: score.mean)
+    telling = best.mean >= TELLING_AUC
+    advice = (
+        "A network can score well by such a shortcut and fail elsewhere: test it on another source."
+        if telling
+        else "That is little."
+    )
+    summary = (
+        f"Without looking at the lesion, from {best.name}, a logistic regression tells malignant from benign with "
+        f"ROC-AUC {best.mean:.2f} (folds {best.low:.2f} to {best.high:.2f}). {advice} {result.note}"
+    )
+    return Evidence("warning" if telling else "info", summary.strip(), table)
+
+
+def small_classes(audited: Audited) -> Evidence | None:
+    """Classes too small for a figure to mean anything."""
+    classes = audited.dataset.info.classes.names
+    counts = Counter((row.split, row.label) for row in audited.rows)
+    splits = [name for name in SPLITS if any(row.split == name for row in audited.rows)] or [""]
+    small = [(name, label, counts[name, label]) for name in splits for label in classes]
+    small = [(name, label, count) for name, label, count in small if count < FEW_IMAGES]
+    if not small:
+        return None
+    severity = "error" if any(not count for _, _, count in small) else "warning"
+    table = Table(("split", "class", "images"), tuple((name or "all", label, count) for name, label, count in small))
+    summary = (
+        f"{counted(len(small), 'class', 'classes')} with fewer than {FEW_IMAGES} images: intervals will be wide, and "
+        "figures of a class without images do not exist. Add images."
+    )
+    return Evidence(severity, summary, table)
+
+
+def rejected_files(audited: Audited) -> Evidence | None:
+    """Files that could not be used."""
+    path = audited.dataset.rejected_csv
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reasons = Counter(record["reason"] for record in csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError) as problem:
+        raise DataError(f"{path} cannot be read ({problem}). Run 'nevus prepare' again.") from None
+    if not reasons:
+        return None
+    table = Table(("reason", "files"), tuple(reasons.most_common()))
+    summary = f"{counted(reasons.total(), 'file')} could not be used; each is in {path.name} with its reason."
+    return Evidence("warning", summary, table.short())
+
+
+def licence_missing(audited: Audited) -> Evidence | None:
+    """Images whose licence is not known."""
+    missing = [row for row in audited.rows if not row.licence]
+    if not missing:
+        return None
+    counts = Counter(row.licence or "unknown" for row in audited.rows)
+    summary = (
+        f"The licence of {_of_all(len(missing), audited)} is not known. Find out what their source allows before you "
+        "share them, or a model trained on them."
+    )
+    table = Table(("licence", "images"), tuple(counts.most_common())).short()
+    return Evidence("warning", summary, table)
+
+
+def ids_missing(audited: Audited) -> Evidence | None:
+    """Images without lesion or patient id, which no split can keep together."""
+    missing = {
+        "lesion_id": sum(not row.lesion_id for row in audited.rows),
+        "patient_id": sum(not row.patient_id for row in audited.rows),
+    }
+    if not any(missing.values()):
+        return None
+    none_known = sum(not row.lesion_id and not row.patient_id for row in audited.rows)
+    summary = (
+        f"{_of_all(none_known, audited)} have neither a lesion nor a patient id: each is its own group, unless it has "
+        "duplicates. Other photographs of the same lesion or patient may stand in another split, unseen."
+        if none_known
+        else "Some images lack a lesion or a patient id, so that groups rest on the other alone."
+    )
+    table = Table(("id", "images without it"), tuple(missing.items()))
+    return Evidence("warning" if none_known else "info", summary, table)
+
+
+def _of_all(count: int, audited: Audited) -> str:
+    return f"{count:,} of {counted(len(audited.rows), 'image')}"

@@ -1,0 +1,111 @@
+"""Folds for cross-validation: each image is tested once, by a model that saw no image of its group.
+
+Each fold is a dataset folder of its own, so that every stage works on it unchanged. Groups are
+those that `data.splits` wrote; this module joins no images, and looks at no pixels.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nevus.core.dataset import Dataset
+from nevus.core.errors import ConfigError, DataError
+from nevus.core.files import replacing
+from nevus.core.manifest import SPLITS
+from nevus.core.runs import fold_directory
+from nevus.data.splits import Positions, draw
+
+
+def make_folds(dataset: Dataset, directory: Path, *, num_folds: int, val_fraction: float, seed: int) -> list[Dataset]:
+    """Writes a dataset for each fold: the fold's images are its test split, val is drawn from the rest.
+
+    The pool is every image, less a test split that the source gives: its images are in no fold.
+    Train and val of the source, and splits that Nevus made, are pooled. Pixels are shared, not copied.
+
+    Args:
+        dataset: prepared, with groups (`nevus.data.splits.split`); stays as it is.
+        directory: fold k is written into the folder `dataset` of its `fold_directory`.
+        num_folds: k >= 2.
+        val_fraction: wanted share of validation among the pool, in (0, 1 - 1 / k).
+        seed: of the draw; the same seed gives the same folds.
+
+    Returns:
+        k datasets, whose test splits make up the pool and share no group. `info.num_images` counts the
+        pixel store's images, those of a given test split too.
+
+    Raises:
+        ConfigError: `num_folds` or `val_fraction` is out of range.
+        DataError: groups are missing, or a class has too few for every split of every fold.
+    """
+    if num_folds < 2:
+        raise ConfigError(f"--folds: expected 2 or more. Received: {num_folds}.")
+    if not 0 < val_fraction < 1 - 1 / num_folds:
+        raise ConfigError(
+            f"--val-fraction with --folds {num_folds}: expected above 0 and below {1 - 1 / num_folds:.3g}, so that "
+            f"images are left to train on. Received: {val_fraction}."
+        )
+    if any(not row.group for row in dataset.rows):
+        raise DataError(f"{dataset.manifest_csv}: images without a group. Run 'nevus split' first.")
+    given_test = "test" in dataset.info.given_splits
+    pool = [row for row in dataset.rows if not (given_test and row.split == "test")]
+    labels = np.array([row.label for row in pool])
+    groups = np.unique([row.group for row in pool], return_inverse=True)[1].astype(np.int64)
+    folds = []
+    for number, splits in enumerate(_assign(dataset, labels, groups, num_folds, val_fraction, seed), start=1):
+        fold = Dataset(fold_directory(directory, number) / "dataset")
+        fold.directory.mkdir(parents=True, exist_ok=True)
+        fold.info_json.unlink(missing_ok=True)
+        _share(dataset.pixels_npy, fold.pixels_npy)
+        fold.write_rows([replace(row, split=str(name)) for row, name in zip(pool, splits, strict=True)])
+        # Last, so that a folder left half done is never taken for a finished one.
+        fold.write_info(replace(dataset.info, given_splits=()))
+        folds.append(fold)
+    return folds
+
+
+def _assign(
+    dataset: Dataset, labels: NDArray[np.str_], groups: Positions, num_folds: int, val_fraction: float, seed: int
+) -> list[NDArray[np.str_]]:
+    """The split of each image of the pool, once for each fold."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    _check_groups(dataset, labels, groups, num_folds, f"for {num_folds} folds", num_folds)
+    folding = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
+    assigned = []
+    for rest, test in folding.split(labels, labels, groups):
+        _check_groups(dataset, labels[rest], groups[rest], 2, "for train and val beside a fold", num_folds)
+        splits = np.full(len(labels), "train", dtype="<U5")
+        splits[test] = "test"
+        splits[rest[draw(labels[rest], groups[rest], val_fraction * len(labels) / len(rest), seed)]] = "val"
+        for name in SPLITS:
+            _check_groups(dataset, labels[splits == name], groups[splits == name], 1, f"in {name}", num_folds)
+        assigned.append(splits)
+    return assigned
+
+
+def _check_groups(
+    dataset: Dataset, labels: NDArray[np.str_], groups: Positions, needed: int, where: str, num_folds: int
+) -> None:
+    for name in dataset.info.classes.names:
+        found = len(np.unique(groups[labels == name]))
+        if found < needed:
+            raise DataError(
+                f"{dataset.manifest_csv}: class '{name}' has {found} groups (lesions, patients or single images) "
+                f"{where}. Expected {needed} or more. Add images of it, or lower --folds from {num_folds}."
+            )
+
+
+def _share(source: Path, target: Path) -> None:
+    """Gives a file a second name, or copies it where the file system allows no second name."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)

@@ -1,0 +1,179 @@
+"""Comparison of runs: its figures, what it refuses, and its page."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nevus.assess.compare import DIFFERENCES, FIGURES, compare, format_comparison
+from nevus.assess.comparison_page import write_comparison
+from nevus.assess.evaluate import evaluate
+from nevus.assess.uncertainty import group_codes, roc_auc_difference
+from nevus.core.dataset import DatasetInfo
+from nevus.core.errors import RunError
+from nevus.core.files import finite, write_json
+from nevus.core.labels import Classes
+from nevus.core.predictions import Predictions, read_predictions, write_predictions
+from nevus.core.runs import Run
+
+CLASSES = Classes(names=("benign", "malignant"), malignant=("malignant",))
+
+
+def make_predictions(split, seed, noise):
+    """Equal seeds give equal images; the noise is the model's own."""
+    labels = np.arange(200) % 2
+    scores = np.random.default_rng(seed).normal(2.0 * labels - 1.0)
+    scores += noise * np.random.default_rng(round(100 * noise)).normal(size=200)
+    return Predictions(
+        classes=CLASSES,
+        image_ids=[f"{split}_{index}" for index in range(200)],
+        paths=[f"{split}_{index}.jpg" for index in range(200)],
+        groups=[f"{split}_{index // 2}" for index in range(200)],
+        labels=labels,
+        logits=np.column_stack([np.zeros(200), scores]),
+    )
+
+
+def shuffled(predictions):
+    order = np.random.default_rng(0).permutation(200)
+    texts = {name: [getattr(predictions, name)[i] for i in order] for name in ("image_ids", "paths", "groups")}
+    return replace(predictions, **texts, labels=predictions.labels[order], logits=predictions.logits[order])
+
+
+def make_run(directory, noise, change=lambda test: test, evaluated=True):
+    run = Run(directory)
+    info = DatasetInfo(64, CLASSES, (), 400, 0, (), False)
+    write_json(run.run_json, {"dataset_info": info.to_json(), "dataset_fingerprint": "f" * 64})
+    write_predictions(run.predictions_csv("val"), make_predictions("val", 0, noise))
+    write_predictions(run.predictions_csv("test"), change(make_predictions("test", 1, noise)))
+    if evaluated:
+        evaluate(run, default_operating_point="youden", bootstrap=100, seed=0)
+    return run
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compare")
+    return [make_run(folder / "good", 0.0), make_run(folder / "noisy", 1.5, shuffled), make_run(folder / "same", 0.0)]
+
+
+def test_figures_are_those_of_metrics_json(runs):
+    found = compare(runs)
+    assert found["reference"] == "good"
+    assert found["test"] == {"num_images": 200, "num_groups": 100, "num_malignant": 100, "prevalence": 0.5}
+    for run, row in zip(runs, found["runs"], strict=True):
+        metrics = json.loads(run.metrics_json.read_text())
+        point = next(point for point in metrics["operating_points"] if point["name"] == "youden")
+        assert (row["name"], row["operating_point"], row["threshold"]) == (run.name, "youden", point["threshold"])
+        assert row["roc_auc"] == metrics["splits"]["test"]["roc_auc"]
+        assert row["f1"] == point["test"]["f1"]
+        assert set(FIGURES) < set(row)
+
+
+def test_differences_are_paired_whatever_the_order_of_the_files(runs):
+    found = compare(runs)
+    noisy, same = found["differences"]
+    first, second = (make_predictions("test", 1, noise) for noise in (1.5, 0.0))
+    metrics = [json.loads(run.metrics_json.read_text()) for run in runs]
+    expected = roc_auc_difference(
+        first.is_malignant,
+        first.risk(metrics[1]["temperature"]),
+        second.risk(metrics[0]["temperature"]),
+        group_codes(first.groups),
+    )
+    assert noisy["roc_auc"]["value"] == pytest.approx(expected.estimate.value)
+    assert noisy["roc_auc"]["p_value"] == pytest.approx(expected.p_value)
+    rows = {row["name"]: row for row in found["runs"]}
+    for name in DIFFERENCES:
+        assert noisy[name]["value"] == pytest.approx(rows["noisy"][name]["value"] - rows["good"][name]["value"])
+    assert noisy["roc_auc"]["high"] < 0.0
+    assert {same[name]["value"] for name in DIFFERENCES} == {0.0}
+    assert {same[name]["p_value"] for name in DIFFERENCES} == {1.0}
+
+
+def test_result_is_json_and_text(runs):
+    found = compare(runs)
+    assert json.loads(json.dumps(finite(found), allow_nan=False))["reference"] == "good"
+    text = format_comparison(found)
+    assert max(map(len, text.splitlines())) <= 120
+    assert re.search(r"^ROC-AUC +0\.\d{3} \(0\.\d{3} to 0\.\d{3}\) +0\.\d{3}", text, re.MULTILINE)
+    assert re.search(r"^less good +noisy +same$", text, re.MULTILINE)
+    assert re.search(r"^ROC-AUC +-0\.\d{3} \(-0\.\d{3} to -0\.\d{3}\) p = .* p = 1$", text, re.MULTILINE)
+
+
+def test_runs_of_one_name_go_by_their_folders(runs, tmp_path):
+    other = make_run(tmp_path / "good", 0.5)
+    assert [row["name"] for row in compare([runs[0], other])["runs"]] == [str(runs[0].directory), str(other.directory)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda test: replace(test, image_ids=["other", *test.image_ids[1:]]),
+            r"1 test image\(s\) stand only in the first, 1 only in the second, such as 'other'",
+        ),
+        (
+            lambda test: replace(test, labels=1 - test.labels),
+            r"200 test image\(s\) are malignant in one and benign in the other, such as 'test_0'",
+        ),
+    ],
+)
+def test_other_test_sets_are_refused(runs, tmp_path, change, message):
+    with pytest.raises(RunError, match=message):
+        compare([runs[0], make_run(tmp_path / "other", 0.0, change)])
+
+
+def test_a_single_run_is_refused(runs):
+    with pytest.raises(RunError, match=r"two runs or more\. Received: 1"):
+        compare(runs[:1])
+
+
+def test_runs_without_current_figures_are_refused(runs, tmp_path):
+    fresh = make_run(tmp_path / "fresh", 0.0, evaluated=False)
+    with pytest.raises(RunError, match=r"metrics\.json does not exist. Run 'nevus evaluate'"):
+        compare([runs[0], fresh])
+    evaluate(fresh, default_operating_point="youden", bootstrap=100, seed=0)
+    points = json.loads(fresh.operating_points_json.read_text())
+    write_json(fresh.operating_points_json, {**points, "default": "lost"})
+    with pytest.raises(RunError, match=r"operating_points\.json do not fit"):
+        compare([runs[0], fresh])
+    write_json(fresh.operating_points_json, points)
+    test = read_predictions(fresh.predictions_csv("test"), CLASSES)
+    write_predictions(fresh.predictions_csv("test"), replace(test, logits=2.0 * test.logits))
+    with pytest.raises(RunError, match=r"test\.csv is not the file that .*metrics\.json was made from"):
+        compare([runs[0], fresh])
+
+
+def test_page_holds_both_figures_and_every_run_and_asks_nothing_of_a_server(runs, tmp_path):
+    hostile = make_run(tmp_path / "<script>alert(1)", 0.7)
+    chosen = [*runs, hostile]
+    page = tmp_path / "page.html"
+    write_comparison(chosen, compare(chosen), page)
+    text = page.read_text()
+    assert text.count("<svg") == 2
+    assert "<script" not in text
+    assert not re.search(r"(src|href)=.?https?:", text)
+    for run in runs:
+        assert f'<th scope="row">{run.name}</th>' in text
+
+
+def test_page_of_a_test_without_a_class_has_no_curve_and_no_number(tmp_path):
+    def benign(test):
+        return replace(test, labels=np.zeros_like(test.labels))
+
+    chosen = [make_run(tmp_path / name, noise, benign) for name, noise in (("a", 0.0), ("b", 0.5))]
+    found = compare(chosen)
+    assert np.isnan(found["differences"][0]["roc_auc"]["value"])
+    assert np.isnan(found["differences"][0]["sensitivity"]["p_value"])
+    write_comparison(chosen, found, tmp_path / "page.html")
+    assert "not defined" in (tmp_path / "page.html").read_text()
+
+
+def test_page_of_another_kind_is_refused(runs, tmp_path):
+    with pytest.raises(RunError, match=r"page\.pdf.*ends in \.html"):
+        write_comparison(runs, compare(runs), tmp_path / "page.pdf")
