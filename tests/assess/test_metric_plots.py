@@ -11,7 +11,7 @@ import pytest
 from nevus.assess import calibration_figures, decision_curve, metric_plots, subgroups, triage
 from nevus.assess.drawing import Plot
 from nevus.assess.metrics import Bools, Floats
-from nevus.assess.results import _CALIBRATION, _DECISION_CURVE, _SUBGROUP, _TRIAGE
+from nevus.assess.results import CALIBRATION, DECISION_CURVE, SUBGROUP, TRIAGE
 from nevus.assess.shapes import parsed
 from nevus.core.estimate import Estimate
 from nevus.core.files import finite
@@ -33,11 +33,11 @@ def made(labels: Bools, risk: Floats, sex: list[str]) -> list[Plot]:
     rows = subgroups.measure({"sex": sex}, labels, risk, groups, threshold=0.5)
     by_class = {"benign": int((~labels).sum()), "malignant": int(labels.sum())}
     return [
-        metric_plots.reliability(*(read_back(figures[name], _CALIBRATION) for name in ("before", "after"))),
-        metric_plots.decision_curve(read_back(curve, _DECISION_CURVE)),
-        metric_plots.decision_curve(read_back(curve, _DECISION_CURVE), screening=True),
-        metric_plots.triage(read_back(bands, _TRIAGE), by_class),
-        metric_plots.subgroups([read_back(row, _SUBGROUP) for row in rows], Estimate(0.9, 0.8, 0.95)),
+        metric_plots.reliability(*(read_back(figures[name], CALIBRATION) for name in ("before", "after"))),
+        metric_plots.decision_curve(read_back(curve, DECISION_CURVE)),
+        metric_plots.decision_curve(read_back(curve, DECISION_CURVE), screening=True),
+        metric_plots.triage(read_back(bands, TRIAGE), by_class),
+        metric_plots.subgroups([read_back(row, SUBGROUP) for row in rows], Estimate(0.9, 0.8, 0.95)),
     ]
 
 
@@ -67,4 +67,4 @@ def test_an_absent_class_is_drawn_without_a_number(truth: bool) -> None:
 
 def test_a_useless_model_is_said_to_help_nowhere() -> None:
     curve = decision_curve.measure(np.arange(40) % 2 == 0, np.full(40, 0.999), np.arange(40), 0.5)
-    assert "at no threshold" in metric_plots.decision_curve(read_back(curve, _DECISION_CURVE)).caption
+    assert "at no threshold" in metric_plots.decision_curve(read_back(curve, DECISION_CURVE)).caption

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assess.report_runs import make_run
+from nevus.assess.report import write_report
 from nevus.assess.results import default_point, read_audit, read_metrics, read_parity, read_record
-from nevus.assess.shapes import count, figure, flag, number, parsed, text
+from nevus.assess.shapes import count, figure, flag, known, number, parsed, positive, text
 from nevus.core.errors import RunError
 from nevus.core.estimate import Estimate
 from nevus.core.files import write_json
@@ -54,6 +55,9 @@ def test_figures_become_estimates_and_null_becomes_nan() -> None:
     [
         (number, "1"),
         (number, True),
+        (number, float("inf")),
+        (known, float("nan")),
+        (positive, 0),
         (count, -1),
         (count, 1.5),
         (text, 3),
@@ -105,3 +109,42 @@ def test_the_audit_is_read_worst_first(run: Run) -> None:
     findings = read_audit(run)
     assert findings is not None
     assert [finding["severity"] for finding in findings] == ["error", "info"]
+
+
+@pytest.mark.parametrize(
+    ("way", "value"),
+    [
+        (("temperature",), None),
+        (("temperature",), -1),
+        (("decision_curve", "model"), []),
+        (("screening", "decision_curve", "thresholds"), [0.5]),
+        (("calibration", "test", "after", "reliability"), []),
+        (("splits", "test", "roc_auc"), 0.97),
+        (("operating_points", 0, "test", "ppv", "value"), "high"),
+    ],
+)
+def test_a_report_of_damaged_figures_is_refused(run: Run, way: tuple[str | int, ...], value: Any) -> None:
+    before = run.metrics_json.read_bytes()
+    metrics = json.loads(before)
+    inner = metrics
+    for key in way[:-1]:
+        inner = inner[key]
+    inner[way[-1]] = value
+    try:
+        run.metrics_json.write_text(json.dumps(metrics))
+        with pytest.raises(RunError, match=r"metrics\.json.*nevus evaluate"):
+            write_report(run)
+    finally:
+        run.metrics_json.write_bytes(before)
+
+
+def test_a_class_that_a_conformal_set_lacks_is_refused(run: Run) -> None:
+    before = run.metrics_json.read_bytes()
+    metrics = json.loads(before)
+    del metrics["conformal"][1]["coverage"]["benign"]
+    try:
+        run.metrics_json.write_text(json.dumps(metrics))
+        with pytest.raises(RunError, match=r"metrics\.json lacks a field .*nevus evaluate"):
+            write_report(run)
+    finally:
+        run.metrics_json.write_bytes(before)

@@ -26,6 +26,7 @@ from nevus.assess.history import read_history, training_curves
 from nevus.assess.inputs import scored
 from nevus.assess.mistakes import most_confident, pictures
 from nevus.core.config import options
+from nevus.core.errors import RunError
 from nevus.core.files import write_text
 from nevus.core.manifest import SPLITS
 from nevus.core.modelfile import DISCLAIMER, INTENDED_USE, LIMITATIONS
@@ -47,7 +48,10 @@ def write_report(run: Run) -> Path:
     Raises:
         RunError: a file that an earlier stage writes is missing, damaged or of another version; names the stage.
     """
-    page, card, figures = _render(run)
+    try:
+        page, card, figures = _render(run)
+    except jinja2.UndefinedError as problem:
+        raise RunError(f"{run.metrics_json} lacks a field ({problem}). Run 'nevus evaluate' again.") from None
     for plot in figures:
         plot.write_png(run.plots / f"{plot.name}.png")
     write_text(run.model_card_md, card)

@@ -10,14 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nevus.assess.shapes import anything, count, figure, flag, number, parsed, text
+from nevus.assess.evaluate import SCHEMA_VERSION
+from nevus.assess.shapes import anything, count, figure, flag, known, number, parsed, positive, text
 from nevus.core.dataset import DatasetInfo
 from nevus.core.errors import DataError, NevusError, RunError
 from nevus.core.files import read_json, sha256_of
 from nevus.core.manifest import SPLITS
 from nevus.core.runs import Run
 
-SCHEMA_VERSION = 1
 _TRAIN, _EVALUATE, _AUDIT = "Run 'nevus train' again.", "Run 'nevus evaluate' again.", "Run 'nevus audit' again."
 
 DECISION_FIGURES = ("sensitivity", "specificity", "ppv", "npv", "f1", "accuracy", "balanced_accuracy")
@@ -31,28 +31,28 @@ _AT_POINT = {
     **dict.fromkeys(("true_positives", "false_positives", "true_negatives", "false_negatives"), count),
     **dict.fromkeys(DECISION_FIGURES, figure),
 }
-_CALIBRATION = {
+CALIBRATION = {
     **dict.fromkeys(("brier", "ece", "slope", "intercept"), figure),
     **dict.fromkeys(
         ("brier_reliability", "brier_resolution", "brier_uncertainty", "ece_of_perfect_risks"),
         number,
     ),
-    "reliability": [{"mean_risk": number, "observed": figure, "num_images": count}],
+    "reliability": [{"mean_risk": known, "observed": figure, "num_images": count}],
 }
-_DECISION_CURVE = {
-    "prevalence": number,
-    "thresholds": [number],
+DECISION_CURVE = {
+    "prevalence": known,
+    "thresholds": [known],
     "model": [figure],
     "treat_all": [number],
     "treat_none": [number],
 }
 _BAND = {"num_benign": count, "num_malignant": count, "share": figure, "share_malignant": figure}
-_TRIAGE = {
+TRIAGE = {
     **dict.fromkeys(("low", "uncertain", "high"), _BAND),
     "sensitivity_of_rule_out": figure,
     "specificity_of_rule_in": figure,
 }
-_SUBGROUP = {
+SUBGROUP = {
     **dict.fromkeys(("column", "value"), text),
     "too_small": flag,
     **dict.fromkeys(("num_images", "num_malignant", "num_benign"), count),
@@ -60,7 +60,7 @@ _SUBGROUP = {
 }
 _METRICS = {
     "generated": flag,
-    "temperature": number,
+    "temperature": positive,
     "interval_methods": {"*": text},
     "fingerprints": {"dataset": text, "predictions": {"*": text}},
     "splits": {"val": _SPLIT, "test": _SPLIT, "test_without_leaks?": _SPLIT},
@@ -69,32 +69,32 @@ _METRICS = {
         {
             "name": text,
             "rule": text,
-            "threshold": number,
+            "threshold": known,
             "val": _AT_POINT,
             "test": _AT_POINT,
             "test_without_leaks?": _AT_POINT,
         }
     ],
     "calibration?": {
-        "val": {"before": _CALIBRATION, "after": _CALIBRATION},
-        "test": {"before": _CALIBRATION, "after": _CALIBRATION, "isotonic?": _CALIBRATION},
+        "val": {"before": CALIBRATION, "after": CALIBRATION},
+        "test": {"before": CALIBRATION, "after": CALIBRATION, "isotonic?": CALIBRATION},
     },
     "screening?": {
-        "prevalence": number,
+        "prevalence": known,
         "odds_factor": number,
         "operating_points": [
             {"name": text, "risk_at_threshold": number, "ppv": figure, "npv": figure, "number_needed_to_refer": figure}
         ],
-        "decision_curve": _DECISION_CURVE,
+        "decision_curve": DECISION_CURVE,
     },
-    "decision_curve?": _DECISION_CURVE,
+    "decision_curve?": DECISION_CURVE,
     "triage?": {
         "rule_out": number,
         "rule_in": number,
         "rules": {"rule_out": text, "rule_in": text},
         "has_uncertain_band": flag,
-        "val": _TRIAGE,
-        "test": _TRIAGE,
+        "val": TRIAGE,
+        "test": TRIAGE,
     },
     "conformal?": [
         {
@@ -105,7 +105,7 @@ _METRICS = {
             "set_sizes": [{"size": count, "num_images": count, "share": figure}],
         }
     ],
-    "subgroups?": [_SUBGROUP],
+    "subgroups?": [SUBGROUP],
     "subgroup_gaps?": [{"column": text, "figure": text, "lowest": text, "highest": text, "gap": figure}],
     "warnings": [text],
 }
@@ -168,11 +168,24 @@ def read_metrics(run: Run) -> dict[str, Any]:
     """
     path = run.metrics_json
     metrics: dict[str, Any] = parsed(_evaluation(path), _METRICS, str(path), _EVALUATE)
+    _check_lengths(path, metrics)
     for split, fingerprint in metrics["fingerprints"]["predictions"].items():
         predictions = run.predictions_csv(split)
         if not predictions.exists() or sha256_of(predictions) != fingerprint:
             raise RunError(f"{predictions} is not the file that {path} was made from. {_EVALUATE}")
     return metrics
+
+
+def _check_lengths(path: Path, metrics: dict[str, Any]) -> None:
+    """Lists that are drawn against one another must be of one length, and not empty."""
+    curves = [metrics["decision_curve"], metrics["screening"] and metrics["screening"]["decision_curve"]]
+    lengths = [
+        {len(curve[name]) for name in ("thresholds", "model", "treat_all", "treat_none")} for curve in curves if curve
+    ]
+    if metrics["calibration"]:
+        lengths += [{len(version["reliability"])} for version in metrics["calibration"]["test"].values() if version]
+    if any(len(of_curve) > 1 or 0 in of_curve for of_curve in lengths):
+        raise RunError(f"{path}: a decision curve or a reliability diagram has lists of unequal length. {_EVALUATE}")
 
 
 def default_point(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:

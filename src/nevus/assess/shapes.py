@@ -20,9 +20,25 @@ def number(value: Any) -> float:
     """A number; null, as which JSON holds what cannot be known, becomes NaN."""
     if value is None:
         return math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("a number or null")
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isinf(value):
+        raise ValueError("a finite number or null")
     return float(value)
+
+
+def known(value: Any) -> float:
+    """A number that cannot be null."""
+    known_number = number(value)
+    if math.isnan(known_number):
+        raise ValueError("a finite number")
+    return known_number
+
+
+def positive(value: Any) -> float:
+    """A number above 0."""
+    positive_number = number(value)
+    if not positive_number > 0:
+        raise ValueError("a number above 0")
+    return positive_number
 
 
 def count(value: Any) -> int:

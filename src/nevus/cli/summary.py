@@ -14,6 +14,9 @@ from nevus.core.runs import Run
 
 _TITLES = {"roc_auc": "ROC-AUC", "average_precision": "Average precision", "brier": "Brier score"}
 
+# What a test score is called: two of them where the source's own test split leaks.
+_TEST_SCORES = {"test": "Test", "test_without_leaks": "Test without the leaked images"}
+
 
 def dataset_summary(dataset: Dataset) -> str:
     """Counts of a prepared dataset, by split and class."""
@@ -38,7 +41,6 @@ def run_summary(run: Run) -> str:
     metrics = read_json(run.metrics_json, "Run 'nevus evaluate' first.")
     info = run.dataset_info
     training = record.get("training", {})
-    test = metrics["splits"]["test"]
     lines = [
         "",
         f"{'Generated images (phantoms): ' if info.generated else ''}{info.num_images:,} images, "
@@ -50,18 +52,34 @@ def run_summary(run: Run) -> str:
             f"{training['epochs_run']} was best, {training['minutes']:.1f} minutes"
         )
     lines += ["", _counts_table(record["split_counts"]), ""]
-    lines.append(f"Test, {test['num_images']:,} images of {test['num_groups']:,} groups (95 % intervals):")
-    lines += [f"  {title:<18} {Estimate.from_json(test[key])}" for key, title in _TITLES.items()]
-    lines += ["", "Operating points, chosen on validation, on test:", ""]
-    lines += [f"  {'':<16} threshold  sensitivity             specificity             F1     accuracy"]
-    lines += [
-        f"  {point['name']:<16} {point['threshold']:>9.4f}  {_decision_figures(point['test'])}"
-        for point in metrics["operating_points"]
-    ]
+    if metrics["leak"]:
+        lines += [
+            f"The source's test split leaks: {metrics['leak']['num_images']:,} of its images share a lesion, "
+            "patient or picture with train or val.",
+            "",
+        ]
+    for split, name in _TEST_SCORES.items():
+        if split in metrics["splits"]:
+            lines += _score_lines(metrics, split, name)
     lines += [f"  Warning: {warning}" for warning in metrics.get("warnings", [])]
     files = [path for path in (run.model_onnx, run.report_html) if path.exists()]
-    lines += ["", *(f"{path}" for path in files), *([] if files else [f"Next: nevus export {run.directory}"])]
+    lines += [*(f"{path}" for path in files), *([] if files else [f"Next: nevus export {run.directory}"])]
     return "\n".join([*lines, DISCLAIMER])
+
+
+def _score_lines(metrics: dict[str, Any], split: str, name: str) -> list[str]:
+    figures = metrics["splits"][split]
+    return [
+        f"{name}, {figures['num_images']:,} images of {figures['num_groups']:,} groups (95 % intervals):",
+        *(f"  {title:<18} {Estimate.from_json(figures[key])}" for key, title in _TITLES.items()),
+        "",
+        f"  {'':<16} threshold  sensitivity             specificity             F1     accuracy",
+        *(
+            f"  {point['name']:<16} {point['threshold']:>9.4f}  {_decision_figures(point[split])}"
+            for point in metrics["operating_points"]
+        ),
+        "",
+    ]
 
 
 def cross_validation_summary(run: Run) -> str:

@@ -139,11 +139,16 @@ def _make_spec(run: Run, metrics: dict[str, Any], model: keras.Model) -> ModelSp
 
 
 def figures_of_test(metrics: dict[str, Any]) -> dict[str, list[float | None]]:
-    """The figures of the test split by name; those of an operating point as 'sensitivity at youden'."""
-    figures = {name: item for name, item in metrics["splits"]["test"].items() if isinstance(item, dict)}
-    for point in metrics["operating_points"]:
-        for name in ("sensitivity", "specificity"):
-            figures[f"{name} at {point['name']}"] = point["test"][name]
+    """The figures of the test split by name: 'roc_auc', 'sensitivity at youden', 'roc_auc without leaks'."""
+    figures: dict[str, Any] = {}
+    for split, suffix in (("test", ""), ("test_without_leaks", " without leaks")):
+        if split not in metrics["splits"]:
+            continue
+        scores = metrics["splits"][split]
+        figures |= {f"{name}{suffix}": item for name, item in scores.items() if isinstance(item, dict)}
+        for point in metrics["operating_points"]:
+            for name in ("sensitivity", "specificity"):
+                figures[f"{name} at {point['name']}{suffix}"] = point[split][name]
     return {name: [item["value"], item["low"], item["high"]] for name, item in figures.items()}
 
 
