@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from nevus.assess.heatmaps import Heatmaps, common_scale, overlaid
+from nevus.assess.heatmaps import Heatmaps, common_scale, overlaid, read_heatmaps
+from nevus.core.errors import RunError
 
 GREY = np.full((8, 8, 3), 128, dtype=np.uint8)
 
@@ -44,3 +48,18 @@ def test_any_heatmap_makes_a_picture(heatmap: Heatmaps, scale: float) -> None:
     picture = overlaid(GREY, heatmap, scale)
     assert picture.dtype == np.uint8
     assert picture.shape == GREY.shape
+
+
+def test_a_damaged_file_is_refused_and_an_absent_one_is_no_heatmap(tmp_path: Path) -> None:
+    path = tmp_path / "test_heatmaps.npy"
+    assert read_heatmaps(path, 5) is None
+    np.save(path, np.zeros((5, 4, 4), dtype=np.float16))
+    assert read_heatmaps(path, 5) is not None
+    whole = path.read_bytes()
+    for damaged in (b"", b"junk", whole[:40], whole[:-10]):
+        path.write_bytes(damaged)
+        with pytest.raises(RunError, match=r"test_heatmaps\.npy is not a whole file.*nevus train"):
+            read_heatmaps(path, 5)
+    np.save(path, np.zeros((5, 4, 4)))
+    with pytest.raises(RunError, match="float64"):
+        read_heatmaps(path, 5)

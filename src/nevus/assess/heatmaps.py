@@ -38,8 +38,8 @@ def read_heatmaps(path: Path, num_images: int) -> Heatmaps | None:
         return None
     try:
         heatmaps: Heatmaps = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as problem:
-        raise RunError(f"{path} cannot be read ({problem}). Run 'nevus train' again.") from None
+    except (OSError, ValueError, EOFError):
+        raise RunError(f"{path} is not a whole file of a NumPy array. Run 'nevus train' again.") from None
     if heatmaps.dtype != np.float16 or heatmaps.ndim != 3 or heatmaps.shape[0] != num_images:
         raise RunError(
             f"{path}: expected float16 ({num_images}, height, width), a heatmap for each row of test.csv. "

@@ -20,8 +20,8 @@ Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
 # Cosine at or over which a pair is a candidate, and the most candidates an image brings: see docs/audit.md.
-LEAST_COSINE = 0.5
-MOST_NEIGHBOURS = 8
+LEAST_COSINE = 0.45
+MOST_NEIGHBOURS = 12
 
 _SIZE = 32
 _HIGHEST_FREQUENCY = 10
