@@ -15,7 +15,7 @@ FACTS = dict.fromkeys(
     class_weights licences version test_malignant test_images test_groups roc_auc generated recipe""".split(),
     "FACT",
 )
-SECTIONS = {"audit", "calibration", "decision_curve", "screening", "triage", "conformal", "subgroups"}
+SECTIONS = {"audit", "calibration", "decision_curve", "screening", "triage", "conformal", "subgroups", "skin type"}
 
 
 @pytest.mark.parametrize(("name", "items", "most"), [("tripod_ai", 52, 27), ("clear_derm", 25, 25)])
@@ -27,6 +27,7 @@ def test_every_item_stands_there_once_and_says_something(name: str, items: int, 
     for item in filled.items:
         assert item.topic
         assert item.answer or item.left
+        assert not item.left.startswith("The report has no section")
         assert bool(item.see) == bool(item.answer)
         assert "{" not in item.answer
     assert sum(map(filled.count, ("answered", "partly", "open"))) == items

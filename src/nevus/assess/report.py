@@ -75,8 +75,6 @@ def _render(run: Run) -> tuple[str, str, list[Plot]]:
     audit = results.read_audit(run)
     facts = wording.facts_of(record, info, metrics, config, results.dataset_licences(run))
     card = make_card(run.name, facts, scores, point, metrics["subgroup_gaps"] or [])
-    optional = ("calibration", "decision_curve", "screening", "triage", "conformal", "subgroups")
-    sections = {name for name in optional if metrics[name]} | ({"audit"} if audit is not None else set())
     page = _template().render(
         run=run,
         record=record,
@@ -102,12 +100,23 @@ def _render(run: Run) -> tuple[str, str, list[Plot]]:
         audit_page=_link(run, run.dataset.audit_html),
         splits=SPLITS,
         card=card,
-        checklists=[checklist.fill_in(name, facts, sections) for name in checklist.NAMES],
+        checklists=[checklist.fill_in(name, facts, _sections(metrics, audit)) for name in checklist.NAMES],
         disclaimer=DISCLAIMER,
         intended_use=INTENDED_USE,
         limitations=LIMITATIONS,
     )
     return page, card.to_markdown(), figures
+
+
+def _sections(metrics: Mapping[str, Any], audit: list[dict[str, Any]] | None) -> set[str]:
+    """The optional sections of the page, by the names that the checklists use."""
+    optional = ("calibration", "decision_curve", "screening", "triage", "conformal", "subgroups")
+    sections = {name for name in optional if metrics[name]}
+    if audit is not None:
+        sections.add("audit")
+    if any("skin" in row["column"].lower() for row in metrics["subgroups"] or []):
+        sections.add("skin type")
+    return sections
 
 
 def _scores(metrics: Mapping[str, Any], point: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

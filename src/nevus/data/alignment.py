@@ -85,13 +85,14 @@ def similarity(first: Floats, second: Floats) -> tuple[Floats, Integers]:
         little); and int64 [P], which of `TRANSFORMS` the second picture took.
     """
     coarse_first, coarse_second = (resample(images, SIZE // 2) for images in (first, second))
-    transforms, shifts = _likely_transforms(coarse_first, coarse_second)
+    detail_of_first = detail(coarse_first)
+    transforms, shifts = _likely_transforms(detail_of_first, detail(coarse_second))
     scores, placements = [], []
     for choice in range(_TRANSFORMS_TRIED):
         transformed = _transform(coarse_second, transforms[:, choice])
         placement = _aligned(coarse_first, transformed, _at(shifts[:, choice]), _COARSE_STEPS)
         placed, shared = _place(transformed, placement)
-        scores.append(correlation(detail(coarse_first), detail(placed), shared))
+        scores.append(correlation(detail_of_first, detail(placed), shared))
         placements.append(placement)
     best = np.argmax(scores, axis=0)
     everyone = np.arange(len(first))
@@ -131,7 +132,8 @@ def _apply(images: Floats, transform: int) -> Floats:
 def _likely_transforms(first: Floats, second: Floats) -> tuple[Integers, Floats]:
     """The transforms of the second pictures that fit best, each at its best shift.
 
-    Correlates all eight with the first at every shift at once, through the Fourier transform.
+    Correlates all eight with the first at every shift at once, through the Fourier transform. Asked of detail, not
+    of grey levels: a small lesion looks alike in all eight, the skin around it does not.
 
     Returns:
         int64 [P, _TRANSFORMS_TRIED], and the shifts along y and x, float32 [P, _TRANSFORMS_TRIED, 2].
