@@ -20,6 +20,7 @@ from nevus.core.dataset import Dataset
 from nevus.core.errors import DataError, RunError
 from nevus.core.files import read_json
 from nevus.core.runs import DONE, FAILED, RUNNING, Run
+from nevus.learn import recipe as recipe_module
 from nevus.learn import train as train_module
 from nevus.learn.predict import load_model
 from nevus.learn.recipe import RECIPES
@@ -168,6 +169,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Config:
         RECIPES["classic"], epochs=12, stop_patience=3, reduce_patience=1, reduce_factor=0.1, batch_size=20
     )
     monkeypatch.setitem(RECIPES, "classic", recipe)
+    monkeypatch.setattr(recipe_module, "_SETTLING_STEPS", 0)
     return Config(learning_rate=3e-2)
 
 

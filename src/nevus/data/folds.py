@@ -62,6 +62,7 @@ def make_folds(dataset: Dataset, directory: Path, *, num_folds: int, val_fractio
         fold.directory.mkdir(parents=True, exist_ok=True)
         fold.info_json.unlink(missing_ok=True)
         _share(dataset.pixels_npy, fold.pixels_npy)
+        _share(dataset.rejected_csv, fold.rejected_csv)
         fold.write_rows([replace(row, split=str(name)) for row, name in zip(pool, splits, strict=True)])
         # Last, so that a folder left half done is never taken for a finished one.
         fold.write_info(replace(dataset.info, given_splits=()))

@@ -8,10 +8,10 @@ import sys
 def _import_keras_quietly() -> None:
     """Imports Keras and its backend without TensorFlow's notes on oneDNN and processor features.
 
-    They are written by C++ while the library loads, before any setting of Python's is read, so the file
-    descriptor itself is turned away. Set TF_CPP_MIN_LOG_LEVEL to any value to see everything.
+    They are written by C++ while the library loads, whatever TF_CPP_MIN_LOG_LEVEL says, so the file
+    descriptor itself is turned away. Set that variable to 0 to see everything.
     """
-    if "keras" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    if "keras" in sys.modules or os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     sys.stderr.flush()
@@ -24,8 +24,6 @@ def _import_keras_quietly() -> None:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-        # Read by now. Left in place it would pass for a wish of the user's in every process started from this one.
-        del os.environ["TF_CPP_MIN_LOG_LEVEL"]
     # Each network that a cross-validation builds is a new one; TensorFlow takes it for the same one, traced again.
     logging.getLogger("tensorflow").addFilter(lambda record: "tf.function retracing" not in record.getMessage())
 
