@@ -41,6 +41,7 @@ def make_dataset(directory: Path, labels_and_groups: list[tuple[bool, int]], tes
         ]
     )  # fmt: skip
     given_splits = ("test", "train") if test else ()
+    dataset.rejected_csv.write_text("path,reason\n")
     dataset.write_info(DatasetInfo(4, CLASSES, (), num_images, 0, given_splits, False))
     return dataset
 
