@@ -6,7 +6,7 @@ import sys
 
 
 def _import_keras_quietly() -> None:
-    """Imports Keras and its backend without TensorFlow's notes on oneDNN and processor features.
+    """Imports Keras and its backend without TensorFlow's notes on oneDNN, processor features and missing CUDA.
 
     They are written by C++ while the library loads, whatever TF_CPP_MIN_LOG_LEVEL says, so the file
     descriptor itself is turned away. Set that variable to 0 to see everything.
@@ -20,6 +20,10 @@ def _import_keras_quietly() -> None:
     try:
         os.dup2(nowhere, 2)
         import keras  # noqa: F401
+        import tensorflow
+
+        # Looks for accelerators, and complains here rather than in mid-training where there are none.
+        tensorflow.config.list_physical_devices()
     finally:
         os.dup2(kept, 2)
         os.close(kept)
