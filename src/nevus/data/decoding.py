@@ -72,7 +72,8 @@ def decode_all(
                 yield from pending.popleft().result()
         while pending:
             yield from pending.popleft().result()
-    except BrokenProcessPool:
+    # A pool that breaks while it is given work may raise either; files' own errors are caught in the worker.
+    except (BrokenProcessPool, OSError):
         raise DataError(
             "A process that decodes images was ended from outside, most often for want of memory. "
             "Run again with fewer --workers or a lower --max-pixels. In a Python script, "
