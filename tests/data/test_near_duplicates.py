@@ -205,10 +205,10 @@ def test_descriptors_do_not_change_with_flips_and_quarter_turns() -> None:
 
 def test_candidates_name_each_pair_once_in_order() -> None:
     pixels = np.stack([picture(seed) for seed in (1, 2, 3, 1)])
-    pairs = np.concatenate(list(candidate_pairs(pixels, np.array([3, 1, 0]))))
+    pairs = candidate_pairs(pixels, np.array([3, 1, 0]))
     assert [0, 2] in pairs.tolist()
     assert (pairs[:, 0] < pairs[:, 1]).all()
-    assert list(candidate_pairs(pixels, np.array([0]))) == []
+    assert candidate_pairs(pixels, np.array([0])).shape == (0, 2)
 
 
 @pytest.mark.slow

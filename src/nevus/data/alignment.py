@@ -33,8 +33,8 @@ TRANSFORMS = (
 
 # ITU-R BT.601 luma.
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-# The two most likely transforms are tried to the end: round lesions can hide which one is right.
-_TRANSFORMS_TRIED = 2
+# The most likely transforms are tried to the end: a small round lesion can hide which one is right.
+_TRANSFORMS_TRIED = 3
 _COARSE_STEPS, _FINE_STEPS = 6, 4
 # Farther than a crop of a tenth goes; coordinates run from -1 to 1.
 _LARGEST_SHIFT = 0.25

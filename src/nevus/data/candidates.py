@@ -7,8 +7,6 @@ is the same photograph is for `data.alignment` to say.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,8 +18,8 @@ Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
 # Cosine at or over which a pair is a candidate, and the most candidates an image brings: see docs/audit.md.
-LEAST_COSINE = 0.45
-MOST_NEIGHBOURS = 12
+LEAST_COSINE = 0.5
+MOST_NEIGHBOURS = 8
 
 _SIZE = 32
 _HIGHEST_FREQUENCY = 10
@@ -29,6 +27,8 @@ _DIMENSIONS = 64
 # With fewer images a component would be made of the differences between a few copies, and scaling blow them up.
 _IMAGES_PER_DIMENSION = 12
 _BATCH = 256
+# Share of the side cut off at each edge for the second question: in the middle of crops of 0 to 12 %.
+_MARGIN = 1 / 32
 # Similarities held at once: 128 MiB, whatever the number of images.
 _MOST_SIMILARITIES = 2**25
 
@@ -36,26 +36,36 @@ _MOST_SIMILARITIES = 2**25
 _YCBCR = np.array([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]], dtype=np.float32)
 
 
-def candidate_pairs(pixels: Pixels, indices: Integers) -> Iterator[Integers]:
-    """Yields pairs of images with close descriptors, in batches.
+def candidate_pairs(pixels: Pixels, indices: Integers) -> Integers:
+    """Finds pairs of images with close descriptors.
+
+    Each image asks twice for its nearest neighbours: as it is, and cropped a little, for copies that are
+    cropped more than a descriptor bears. Every image is compared with every other, but in 64 numbers.
 
     Args:
         pixels: uint8 [num_images, S, S, 3], RGB; may be a memory map.
         indices: rows of `pixels` to compare, int64 [N].
 
-    Yields:
-        int64 [P, 2], positions in `indices`, the first below the second.
+    Returns:
+        int64 [P, 2], positions in `indices`, the first below the second; each pair once, in order.
     """
     if len(indices) < 2:
-        return
-    vectors = whiten(descriptors(pixels, indices))
-    rows = max(1, _MOST_SIMILARITIES // len(vectors))
-    starts = range(0, len(vectors), rows)
-    for start in progress(starts, total=len(starts), label="Searching candidates", unit="block"):
-        yield _close_pairs(vectors, start, start + rows)
+        return np.empty((0, 2), dtype=np.int64)
+    plain = descriptors(pixels, indices)
+    mean, axes = whitening(plain)
+    vectors = _unit(np.matmul(plain - mean, axes))
+    del plain
+    cropped = _unit(np.matmul(descriptors(pixels, indices, margin=_MARGIN) - mean, axes))
+    step = max(1, _MOST_SIMILARITIES // len(vectors))
+    blocks = [(queries, start) for queries in (vectors, cropped) for start in range(0, len(vectors), step)]
+    found = [
+        _close_pairs(queries[start : start + step], vectors, start)
+        for queries, start in progress(blocks, total=len(blocks), label="Searching candidates", unit="block")
+    ]
+    return np.stack(np.divmod(np.unique(np.concatenate(found)), len(vectors)), axis=1)
 
 
-def descriptors(pixels: Pixels, indices: Integers) -> Floats:
+def descriptors(pixels: Pixels, indices: Integers, margin: float = 0.0) -> Floats:
     """What of an image's spectrum flips, quarter turns and shifts leave as it is.
 
     The magnitudes of a Fourier transform do not change with shifts; a window makes that hold
@@ -65,6 +75,7 @@ def descriptors(pixels: Pixels, indices: Integers) -> Floats:
     Args:
         pixels: uint8 [num_images, S, S, 3], RGB.
         indices: rows of `pixels`, int64 [N].
+        margin: share of the side that is cut off at each edge first, in [0, 0.5).
 
     Returns:
         float32 [N, D], rows of length 1 (0 for an image of one colour).
@@ -76,10 +87,12 @@ def descriptors(pixels: Pixels, indices: Integers) -> Floats:
     inside = (np.hypot(y, x) <= _HIGHEST_FREQUENCY) & (y + x > 0)
     y, x = y[inside], x[inside]
 
+    cut = round(margin * pixels.shape[1])
+    inner = slice(cut, pixels.shape[1] - cut)
     found = []
     starts = range(0, len(indices), _BATCH)
     for start in progress(starts, total=len(starts), label="Describing images", unit="batch"):
-        images = pixels[indices[start : start + _BATCH]].astype(np.float32) @ _YCBCR.T
+        images = pixels[indices[start : start + _BATCH]][:, inner, inner].astype(np.float32) @ _YCBCR.T
         images = resample(np.moveaxis(images, 3, 1), _SIZE)
         centred = images - (images * window).sum(axis=(2, 3), keepdims=True)
         energy = np.abs(np.fft.fft2(centred * window)) ** 2
@@ -92,31 +105,36 @@ def descriptors(pixels: Pixels, indices: Integers) -> Floats:
     return np.concatenate(found)
 
 
-def whiten(vectors: Floats) -> Floats:
-    """Principal components scaled to like variance, so that what all dermoscopic images share stops counting.
+def whitening(vectors: Floats) -> tuple[Floats, Floats]:
+    """The mean, and the principal axes scaled to like variance: what all dermoscopic images share stops counting.
 
     Args:
         vectors: float32 [N, D].
 
     Returns:
-        float32 [N, at most 64], rows of length 1.
+        The mean, float32 [D], and the axes, float32 [D, at most 64]: `(vectors - mean) @ axes` is whitened.
     """
-    centred = vectors - vectors.mean(axis=0)
+    mean = vectors.mean(axis=0)
+    centred = vectors - mean
     variances, axes = np.linalg.eigh(centred.T @ centred / len(vectors))
     dimensions = min(_DIMENSIONS, max(1, len(vectors) // _IMAGES_PER_DIMENSION))
     variances, axes = variances[::-1][:dimensions], axes[:, ::-1][:, :dimensions]
     floor = np.float32(1e-3) * variances.sum() + np.finfo(np.float32).tiny
-    return _unit(centred @ axes / np.sqrt(np.maximum(variances, floor)))
+    return mean, axes / np.sqrt(np.maximum(variances, floor))
 
 
-def _close_pairs(vectors: Floats, start: int, stop: int) -> Integers:
-    cosines = vectors[start:stop] @ vectors[start:].T
-    close = np.triu(cosines >= LEAST_COSINE, k=1)
-    crowded = np.flatnonzero(np.count_nonzero(close, axis=1) > MOST_NEIGHBOURS)
-    for row in crowded:
+def _close_pairs(queries: Floats, vectors: Floats, start: int) -> Integers:
+    """The pairs of each query, of image `start` on, with its nearest vectors, as first * N + second."""
+    cosines = queries @ vectors.T
+    rows = np.arange(len(queries))
+    cosines[rows, start + rows] = -1
+    close = cosines >= LEAST_COSINE
+    for row in np.flatnonzero(np.count_nonzero(close, axis=1) > MOST_NEIGHBOURS):
         others = np.flatnonzero(close[row])
         close[row, others[np.argsort(-cosines[row, others], kind="stable")[MOST_NEIGHBOURS:]]] = False
-    return np.argwhere(close) + start
+    query, other = np.nonzero(close)
+    query += start
+    return np.minimum(query, other) * len(vectors) + np.maximum(query, other)
 
 
 def _unit(vectors: Floats) -> Floats:

@@ -35,7 +35,7 @@ LEAST_SIMILARITY = 0.7
 SAME_FILE, SAME_PIXELS, NEAR = "same file", "same pixels", "near-duplicate"
 
 # A change of the search makes what older versions wrote count as missing.
-_METHOD = 1
+_METHOD = 2
 _BATCH = 128
 
 
@@ -109,8 +109,7 @@ def _exact_pairs(dataset: Dataset) -> Iterator[DuplicatePair]:
 def _near_pairs(dataset: Dataset, positions: NDArray[np.int64]) -> list[DuplicatePair]:
     rows, pixels = dataset.rows, dataset.pixels
     indices = np.array([rows[position].pixel_index for position in positions], dtype=np.int64)
-    candidates = [np.empty((0, 2), dtype=np.int64), *candidate_pairs(pixels, indices)]
-    pairs = np.concatenate(candidates)
+    pairs = candidate_pairs(pixels, indices)
     batches = [pairs[start : start + _BATCH] for start in range(0, len(pairs), _BATCH)]
 
     def look(batch: NDArray[np.int64]) -> Sequence[DuplicatePair]:

@@ -34,7 +34,7 @@ def confounded(audited: Audited) -> Evidence | None:
         else "That is little."
     )
     summary = (
-        f"Without looking at the lesion, from {best.name}, a logistic regression tells malignant from benign with "
+        f"From {best.name} alone a logistic regression tells malignant from benign with "
         f"ROC-AUC {best.mean:.2f} (folds {best.low:.2f} to {best.high:.2f}). {advice} {result.note}"
     )
     return Evidence("warning" if telling else "info", summary.strip(), table)

@@ -85,7 +85,8 @@ def probe(dataset: Dataset, pairs: Sequence[DuplicatePair]) -> Probed:
     if len({row.source for row in rows}) > 1:
         seen["the source's name"] = _one_hot([row.source for row in rows])
     scores = [_score(name, features, malignant, groups) for name, features in seen.items()]
-    everything = _score("all of these together", np.hstack(list(seen.values())), malignant, groups)
+    *names, last = seen
+    everything = _score(f"{', '.join(names)} and {last}", np.hstack(list(seen.values())), malignant, groups)
     return Probed((*scores, everything), note)
 
 
