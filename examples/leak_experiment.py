@@ -5,7 +5,7 @@ training and test at once. This trains the same network on both kinds of split a
 
     python examples/leak_experiment.py PATH/TO/HAM10000 runs/leak
 
-Finished trainings are kept, so that the command goes on where it was cut off. docs/leak-experiment.md has its result.
+Finished trainings are kept, so that the command goes on where it was cut off.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ from nevus.data.candidates import candidate_pairs
 from nevus.data.duplicates import duplicate_groups
 from nevus.data.groups import pairs_sharing
 
-# The correlation of detail at or over which a candidate counts; chosen on one half of planted pairs and
-# of natural ones judged by eye, shown on the other: see docs/audit.md.
+# The correlation of detail at or over which a candidate counts. How it was chosen, and on what it was
+# shown: docs/audit.md.
 LEAST_SIMILARITY = 0.7
 
 SAME_FILE, SAME_PIXELS, NEAR = "same file", "same pixels", "near-duplicate"
