@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-import os
 import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from nevus.core.errors import DataError, ImageError
 from nevus.core.preprocess import Pixels, decode, read_image_file, resize
+from nevus.core.processors import available_processors
 
 CHUNK = 32
 # Below this, starting worker processes takes longer than they save.
@@ -50,7 +50,7 @@ def decode_all(
         DataError: a worker process died.
     """
     chunks = (paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK))
-    workers = workers or _usable_cores()
+    workers = workers or available_processors()
     if workers == 1 or len(paths) < MIN_IMAGES_FOR_WORKERS:
         for chunk in chunks:
             yield from _decode_chunk(root, chunk, image_size, max_pixels)
@@ -106,7 +106,3 @@ def _is_unicode(path: Path) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -22,8 +22,9 @@ from nevus.core.errors import ImageError, ModelFileError
 from nevus.core.modelfile import INPUT, OUTPUTS, ModelSpec
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels
+from nevus.core.processors import available_processors
 from nevus.serve.images import ImageLike, describe, is_one_image, to_pixels
-from nevus.serve.session import available_processors, open_model
+from nevus.serve.session import open_model
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

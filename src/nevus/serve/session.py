@@ -13,6 +13,7 @@ import onnxruntime
 
 from nevus.core.errors import ModelFileError
 from nevus.core.modelfile import INPUT, METADATA_KEY, OUTPUTS, ModelSpec, parse_spec
+from nevus.core.processors import available_processors
 
 MAX_MODEL_BYTES = 512 * 1024 * 1024
 
@@ -98,11 +99,6 @@ def _options() -> onnxruntime.SessionOptions:
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     options.intra_op_num_threads = available_processors()
     return options
-
-
-def available_processors() -> int:
-    """The number of cores that this process may use, which in a container is less than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check_tensors(path: Path, found: list[_Tensor], spec: ModelSpec) -> None:

@@ -30,12 +30,7 @@ def exact_duplicates_within(audited: Audited) -> Evidence | None:
 
 def exact_duplicates_across(audited: Audited) -> Evidence | None:
     """Exact duplicates in two splits are tested on after training on them."""
-    pairs = audited.crossing(exact=True)
-    if not pairs:
-        return None
-    summary = f"{counted(len(pairs), 'pair')} of images with equal files or pixels in different splits. {_LEAK}"
-    table = _by_splits(audited, pairs)
-    return Evidence("error", summary, table, tuple(pairs))
+    return _across(audited, "images with equal files or pixels", exact=True)
 
 
 def near_duplicates_within(audited: Audited) -> Evidence | None:
@@ -51,12 +46,7 @@ def near_duplicates_within(audited: Audited) -> Evidence | None:
 
 def near_duplicates_across(audited: Audited) -> Evidence | None:
     """Near-duplicates in two splits are tested on after training on their like."""
-    pairs = audited.crossing(exact=False)
-    if not pairs:
-        return None
-    summary = f"{counted(len(pairs), 'pair')} of near-duplicates in different splits. {_LEAK}"
-    table = _by_splits(audited, pairs)
-    return Evidence("error", summary, table, tuple(pairs))
+    return _across(audited, "near-duplicates", exact=False)
 
 
 def lesion_in_two_splits(audited: Audited) -> Evidence | None:
@@ -85,6 +75,14 @@ def two_labels(audited: Audited) -> Evidence | None:
         "each is wrong: correct or remove them in the source, and prepare again."
     )
     return Evidence("error", summary, table.short(), pairs, tuple(sorted(images)))
+
+
+def _across(audited: Audited, what: str, *, exact: bool) -> Evidence | None:
+    pairs = audited.crossing(exact=exact)
+    if not pairs:
+        return None
+    summary = f"{counted(len(pairs), 'pair')} of {what} in different splits. {_LEAK}"
+    return Evidence("error", summary, _by_splits(audited, pairs), tuple(pairs))
 
 
 def _shared(audited: Audited, name: str, id_of: Callable[[ManifestRow], str]) -> Evidence | None:
