@@ -33,11 +33,8 @@ def check_fresh(run: Run, *, resume: bool, overwrite: bool, num_folds: int | Non
     """
     if overwrite:
         run.clear()
-    elif run.run_json.exists() and not resume:
-        raise RunError(
-            f"{run.directory} holds a run already (status: {run.record.get('status')}). "
-            "Name another folder with --out, go on with --resume, or start over with --overwrite."
-        )
+    elif not resume:
+        run.check_absent()
     elif run.run_json.exists() and len(run.folds) != (num_folds or 0):
         asked = f"--folds {num_folds}" if num_folds else "no --folds"
         raise RunError(

@@ -116,17 +116,25 @@ class Run:
         record = self.record if self.run_json.exists() else {}
         write_json(self.run_json, {**record, **changes})
 
-    def start(self, dataset: Dataset, **record: Any) -> None:
-        """Begins a run: records its status, dataset, command and environment beside `record`.
+    def check_absent(self) -> None:
+        """Checks that the folder holds no run yet.
 
         Raises:
-            RunError: the folder holds a run already.
+            RunError: it does.
         """
         if self.run_json.exists():
             raise RunError(
                 f"{self.directory} holds a run already (status: {self.record.get('status')}). "
                 "Name another folder with --out, go on with --resume, or start over with --overwrite."
             )
+
+    def start(self, dataset: Dataset, **record: Any) -> None:
+        """Begins a run: records its status, dataset, command and environment beside `record`.
+
+        Raises:
+            RunError: the folder holds a run already.
+        """
+        self.check_absent()
         self.directory.mkdir(parents=True, exist_ok=True)
         self.update(
             status=RUNNING,
