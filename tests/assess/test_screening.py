@@ -14,6 +14,7 @@ from nevus.assess import screening
 from nevus.assess.metrics import UndefinedMetricWarning
 from nevus.assess.uncertainty import wilson
 from nevus.core.estimate import Estimate
+from nevus.core.prevalence import rebase
 
 SHARES = st.integers(1, 400).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials)))
 
@@ -84,13 +85,6 @@ def test_interval_of_ppv_covers(sensitivity, specificity, sizes):
     assert np.mean([one.low <= truth <= one.high for one in found]) > 0.93
 
 
-def test_rebased_risk_is_bayes_theorem():
-    # At a prevalence of .5 a risk of .8 is a likelihood ratio of 4; at .02 the odds are then 4 / 49.
-    factor = (0.02 / 0.98) / 1.0
-    assert screening.rebase(np.array([0.8]), factor) == pytest.approx([4 / 53])
-    assert screening.rebase(np.array([0.0, 1.0]), factor).tolist() == [0.0, 1.0]
-
-
 def population(random, size, prevalence):
     """Scores whose likelihood ratio is exp(2 z): labels bool [N] and z float64 [N]."""
     labels = random.random(size) < prevalence
@@ -103,14 +97,15 @@ def test_rebased_risks_are_right_where_the_prevalence_is_another(shift):
     random = np.random.default_rng(0)
     labels, scores = population(random, 20_000, 0.3)
     risk = expit(2 * scores + logit(0.3) + shift)
-    factor = screening.odds_factor(labels, risk, np.arange(labels.size), 0.05)
+    assumed = screening.assumed_prevalence(labels, risk, np.arange(labels.size))
+    assert assumed == pytest.approx(expit(logit(0.3) + shift), abs=0.01)
     there, scores_there = population(random, 20_000, 0.05)
-    rebased = screening.rebase(expit(2 * scores_there + logit(0.3) + shift), factor)
+    rebased = rebase(expit(2 * scores_there + logit(0.3) + shift), assumed=assumed, prevalence=0.05)
     assert rebased == pytest.approx(expit(2 * scores_there + logit(0.05)), abs=0.02)
     assert rebased.mean() == pytest.approx(there.mean(), abs=0.005)
 
 
 @pytest.mark.filterwarnings("ignore:calibration slope")
-def test_no_factor_without_a_class():
+def test_no_assumed_prevalence_without_a_class():
     with pytest.warns(UndefinedMetricWarning, match="a class is absent from validation"):
-        assert math.isnan(screening.odds_factor(np.zeros(3, bool), np.full(3, 0.2), np.arange(3), 0.02))
+        assert math.isnan(screening.assumed_prevalence(np.zeros(3, bool), np.full(3, 0.2), np.arange(3)))

@@ -9,6 +9,7 @@ import pytest
 
 import nevus
 from nevus.cli.main import main
+from nevus.core.prevalence import rebase
 from nevus.core.runs import Run
 
 
@@ -59,6 +60,17 @@ def test_operating_points_change_decisions_and_unknown_ones_are_errors(
     assert json.loads(capsys.readouterr().out)["operating_point"] == "sensitivity-98"
     assert main(["predict", model, image, "--operating-point", "sensitivity-12"]) == 1
     assert "Expected one of: best-f1, youden" in capsys.readouterr().err
+
+
+def test_risks_are_rebased_to_a_prevalence(finished_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    model, image = str(finished_run.model_onnx), str(next(images_of(finished_run).glob("*.png")))
+    assert main(["predict", model, image, "--prevalence", "0.0176", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["triage"] in ("low", "uncertain", "high")
+    spec = nevus.load(model).spec
+    assert record["risk_at_prevalence"] == rebase(record["risk"], assumed=spec.assumed_prevalence, prevalence=0.0176)
+    assert main(["predict", model, image, "--prevalence", "1.76"]) == 1
+    assert "Expected a number between 0 and 1, such as 0.0176" in capsys.readouterr().err
 
 
 def test_info_shows_the_card_and_json_the_metadata(finished_run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from nevus.core.estimate import Estimate
 from nevus.core.labels import Classes
 from nevus.core.modelfile import DISCLAIMER, GoldenCase, ModelSpec, golden_pixels, parse_spec
 from nevus.core.operating_point import OperatingPoint
+from nevus.core.triage import Triage
 
 ESTIMATE = Estimate(0.9, 0.8, 0.95)
 SPEC = ModelSpec(
@@ -27,6 +28,8 @@ SPEC = ModelSpec(
         OperatingPoint("sensitivity-95", "sensitivity of .95", 0.25, "val", "f" * 64, ESTIMATE, ESTIMATE),
     ),
     default_operating_point="sensitivity-95",
+    triage=Triage(0.1, 0.8),
+    assumed_prevalence=0.4,
     test_metrics={"roc_auc": [0.9, 0.8, None]},
     trained_on="noise",
     generated=True,
@@ -65,7 +68,7 @@ def test_operating_point_by_name() -> None:
     "text",
     [
         "", "null", "[]", "{}", "{", "[" * 100_000, '"text"',
-        _changed(schema_version=2), _changed(schema_version=None),
+        _changed(schema_version=1), _changed(schema_version=None),
         _changed(image_size=0), _changed(image_size=10**9), _changed(image_size="x"), _changed(image_size=None),
         _changed(image_size=math.inf), _changed(image_size=math.nan),
         _changed(temperature=0), _changed(temperature=-1), _changed(temperature=math.inf),
@@ -79,6 +82,9 @@ def test_operating_point_by_name() -> None:
         _changed(test_metrics=[1]), _changed(test_metrics={"roc_auc": 0.9}), _changed(test_metrics={"roc_auc": [1, 2]}),
         _changed(test_metrics={"roc_auc": ["a", "b", "c"]}), _changed(provenance=3), _changed(golden=[{}]),
         _changed(num_parameters="many"),
+        _changed(triage={"rule_out": 0.8, "rule_in": 0.1}), _changed(triage={"rule_out": -1, "rule_in": None}),
+        _changed(triage={"rule_out": None, "rule_in": 0.5}), _changed(triage=[0.1, 0.8]), _changed(triage={}),
+        _changed(assumed_prevalence=0), _changed(assumed_prevalence=1), _changed(assumed_prevalence=math.nan),
     ],
     ids=lambda text: text[:30],
 )  # fmt: skip

@@ -99,6 +99,8 @@ def make_run(
             "temperature": temperature,
             "default": "sensitivity-95",
             "operating_points": [point.to_json() for point in points],
+            "triage": {"rule_out": 0.2, "rule_in": 0.8},
+            "assumed_prevalence": 0.4,
         },
     )
     figure = Estimate(0.9, 0.8, 0.95).to_json()

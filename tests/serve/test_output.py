@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ from nevus.serve.predictor import Prediction, load
 
 SPEC = load(Path(__file__).with_name("darkness.onnx")).spec
 PREDICTIONS = [
-    Prediction("a.jpg", 0.75, True, "youden", {"benign": 0.25, "malignant": 0.75}),
-    Prediction("b, \"c\"\n\x1b[31m.jpg", 0.125, False, "youden", {"benign": 0.875, "malignant": 0.125}),
+    Prediction("a.jpg", 0.75, True, "youden", {"benign": 0.25, "malignant": 0.75}, "uncertain"),
+    Prediction("b, \"c\"\n\x1b[31m.jpg", 0.125, False, "youden", {"benign": 0.875, "malignant": 0.125}, "low"),
     Prediction("bytes\udcff.jpg", None, None, "youden", {}, error="empty file"),
 ]  # fmt: skip
 
@@ -44,17 +45,32 @@ def test_writers_write_each_prediction_as_it_comes(write: object) -> None:
 def test_table_is_aligned_and_safe_for_a_terminal() -> None:
     file = io.StringIO()
     write_table(PREDICTIONS, SPEC, file)
-    first, second, blank, heading, *rows = file.getvalue().split("\n")[:-1]
+    first, triage, disclaimer, blank, heading, *rows = file.getvalue().split("\n")[:-1]
     assert "0.5 or more (operating point youden)" in first
-    assert second == DISCLAIMER
+    assert triage == "Triage: low below 0.2, high from 0.8 on, uncertain between."
+    assert disclaimer == DISCLAIMER
     assert blank == ""
     assert len(rows) == 3
     assert {row.index(name) for row, name in zip(rows, ("a.jpg", "b, ", "bytes"), strict=True)} == {
         heading.index("file")
     }
-    assert rows[0].split()[:4] == ["0.750", "malignant", "0.250", "0.750"]
+    assert rows[0].split()[:5] == ["0.750", "malignant", "uncertain", "0.250", "0.750"]
     assert "\x1b" not in file.getvalue()
     assert rows[2].endswith("bytes\\udcff.jpg: empty file")
+
+
+def test_table_has_a_column_for_the_risk_at_a_prevalence() -> None:
+    file = io.StringIO()
+    predictions = [replace(one, prevalence=0.0176) for one in PREDICTIONS]
+    predictions[0] = replace(predictions[0], risk_at_prevalence=0.074609)
+    predictions[1] = replace(predictions[1], risk_at_prevalence=0.003821)
+    write_table(predictions, SPEC, file)
+    lines = file.getvalue().split("\n")[:-1]
+    assert "1.76 of 100 lesions are malignant, by Bayes' theorem; the risk itself assumes 40 of 100." in lines[2]
+    assert [line.split()[1] for line in lines[-4:]] == ["there", "0.0746", "0.0038", "-"]
+    assert {row.index(name) for row, name in zip(lines[-3:], ("a.jpg", "b, ", "bytes"), strict=True)} == {
+        lines[-4].index("file")
+    }
 
 
 def test_csv_reads_back() -> None:
@@ -62,7 +78,8 @@ def test_csv_reads_back() -> None:
     write_csv(PREDICTIONS, SPEC, file)
     rows = list(csv.DictReader(io.StringIO(file.getvalue(), newline="")))
     assert list(rows[0]) == [
-        "file", "risk", "decision", "operating_point", "threshold", "p_benign", "p_malignant", "error",
+        "file", "risk", "decision", "operating_point", "threshold", "triage", "prevalence", "risk_at_prevalence",
+        "p_benign", "p_malignant", "error",
     ]  # fmt: skip
     assert rows[0]["risk"] == "0.75"
     assert rows[0]["decision"] == "malignant"
@@ -78,6 +95,7 @@ def test_json_reads_back_line_by_line() -> None:
     assert [record["file"] for record in records] == [p.source for p in PREDICTIONS]
     assert records[0] == {
         "file": "a.jpg", "risk": 0.75, "decision": "malignant", "operating_point": "youden", "threshold": 0.5,
+        "triage": "uncertain", "prevalence": None, "risk_at_prevalence": None,
         "probabilities": {"benign": 0.25, "malignant": 0.75}, "error": None,
     }  # fmt: skip
     assert records[2]["risk"] is records[2]["decision"] is None

@@ -17,7 +17,7 @@ from PIL import Image
 
 import bad_inputs
 import nevus
-from nevus.core.errors import ImageError, ModelFileError
+from nevus.core.errors import ConfigError, ImageError, ModelFileError
 from nevus.core.preprocess import load_pixels
 from nevus.serve import predictor as predictor_module
 from nevus.serve.predictor import Prediction, Predictor, load
@@ -90,6 +90,21 @@ def test_operating_point_decides() -> None:
         PREDICTOR.predict(risk_between, operating_point="yuden")
     with pytest.raises(ModelFileError, match="youden, sensitivity-95"):
         PREDICTOR.predict_many([], operating_point="yuden")
+
+
+def test_triage_and_the_risk_at_a_prevalence_are_the_worked_ones() -> None:
+    greys = [250, 128, 10]
+    answers = PREDICTOR.predict([grey_image(grey) for grey in greys], prevalence=0.02)
+    assert [answer.triage for answer in answers] == ["low", "uncertain", "high"]
+    for answer, grey in zip(answers, greys, strict=True):
+        # The model file says that its risks assume 40 malignant lesions of 100.
+        odds = risk_of(grey) / (1 - risk_of(grey)) * (0.02 / 0.98) / (0.4 / 0.6)
+        assert answer.prevalence == 0.02
+        assert answer.risk_at_prevalence == pytest.approx(odds / (1 + odds), rel=1e-5)
+        assert answer.risk == pytest.approx(risk_of(grey), abs=1e-6)
+    assert PREDICTOR.predict(grey_image(10)).risk_at_prevalence is None
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        PREDICTOR.predict_many([], prevalence=1.76)
 
 
 def test_the_risk_that_equals_the_threshold_is_malignant() -> None:

@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nevus.assess import metrics, thresholds, uncertainty
+from nevus.assess import metrics, screening, thresholds, triage, uncertainty
 from nevus.assess.evaluate import measure, measure_decided, noting
 from nevus.assess.inputs import read_checked, scored
 from nevus.assess.metrics import Bools
@@ -106,12 +106,15 @@ def cross_validate(run: Run, *, default_operating_point: str, bootstrap: int, se
     notes: list[str] = []
 
     with noting(notes, "out of fold"):
+        pooled_risks = scored(pooled, 1.0)
         decisions = _decisions(folds)
-        figures, at_points = measure_decided(scored(pooled, 1.0), decisions, resamples=bootstrap, seed=seed)
+        figures, at_points = measure_decided(pooled_risks, decisions, resamples=bootstrap, seed=seed)
         points = [
             replace(point, rule=_ENSEMBLE_RULE.format(rule=point.rule), fitted_on=OUT_OF_FOLD)
             for point in thresholds.fit(pooled, fingerprint=fingerprints[OUT_OF_FOLD])
         ]
+        bands = triage.fit(pooled_risks.labels, pooled_risks.risk)
+        assumed_prevalence = screening.assumed_prevalence(*pooled_risks)
     with noting(notes, "over the folds"):
         over_folds = {
             name: spread(name, [_value(fold.metrics["splits"]["test"][name]) for fold in folds]) for name in FIGURES
@@ -164,6 +167,8 @@ def cross_validate(run: Run, *, default_operating_point: str, bootstrap: int, se
             "temperature": 1.0,
             "default": default_operating_point,
             "operating_points": [point.to_json() for point in points],
+            "triage": bands.to_json(),
+            "assumed_prevalence": assumed_prevalence,
         },
     )
     write_json(run.cross_validation_json, result)

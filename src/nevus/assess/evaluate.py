@@ -84,8 +84,7 @@ def evaluate(
             resamples=bootstrap,
             seed=seed,
         )
-        if prevalence is not None:
-            odds_factor = screening.odds_factor(*scored_val, prevalence)
+        assumed_prevalence = screening.assumed_prevalence(*scored_val)
     with noting(notes, "test"):
         scored_test = scored(test, temperature)
         test_figures, test_at_points = measure(scored_test, points, resamples=bootstrap, seed=seed)
@@ -103,7 +102,7 @@ def evaluate(
         net_benefit = decision_curve.measure(*scored_test, prevalence=float(scored_test.labels.mean()))
         screened = None
         if prevalence is not None:
-            screened = screening.measure(prevalence, odds_factor, points, test_at_points, scored_test)
+            screened = screening.measure(prevalence, assumed_prevalence, points, test_at_points, scored_test)
         threshold = next(point.threshold for point in points if point.name == default_operating_point)
         subgroup_rows = subgroups.measure(test.metadata, *scored_test, threshold=threshold)
 
@@ -151,6 +150,7 @@ def evaluate(
             "default": default_operating_point,
             "operating_points": [point.to_json() for point in points],
             "triage": bands.to_json(),
+            "assumed_prevalence": assumed_prevalence,
         },
     )
     write_json(run.metrics_json, result)

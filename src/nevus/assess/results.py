@@ -81,7 +81,7 @@ _METRICS = {
     },
     "screening?": {
         "prevalence": known,
-        "odds_factor": number,
+        "assumed_prevalence": number,
         "operating_points": [
             {"name": text, "risk_at_threshold": number, "ppv": figure, "npv": figure, "number_needed_to_refer": figure}
         ],

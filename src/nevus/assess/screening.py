@@ -1,9 +1,9 @@
 """What sensitivity, specificity and risk mean where malignant lesions are rarer than in the dataset.
 
 Owns the step from a dataset to a named prevalence, by Bayes' theorem: predictive
-values, the number needed to refer, and the re-based risk. It assumes that malignant
-images look there as they do here, and benign ones too: only their mix changes.
-It must not choose thresholds or read files.
+values, the number needed to refer, and the prevalence that a model's risks assume.
+Risks themselves are re-based by `nevus.core.prevalence`, under the assumption named
+there. It must not choose thresholds or read files.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from nevus.assess.metrics import Bools, Floats, undefined
 from nevus.assess.uncertainty import Groups
 from nevus.core.estimate import Estimate
 from nevus.core.operating_point import OperatingPoint
+from nevus.core.prevalence import odds, rebase
 
 # The decision curve of a screening is drawn to this multiple of the prevalence: higher risks are not weighed there.
 _MOST_TIMES_PREVALENCE = 5.0
@@ -87,42 +88,35 @@ def ratio(above: Estimate, below: Estimate) -> Estimate:
     return Estimate(_divided(above.value, below.value), low, high)
 
 
-def odds_factor(labels: Bools, risk: Floats, groups: Groups, prevalence: float) -> float:
-    """The factor from the odds of a risk here to its odds at another prevalence [1, 2].
+def assumed_prevalence(labels: Bools, risk: Floats, groups: Groups) -> float:
+    """The share of malignant lesions for which the risks of a model are right, as far as one shift can make them so.
 
-    It is the ratio of the prior odds there and here, after the shift that makes the risks add up to the number
-    of malignant images here (the calibration intercept). The shift matters: class weights in training make
+    It is the prevalence here, its odds divided by those of the shift that makes the risks add up to the number
+    of malignant images here (the calibration intercept [1]). The shift matters: class weights in training make
     risks that belong to another prevalence than the dataset's, and a temperature does not undo it.
 
     Args:
         labels: bool [N], True for malignant, of validation, never of the test.
         risk: float64 [N] in [0, 1].
         groups: int64 [N].
-        prevalence: in (0, 1), to which risks are re-based.
 
     Returns:
-        Above 0; NaN, with a warning, if a class is absent.
+        In (0, 1); NaN, with a warning, if a class is absent.
 
     References:
-        [1] Saerens, Latinne & Decaestecker, Adjusting the outputs of a classifier to new a priori
-            probabilities, Neural Computation 14 (2002).
-        [2] Steyerberg et al., Validation and updating of predictive logistic regression models, Statistics in
-            Medicine 23 (2004): the intercept.
+        [1] Steyerberg et al., Validation and updating of predictive logistic regression models, Statistics in
+            Medicine 23 (2004).
     """
     intercept = calibration.calibration_line(labels, risk, groups).intercept.value
     if math.isnan(intercept):
-        return undefined("the risk at another prevalence", "a class is absent from validation")
-    return math.exp(intercept) * odds(prevalence) / odds(float(labels.mean()))
-
-
-def rebase(risk: Floats, factor: float) -> Floats:
-    """Risks whose odds are multiplied by `factor`: float64 [N] in [0, 1], in the same order."""
-    return np.asarray(risk * factor / (1.0 - risk + risk * factor))
+        return undefined("the prevalence that the risks assume", "a class is absent from validation")
+    there = odds(float(labels.mean())) * math.exp(-intercept)
+    return there / (1.0 + there)
 
 
 def measure(
     prevalence: float,
-    factor: float,
+    assumed: float,
     points: Sequence[OperatingPoint],
     at_points: Mapping[str, Mapping[str, Any]],
     test: tuple[Bools, Floats, Groups],
@@ -131,14 +125,15 @@ def measure(
 
     Args:
         prevalence: in (0, 1).
-        factor: from `odds_factor`.
+        assumed: from `assumed_prevalence`.
         points: whose thresholds stand on the risk as it is, not re-based.
         at_points: the figures on the test by name of the point, with `sensitivity` and `specificity`.
         test: labels bool [N], risk float64 [N] in [0, 1] and groups int64 [N] of the test.
     """
     labels, risk, groups = test
+    thresholds_there = rebase(np.array([point.threshold for point in points]), assumed=assumed, prevalence=prevalence)
     rows = []
-    for point in points:
+    for point, risk_at_threshold in zip(points, thresholds_there, strict=True):
         sensitivity, specificity = (
             Estimate.from_json(at_points[point.name][name]) for name in ("sensitivity", "specificity")
         )
@@ -146,7 +141,7 @@ def measure(
         rows.append(
             {
                 "name": point.name,
-                "risk_at_threshold": float(rebase(np.array(point.threshold), factor)),
+                "risk_at_threshold": float(risk_at_threshold),
                 "ppv": ppv.to_json(),
                 "npv": npv_at(prevalence, sensitivity, specificity).to_json(),
                 "number_needed_to_refer": number_needed_to_refer(ppv).to_json(),
@@ -155,17 +150,16 @@ def measure(
     highest = min(1.0, _MOST_TIMES_PREVALENCE * prevalence)
     return {
         "prevalence": prevalence,
-        "odds_factor": factor,
+        "assumed_prevalence": assumed,
         "operating_points": rows,
         "decision_curve": decision_curve.measure(
-            labels, rebase(risk, factor), groups, prevalence, decision_curve.THRESHOLDS * highest
+            labels,
+            rebase(risk, assumed=assumed, prevalence=prevalence),
+            groups,
+            prevalence,
+            decision_curve.THRESHOLDS * highest,
         ),
     }
-
-
-def odds(share: float) -> float:
-    """The odds of a share in (0, 1)."""
-    return share / (1.0 - share)
 
 
 def _from_odds(prior: float, likelihood: Estimate) -> Estimate:

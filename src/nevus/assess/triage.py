@@ -1,18 +1,16 @@
-"""Triage in three: low, uncertain and high risk, from a rule-out and a rule-in threshold.
+"""Triage in three: how its two thresholds are chosen on validation, and what becomes of a split's images under them.
 
-Owns both thresholds, which are chosen on validation, and what becomes of the images
-of a split under them. A risk below `rule_out` is low, one at or over `rule_in` is
-high, all others are uncertain: for a person to look at. It must not read files.
+It must not read files. What the thresholds mean stands in `nevus.core.triage`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from nevus.assess.metrics import Bools, Floats, undefined
 from nevus.assess.thresholds import cuts, sensitivity_at_least
 from nevus.assess.uncertainty import Groups, proportion
+from nevus.core.triage import BANDS, Triage
 
 RULE_OUT_SENSITIVITY = 0.98
 RULE_IN_SPECIFICITY = 0.95
@@ -21,28 +19,6 @@ RULES = {
     "rule_out": f"highest threshold with a validation sensitivity of at least {RULE_OUT_SENSITIVITY}",
     "rule_in": f"lowest threshold with a validation specificity of at least {RULE_IN_SPECIFICITY}",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Triage:
-    """The two thresholds of a triage.
-
-    Attributes:
-        rule_out: in [0, 1]: a risk below it is low.
-        rule_in: `rule_out` or more: a risk at or over it is high; NaN if no threshold is specific enough, when
-            none is.
-    """
-
-    rule_out: float
-    rule_in: float
-
-    @property
-    def has_uncertain_band(self) -> bool:
-        """False if one threshold does for both rules."""
-        return self.rule_in != self.rule_out
-
-    def to_json(self) -> dict[str, float]:
-        return {"rule_out": self.rule_out, "rule_in": self.rule_in}
 
 
 def fit(labels: Bools, risk: Floats) -> Triage:
@@ -76,7 +52,7 @@ def measure(triage: Triage, labels: Bools, risk: Floats, groups: Groups) -> dict
         `specificity_of_rule_in`, the share of benign images that is not called high.
     """
     low, high = risk < triage.rule_out, risk >= triage.rule_in
-    bands = {"low": low, "uncertain": ~low & ~high, "high": high}
+    bands = dict(zip(BANDS, (low, ~low & ~high, high), strict=True))
     return {
         **{
             name: {

@@ -30,6 +30,12 @@ def add_predict(commands: Subparsers) -> argparse.ArgumentParser:
         "images", nargs="+", type=Path, metavar="image_or_folder", help="image files, or folders of them"
     )
     parser.add_argument("--operating-point", metavar="NAME", help="decide at this one (default: the model's default)")
+    parser.add_argument(
+        "--prevalence",
+        type=float,
+        metavar="SHARE",
+        help="share of malignant lesions where the images come from, such as 0.0176: gives the risk there as well",
+    )
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--csv", type=Path, metavar="FILE", help="write CSV to FILE; '-' for standard output")
     output.add_argument("--json", action="store_true", help="write one JSON object a line to standard output")
@@ -56,7 +62,9 @@ def predict(arguments: argparse.Namespace) -> int:
 
     predictor = load(arguments.model)
     predictions = predictor.predict_many(
-        _with_progress(find_images(arguments.images), arguments), operating_point=arguments.operating_point
+        _with_progress(find_images(arguments.images), arguments),
+        operating_point=arguments.operating_point,
+        prevalence=arguments.prevalence,
     )
     if arguments.csv and str(arguments.csv) != "-":
         with replacing(arguments.csv) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -142,6 +143,13 @@ def model_summary(spec: ModelSpec) -> str:
         for point in spec.operating_points
     ]
     lines += ["", "* is the default. 95 % intervals, on the images that chose the thresholds."]
+    high_risk = "never" if math.isnan(spec.triage.rule_in) else f"at or over {spec.triage.rule_in:.4f}"
+    lines += [
+        "",
+        f"Triage: low risk below {spec.triage.rule_out:.4f}, high risk {high_risk}, uncertain between.",
+        f"The risks assume that {100 * spec.assumed_prevalence:.3g} of 100 lesions are malignant; "
+        "'nevus predict --prevalence' re-bases them.",
+    ]
     if spec.test_metrics:
         lines += ["", "On the test split of its own run:", ""]
     for name, figures in spec.test_metrics.items():

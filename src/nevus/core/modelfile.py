@@ -26,9 +26,10 @@ from nevus.core.files import finite
 from nevus.core.labels import Classes
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels
+from nevus.core.triage import Triage
 
 METADATA_KEY = "nevus"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 INPUT = "pixels"
 OUTPUTS = ("probabilities", "risk", "heatmap")
 
@@ -66,6 +67,8 @@ class ModelSpec:
             that each have their own).
         operating_points: thresholds on the risk, chosen on validation.
         default_operating_point: name of the one used unless another is asked for.
+        triage: thresholds on the risk between low, uncertain and high, chosen on validation.
+        assumed_prevalence: in (0, 1): the share of malignant lesions for which the risks are right.
         test_metrics: figure name to [value, low, high] on the run's own test split, for the reader.
         trained_on: name and counts of the training data, and its licence if known.
         generated: True if the training images were phantoms made by a program.
@@ -83,6 +86,8 @@ class ModelSpec:
     temperature: float
     operating_points: tuple[OperatingPoint, ...]
     default_operating_point: str
+    triage: Triage
+    assumed_prevalence: float
     test_metrics: dict[str, list[float | None]]
     trained_on: str
     generated: bool
@@ -111,6 +116,7 @@ class ModelSpec:
             **{name: getattr(self, name) for name in self.__dataclass_fields__},
             "classes": asdict(self.classes),
             "operating_points": [point.to_json() for point in self.operating_points],
+            "triage": self.triage.to_json(),
             "golden": [asdict(case) for case in self.golden],
             "disclaimer": DISCLAIMER,
         }
@@ -138,6 +144,8 @@ def parse_spec(text: str) -> ModelSpec:
             temperature=float(data["temperature"]),
             operating_points=tuple(map(OperatingPoint.from_json, data["operating_points"])),
             default_operating_point=str(data["default_operating_point"]),
+            triage=Triage.from_json(data["triage"]),
+            assumed_prevalence=float(data["assumed_prevalence"]),
             test_metrics={str(name): _figure(figure) for name, figure in data["test_metrics"].items()},
             trained_on=str(data["trained_on"]),
             generated=bool(data["generated"]),
@@ -165,6 +173,10 @@ def parse_spec(text: str) -> ModelSpec:
         raise ModelFileError(f"The model's temperature is {spec.temperature}. Expected a number above 0.")
     if not all(0.0 <= point.threshold <= 1.0 for point in spec.operating_points):
         raise ModelFileError("An operating point of the model has a threshold outside [0, 1]. Export the model again.")
+    if not 0.0 < spec.assumed_prevalence < 1.0:
+        raise ModelFileError(
+            f"The model's assumed_prevalence is {spec.assumed_prevalence}. Expected a share between 0 and 1."
+        )
     spec.operating_point()
     return spec
 

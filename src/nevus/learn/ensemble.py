@@ -22,6 +22,7 @@ from nevus.core.operating_point import OperatingPoint
 from nevus.core.predictions import write_predictions
 from nevus.core.preprocess import Pixels
 from nevus.core.runs import Run
+from nevus.core.triage import Triage
 from nevus.learn import onnx_graph
 from nevus.learn.activation_map import tap
 from nevus.learn.export import figures_of_test, golden_cases, validation_pixels
@@ -124,6 +125,8 @@ def _make_spec(run: Run, members: list[ModelSpec]) -> ModelSpec:
         temperature=float(chosen["temperature"]),
         operating_points=tuple(map(OperatingPoint.from_json, chosen["operating_points"])),
         default_operating_point=str(chosen["default"]),
+        triage=Triage.from_json(chosen["triage"]),
+        assumed_prevalence=float(chosen["assumed_prevalence"]),
         test_metrics=figures_of_test(ensemble) if "test" in ensemble["splits"] else {},
         trained_on=_describe_training(run, len(members)),
         generated=info.generated,

@@ -25,6 +25,7 @@ from nevus.core.modelfile import METADATA_KEY, GoldenCase, ModelSpec, golden_pix
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels
 from nevus.core.runs import Run
+from nevus.core.triage import Triage
 from nevus.learn import onnx_graph
 from nevus.learn.activation_map import tap
 from nevus.learn.networks import LOGITS
@@ -117,6 +118,8 @@ def _make_spec(run: Run, metrics: dict[str, Any], model: keras.Model) -> ModelSp
             temperature=float(chosen["temperature"]),
             operating_points=tuple(map(OperatingPoint.from_json, chosen["operating_points"])),
             default_operating_point=str(chosen["default"]),
+            triage=Triage.from_json(chosen["triage"]),
+            assumed_prevalence=float(chosen["assumed_prevalence"]),
             test_metrics=figures_of_test(metrics),
             trained_on=_describe_training(record, [source.name for source in info.sources]),
             generated=info.generated,

@@ -60,7 +60,7 @@ def check_parity(
         The figures and their limits, for `parity.json`.
 
     Raises:
-        ParityError: a difference is over its limit, or a decision flipped at an operating point.
+        ParityError: a difference is over its limit, or a decision flipped at an operating point or in the triage.
     """
     session = open_session(exported)
     expected = answer(pixels)
@@ -122,10 +122,8 @@ def golden_sizes(image_size: int) -> list[tuple[int, int]]:
 
 
 def _compare(expected: Answers, received: Answers, spec: ModelSpec, where: str) -> list[dict[str, Any]]:
-    flipped = [
-        int(((expected.risk >= point.threshold) != (received.risk >= point.threshold)).sum())
-        for point in spec.operating_points
-    ]
+    thresholds = [*(point.threshold for point in spec.operating_points), spec.triage.rule_out, spec.triage.rule_in]
+    flipped = [int(((expected.risk >= t) != (received.risk >= t)).sum()) for t in thresholds]
     scale = max(1.0, float(np.abs(expected.heatmap).max()))
     return [
         _check("probability", where, _distance(expected.probabilities, received.probabilities), PROBABILITY_LIMIT),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterable
 from typing import Any, TextIO
 
@@ -25,18 +26,26 @@ def write_table(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO
         if not heading:
             point = spec.operating_point(prediction.operating_point)
             file.write(f"Malignant if the risk is {point.threshold:.4g} or more (operating point {point.name}).\n")
+            file.write(f"{_triage_line(spec)}\n")
+            if prediction.prevalence is not None:
+                file.write(f"{_prevalence_line(prediction.prevalence, spec)}\n")
             file.write(f"{DISCLAIMER}\n\n")
             columns = [_printable(name).rjust(width) for name, width in zip(names, widths, strict=True)]
-            heading = "  ".join([" risk", "decision ", *columns, "file"])
+            there = [] if prediction.prevalence is None else [" there"]
+            heading = "  ".join([" risk", *there, "decision ", "triage   ", *columns, "file"])
             file.write(f"{heading}\n")
         name = _printable(prediction.source)
+        there = [] if prediction.prevalence is None else ["     -"]
         if prediction.error is not None:
             num_failed += 1
-            cells = ["    -", "error    ", *("-".rjust(width) for width in widths)]
+            cells = ["    -", *there, "error    ", "-        ", *("-".rjust(width) for width in widths)]
             file.write("  ".join([*cells, f"{name}: {_printable(prediction.error)}"]) + "\n")
             continue
         shares = [f"{prediction.probabilities[n]:.3f}".rjust(w) for n, w in zip(names, widths, strict=True)]
-        file.write("  ".join([f"{prediction.risk:.3f}", _decision(prediction).ljust(9), *shares, name]) + "\n")
+        if prediction.risk_at_prevalence is not None:
+            there = [f"{prediction.risk_at_prevalence:.4f}"]
+        cells = [f"{prediction.risk:.3f}", *there, _decision(prediction).ljust(9), f"{prediction.triage:<9}"]
+        file.write("  ".join([*cells, *shares, name]) + "\n")
     return num_failed
 
 
@@ -48,7 +57,7 @@ def write_csv(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO) 
         spec: of the model that made them.
         file: opened with newline="".
     """
-    columns = ["file", "risk", "decision", "operating_point", "threshold"]
+    columns = ["file", "risk", "decision", "operating_point", "threshold", "triage", "prevalence", "risk_at_prevalence"]
     columns += [f"p_{name}" for name in spec.classes.names]
     writer = csv.DictWriter(file, [*columns, "error"], lineterminator="\n")
     writer.writerow({name: _encodable(name) for name in writer.fieldnames})
@@ -79,9 +88,25 @@ def _record(prediction: Prediction, spec: ModelSpec) -> dict[str, Any]:
         "decision": _decision(prediction) or None,
         "operating_point": prediction.operating_point,
         "threshold": spec.operating_point(prediction.operating_point).threshold,
+        "triage": prediction.triage,
+        "prevalence": prediction.prevalence,
+        "risk_at_prevalence": prediction.risk_at_prevalence,
         "probabilities": prediction.probabilities,
         "error": prediction.error,
     }
+
+
+def _triage_line(spec: ModelSpec) -> str:
+    triage = spec.triage
+    high = "none is high" if math.isnan(triage.rule_in) else f"high from {triage.rule_in:.4g} on"
+    return f"Triage: low below {triage.rule_out:.4g}, {high}{', uncertain between' * triage.has_uncertain_band}."
+
+
+def _prevalence_line(prevalence: float, spec: ModelSpec) -> str:
+    return (
+        f"There: the risk where {100 * prevalence:.3g} of 100 lesions are malignant, by Bayes' theorem; "
+        f"the risk itself assumes {100 * spec.assumed_prevalence:.3g} of 100."
+    )
 
 
 def _decision(prediction: Prediction) -> str:

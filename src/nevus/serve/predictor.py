@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast, overload
+from typing import TYPE_CHECKING, NamedTuple, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from nevus.core.errors import ImageError, ModelFileError
 from nevus.core.modelfile import INPUT, OUTPUTS, ModelSpec
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels
+from nevus.core.prevalence import check_prevalence, rebase
 from nevus.core.processors import available_processors
 from nevus.serve.images import ImageLike, describe, is_one_image, to_pixels
 from nevus.serve.session import open_model
@@ -46,6 +47,9 @@ class Prediction:
         decision: True if the risk is at or over the operating point's threshold: malignant; None if there is an error.
         operating_point: name of the operating point that decided.
         probabilities: class name to probability; empty if there is an error.
+        triage: 'low', 'uncertain' or 'high', by the model's two thresholds; None if there is an error.
+        prevalence: the share of malignant lesions that was asked for, in (0, 1); None if none was.
+        risk_at_prevalence: the risk re-based to the prevalence asked for, by Bayes' theorem; None unless asked for.
         heatmap: float32 [map_height, map_width], what raises the risk (positive) and what lowers it
             (negative), over the whole image; None unless asked for.
         error: why the image could not be used; None for a good one.
@@ -56,8 +60,19 @@ class Prediction:
     decision: bool | None
     operating_point: str
     probabilities: dict[str, float]
+    triage: str | None = None
+    prevalence: float | None = None
+    risk_at_prevalence: float | None = None
     heatmap: NDArray[np.float32] | None = None
     error: str | None = None
+
+
+class _Asked(NamedTuple):
+    """What a caller wants to know of each image."""
+
+    point: OperatingPoint
+    prevalence: float | None
+    heatmap: bool
 
 
 def load(path: str | Path) -> Predictor:
@@ -87,12 +102,22 @@ class Predictor:
     # A str is an iterable of str to the type checker, so the first of the two has to come first.
     @overload
     def predict(  # type: ignore[overload-overlap]
-        self, images: ImageLike, *, operating_point: str | None = None, heatmap: bool = False
+        self,
+        images: ImageLike,
+        *,
+        operating_point: str | None = None,
+        prevalence: float | None = None,
+        heatmap: bool = False,
     ) -> Prediction: ...
 
     @overload
     def predict(
-        self, images: Iterable[ImageLike], *, operating_point: str | None = None, heatmap: bool = False
+        self,
+        images: Iterable[ImageLike],
+        *,
+        operating_point: str | None = None,
+        prevalence: float | None = None,
+        heatmap: bool = False,
     ) -> list[Prediction]: ...
 
     def predict(
@@ -100,6 +125,7 @@ class Predictor:
         images: ImageLike | Iterable[ImageLike],
         *,
         operating_point: str | None = None,
+        prevalence: float | None = None,
         heatmap: bool = False,
     ) -> Prediction | list[Prediction]:
         """Predicts one image, or several.
@@ -108,6 +134,8 @@ class Predictor:
             images: a path, the bytes of a file, a Pillow image or uint8 [height, width, 3], RGB, of any
                 size; or an iterable of these, or uint8 [num_images, height, width, 3].
             operating_point: name of the one that decides; the model's default if None.
+            prevalence: share of malignant lesions, in (0, 1), where the images come from: gives
+                `risk_at_prevalence` as well. Decision and triage stay, for re-basing changes no order.
             heatmap: whether to return heatmaps.
 
         Returns:
@@ -117,16 +145,22 @@ class Predictor:
             ImageError: the one image cannot be used. Among several, a bad one does not lose
                 the others: its prediction holds the error.
             ModelFileError: the model has no such operating point, or does not answer as a model should.
+            ConfigError: the prevalence does not lie between 0 and 1.
         """
         if is_one_image(images):
-            point = self.spec.operating_point(operating_point)
+            asked = self._asked(operating_point, prevalence, heatmap)
             pixels = to_pixels(images, self.spec.image_size)
-            return self._score([(describe(images, 1), pixels)], point, heatmap)[0]
+            return self._score([(describe(images, 1), pixels)], asked)[0]
         several = cast(Iterable[ImageLike], images)
-        return list(self.predict_many(several, operating_point=operating_point, heatmap=heatmap))
+        return list(self.predict_many(several, operating_point=operating_point, prevalence=prevalence, heatmap=heatmap))
 
     def predict_many(
-        self, images: Iterable[ImageLike], *, operating_point: str | None = None, heatmap: bool = False
+        self,
+        images: Iterable[ImageLike],
+        *,
+        operating_point: str | None = None,
+        prevalence: float | None = None,
+        heatmap: bool = False,
     ) -> Iterator[Prediction]:
         """Predicts a stream of images in constant memory: files are decoded by threads, a few batches ahead.
 
@@ -135,10 +169,14 @@ class Predictor:
         Yields:
             A prediction for each image, in the same order.
         """
-        point = self.spec.operating_point(operating_point)
-        return self._stream(images, point, heatmap)
+        return self._stream(images, self._asked(operating_point, prevalence, heatmap))
 
-    def _stream(self, images: Iterable[ImageLike], point: OperatingPoint, heatmap: bool) -> Iterator[Prediction]:
+    def _asked(self, operating_point: str | None, prevalence: float | None, heatmap: bool) -> _Asked:
+        if prevalence is not None:
+            check_prevalence(prevalence)
+        return _Asked(self.spec.operating_point(operating_point), prevalence, heatmap)
+
+    def _stream(self, images: Iterable[ImageLike], asked: _Asked) -> Iterator[Prediction]:
         # Imported here: one image needs no threads, and the import is a tenth of a cold start.
         from concurrent.futures import ThreadPoolExecutor
 
@@ -157,32 +195,46 @@ class Predictor:
                 if not waiting:
                     return
                 batch = [waiting.popleft() for _ in range(min(batch_size, len(waiting)))]
-                yield from self._score([(source, decoded.result()) for source, decoded in batch], point, heatmap)
+                yield from self._score([(source, decoded.result()) for source, decoded in batch], asked)
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _score(
-        self, images: list[tuple[str, Pixels | ImageError]], point: OperatingPoint, heatmap: bool
-    ) -> list[Prediction]:
+    def _score(self, images: list[tuple[str, Pixels | ImageError]], asked: _Asked) -> list[Prediction]:
         good = [pixels for _, pixels in images if not isinstance(pixels, ImageError)]
-        answers = self._run(np.stack(good), heatmap) if good else iter(())
+        answers = self._run(np.stack(good), asked.heatmap) if good else iter(())
         predictions = []
         for source, pixels in images:
             if isinstance(pixels, ImageError):
-                predictions.append(Prediction(source, None, None, point.name, {}, error=str(pixels)))
-                continue
-            probabilities, risk, map_ = next(answers)
-            predictions.append(
-                Prediction(
-                    source,
-                    float(risk),
-                    point.decide(float(risk)),
-                    point.name,
-                    dict(zip(self.spec.classes.names, map(float, probabilities), strict=True)),
-                    map_,
+                predictions.append(
+                    Prediction(source, None, None, asked.point.name, {}, prevalence=asked.prevalence, error=str(pixels))
                 )
-            )
+            else:
+                predictions.append(self._prediction(source, *next(answers), asked))
         return predictions
+
+    def _prediction(
+        self,
+        source: str,
+        probabilities: NDArray[np.float32],
+        single_risk: np.float32,
+        heatmap: NDArray[np.float32] | None,
+        asked: _Asked,
+    ) -> Prediction:
+        risk = float(single_risk)
+        rebased = None
+        if asked.prevalence is not None:
+            rebased = rebase(risk, assumed=self.spec.assumed_prevalence, prevalence=asked.prevalence)
+        return Prediction(
+            source,
+            risk,
+            asked.point.decide(risk),
+            asked.point.name,
+            dict(zip(self.spec.classes.names, map(float, probabilities), strict=True)),
+            self.spec.triage.band(risk),
+            asked.prevalence,
+            rebased,
+            heatmap,
+        )
 
     def _run(
         self, pixels: Pixels, heatmap: bool
