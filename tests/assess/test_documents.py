@@ -12,7 +12,7 @@ from nevus.assess.card import OPEN, ModelCard, Section
 
 FACTS = dict.fromkeys(
     """fingerprint sources images classes malignant rejected image_size split_counts network parameters num_points
-    class_weights licences version test_malignant test_images test_groups roc_auc generated recipe""".split(),
+    class_weights licences licence version test_malignant test_images test_groups roc_auc generated recipe""".split(),
     "FACT",
 )
 SECTIONS = {"audit", "calibration", "decision_curve", "screening", "triage", "conformal", "subgroups", "skin type"}

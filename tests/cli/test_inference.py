@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,13 @@ import nevus
 from nevus.cli.main import main
 from nevus.core.prevalence import rebase
 from nevus.core.runs import Run
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in the place of the shipped models."""
+    monkeypatch.setattr("nevus.core.shipped.FOLDER", tmp_path)
+    return tmp_path
 
 
 def images_of(run: Run) -> Path:
@@ -71,6 +79,79 @@ def test_risks_are_rebased_to_a_prevalence(finished_run: Run, capsys: pytest.Cap
     assert record["risk_at_prevalence"] == rebase(record["risk"], assumed=spec.assumed_prevalence, prevalence=0.0176)
     assert main(["predict", model, image, "--prevalence", "1.76"]) == 1
     assert "Expected a number between 0 and 1, such as 0.0176" in capsys.readouterr().err
+
+
+def test_options_may_stand_between_model_and_images(finished_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    model, first, second = (str(finished_run.model_onnx), *map(str, sorted(images_of(finished_run).glob("*.png"))[:2]))
+    for words in ([model, "--json", first, second], [model, first, "--json", second], ["--json", first, second]):
+        arguments = words if model in words else [*words, "--model", model]
+        assert main(["predict", *arguments]) == 0
+        assert [json.loads(line)["file"] for line in capsys.readouterr().out.splitlines()] == [first, second]
+    with pytest.raises(SystemExit):
+        main(["predict", model, first, "--jsn", second])
+    assert "unrecognized arguments: --jsn" in capsys.readouterr().err
+
+
+def test_a_shipped_model_answers_by_its_name_and_by_default(
+    finished_run: Run, shipped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copyfile(finished_run.model_onnx, shipped / "compact.onnx")
+    image = str(next(images_of(finished_run).glob("*.png")))
+    answers = []
+    for arguments in ([image], ["--model", "compact", image], [str(finished_run.model_onnx), image]):
+        assert main(["predict", *arguments, "--json"]) == 0
+        answers.append(capsys.readouterr().out)
+    assert len(set(answers)) == 1
+    assert nevus.load().predict(image) == nevus.load("compact").predict(image)
+    assert main(["info"]) == main(["info", "compact"]) == 0
+    assert main(["predict", "--model", "compct", image]) == 1
+    assert "Did you mean 'compact'?" in capsys.readouterr().err
+
+
+def test_without_a_shipped_model_the_default_is_a_clear_error(
+    shipped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in (["predict", "photo.jpg"], ["info"], ["predict", "--model", "compact", "photo.jpg"]):
+        assert main(arguments) == 1
+        assert "Name a file: a model.onnx" in capsys.readouterr().err
+    assert main(["models"]) == 0
+    assert capsys.readouterr().out == "No model ships with this copy of Nevus.\n"
+
+
+def test_a_model_without_images_is_an_error_that_says_so(finished_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(finished_run.model_onnx)]) == 1
+    assert "Expected images too" in capsys.readouterr().err
+
+
+def test_models_are_listed_with_what_their_files_say(
+    finished_run: Run, shipped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("another", "compact"):
+        shutil.copyfile(finished_run.model_onnx, shipped / f"{name}.onnx")
+    assert main(["models"]) == 0
+    out = capsys.readouterr().out
+    assert out.index("compact (default)") < out.index("another")
+    for text in ("94,273 parameters", "ROC-AUC ", "malignant (malignant)", "licence", "medical device"):
+        assert text in out
+    assert main(["models", "--json"]) == 0
+    records = json.loads(capsys.readouterr().out)
+    assert [(record["name"], record["default"]) for record in records] == [("compact", True), ("another", False)]
+    assert all(record["bytes"] == Path(record["path"]).stat().st_size for record in records)
+
+
+def test_the_licence_of_a_model_is_what_is_stated_and_else_a_hint(
+    run_copy: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["info", str(run_copy.model_onnx)]) == 0
+    assert "licence      not stated; mind the licence of the training images: none named" in capsys.readouterr().out
+    assert main(["export", str(run_copy.directory), "--licence", "CC-BY-NC-4.0"]) == 0
+    assert main(["report", str(run_copy.directory)]) == 0
+    capsys.readouterr()
+    assert main(["info", str(run_copy.model_onnx)]) == 0
+    assert "licence      CC-BY-NC-4.0" in capsys.readouterr().out
+    card = run_copy.model_card_md.read_text()
+    assert 'license_name: "CC-BY-NC-4.0"' in card
+    assert "**License:** CC-BY-NC-4.0" in card
 
 
 def test_info_shows_the_card_and_json_the_metadata(finished_run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ def test_help_lists_the_commands_and_the_disclaimer(capsys: pytest.CaptureFixtur
         main(["--help"])
     assert exit_.value.code == 0
     text = capsys.readouterr().out
-    for command in "run demo prepare split train evaluate export report predict info".split():
+    for command in "run demo prepare split train evaluate export report predict info models".split():
         assert f"    {command} " in text
     assert "Not a medical device" in " ".join(text.split())
 

@@ -87,7 +87,7 @@ def make_card(
     results = [(title, _figures(split, at_point)) for title, split, at_point in scores]
     metadata = {
         "license": "other",
-        "license_name": "not-stated",
+        "license_name": _identifier(facts["licence"].split(";")[0]),
         "library_name": "nevus",
         "pipeline_tag": "image-classification",
         "tags": ["dermoscopy", "skin-lesion", "melanoma", "onnx", "research-only", "not-a-medical-device"],
@@ -104,7 +104,7 @@ def make_card(
                 ("Funded by", OPEN),
                 ("Shared by", OPEN),
                 ("Model type", "Convolutional network for images, exported as one ONNX file with its preprocessing"),
-                ("License", "Not stated. Mind the licence of the training images: " + facts["licences"] + "."),
+                ("License", facts["licence"]),
                 ("Finetuned from", OPEN),
                 ("Made with", f"Nevus {facts['version']}"),
                 ("Repository, paper and demo", OPEN),
@@ -131,6 +131,7 @@ def make_card(
             "Training details",
             (
                 ("Training data", f"{facts['sources']}; {facts['split_counts']}; generated: {facts['generated']}"),
+                ("Licences of the images", facts["licences"]),
                 ("Preprocessing", f"Upright, RGB, resized to {facts['image_size']} x {facts['image_size']} pixels"),
                 ("Hyperparameters", f"recipe {facts['recipe']}: {facts['hyperparameters']}"),
                 ("Class weights", facts["class_weights"]),

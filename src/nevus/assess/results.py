@@ -15,7 +15,7 @@ from nevus.assess.shapes import anything, count, figure, flag, known, number, pa
 from nevus.core.dataset import DatasetInfo
 from nevus.core.errors import DataError, NevusError, RunError
 from nevus.core.files import read_json, sha256_of
-from nevus.core.manifest import SPLITS
+from nevus.core.manifest import SPLITS, name_licences
 from nevus.core.runs import Run
 
 _TRAIN, _EVALUATE, _AUDIT = "Run 'nevus train' again.", "Run 'nevus evaluate' again.", "Run 'nevus audit' again."
@@ -230,15 +230,15 @@ def read_audit(run: Run) -> list[dict[str, Any]] | None:
     return sorted(findings, key=lambda finding: _SEVERITIES.get(finding["severity"], len(_SEVERITIES)))
 
 
-def dataset_licences(run: Run) -> list[str] | None:
-    """The licences that the manifest names, '' for images without; None if the dataset is gone or has changed."""
+def dataset_licences(run: Run) -> str:
+    """The licences that the manifest names, as words in a sentence."""
     try:
         dataset = run.dataset
-        if dataset.fingerprint != run.recorded("dataset_fingerprint"):
-            return None
-        return sorted({row.licence for row in dataset.rows})
+        if dataset.fingerprint == run.recorded("dataset_fingerprint"):
+            return name_licences(dataset.rows)
     except NevusError:
-        return None
+        pass
+    return "not known, for the prepared dataset is gone or has changed"
 
 
 def _evaluation(path: Path) -> Any:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from nevus.assess.drawing import interval_text
 from nevus.core.dataset import DatasetInfo
+from nevus.core.modelfile import licence_of_weights
 
 NOT_RECORDED = "not recorded"
 
@@ -69,7 +70,7 @@ def facts_of(
     info: DatasetInfo,
     metrics: Mapping[str, Any],
     config: Mapping[str, Any],
-    licences: Sequence[str] | None,
+    licences: str,
 ) -> dict[str, str]:
     """The facts of a run that the model card and the checklists name.
 
@@ -111,7 +112,8 @@ def facts_of(
         "malignant": ", ".join(info.classes.malignant),
         "sources": ", ".join(f"{source.name} ({source.kind})" for source in info.sources),
         "source_names": "\n".join(" ".join(source.name.split()) for source in info.sources),
-        "licences": _licences(licences),
+        "licences": licences,
+        "licence": licence_of_weights(config.get("licence"), licences),
         "generated": plain(info.generated),
         "images": plain(info.num_images),
         "rejected": plain(info.num_rejected),
@@ -134,12 +136,3 @@ def facts_of(
         ),
         "command": shlex.join(record["command"] or []) or NOT_RECORDED,
     }
-
-
-def _licences(licences: Sequence[str] | None) -> str:
-    if licences is None:
-        return "not known, for the prepared dataset is gone or has changed"
-    named = [licence for licence in licences if licence]
-    if not named:
-        return "none named"
-    return ", ".join(named) + (", and images without one" if "" in licences else "")

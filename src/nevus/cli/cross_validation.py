@@ -77,7 +77,7 @@ def _join(run: Run, dataset: Dataset, config: Config) -> None:
 
 
 def _check_resumable(run: Run, dataset: Dataset, config: Config) -> None:
-    """Options of the evaluation may differ, for it is done again; those that made the folds and models may not."""
+    """Options of evaluation and export may differ, for both are done again; those that made the models may not."""
     if run.recorded("dataset_fingerprint") != dataset.fingerprint:
         raise RunError(
             f"{run.directory} was begun on another dataset, groups or splits than {dataset.directory} holds now. "
@@ -87,7 +87,7 @@ def _check_resumable(run: Run, dataset: Dataset, config: Config) -> None:
     changes = [
         f"{name} was {getattr(began, name)!r}, now {getattr(config, name)!r}"
         for name, option in options().items()
-        if option.stage != "evaluate" and getattr(began, name) != getattr(config, name)
+        if option.stage not in ("evaluate", "export") and getattr(began, name) != getattr(config, name)
     ]
     if changes:
         raise RunError(

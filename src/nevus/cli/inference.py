@@ -1,15 +1,19 @@
-"""The commands that use a model file: `predict` and `info`. TensorFlow is never loaded here."""
+"""The commands that use a model file: `predict`, `info` and `models`. TensorFlow is never loaded here."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nevus.core import shipped
+from nevus.core.errors import ConfigError
 from nevus.core.files import replacing
+from nevus.core.modelfile import DISCLAIMER
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -22,12 +26,18 @@ _FEW = 64
 def add_predict(commands: Subparsers) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         "predict",
-        help="risk and decision for images, from a model file",
-        description="Print risk and decision for each image. Exit status 1 if any file failed; the others are done.",
+        help="risk and decision for images",
+        description="Print risk and decision for each image. A first file that ends in .onnx is the model, "
+        "as in 'nevus predict model.onnx photo.jpg'. Exit status 1 if any image failed; the others are done.",
     )
-    parser.add_argument("model", type=Path, help="a model.onnx that 'nevus export' wrote")
     parser.add_argument(
-        "images", nargs="+", type=Path, metavar="image_or_folder", help="image files, or folders of them"
+        "files", nargs="+", type=Path, metavar="image_or_folder", help="image files, or folders of them"
+    )
+    parser.add_argument(
+        "--model",
+        metavar="NAME_OR_FILE",
+        help="a shipped model, see 'nevus models', or a model.onnx that 'nevus export' wrote "
+        f"(default: {shipped.DEFAULT})",
     )
     parser.add_argument("--operating-point", metavar="NAME", help="decide at this one (default: the model's default)")
     parser.add_argument(
@@ -49,9 +59,26 @@ def add_info(commands: Subparsers) -> argparse.ArgumentParser:
         help="what a model file says of itself",
         description="Show a model's classes, operating points, test figures, provenance and limits.",
     )
-    parser.add_argument("model", type=Path, help="a model.onnx that 'nevus export' wrote")
+    parser.add_argument(
+        "model",
+        nargs="?",
+        default=shipped.DEFAULT,
+        metavar="name_or_file",
+        help=f"a shipped model, or a model.onnx that 'nevus export' wrote (default: {shipped.DEFAULT})",
+    )
     parser.add_argument("--json", action="store_true", help="print the metadata as JSON")
     parser.set_defaults(command=info)
+    return parser
+
+
+def add_models(commands: Subparsers) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        "models",
+        help="the models that come with Nevus",
+        description="List the shipped models: size, test figures, licence and what each is for.",
+    )
+    parser.add_argument("--json", action="store_true", help="print them as JSON")
+    parser.set_defaults(command=models)
     return parser
 
 
@@ -60,9 +87,10 @@ def predict(arguments: argparse.Namespace) -> int:
     from nevus.serve.output import write_csv, write_json, write_table
     from nevus.serve.predictor import load
 
-    predictor = load(arguments.model)
+    model, images = _model_and_images(arguments)
+    predictor = load(model)
     predictions = predictor.predict_many(
-        _with_progress(find_images(arguments.images), arguments),
+        _with_progress(find_images(images), arguments),
         operating_point=arguments.operating_point,
         prevalence=arguments.prevalence,
     )
@@ -86,6 +114,34 @@ def info(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def models(arguments: argparse.Namespace) -> int:
+    from nevus.cli.summary import shipped_record, shipped_summary
+    from nevus.serve.predictor import load
+
+    specs = {path: load(path).spec for path in shipped.shipped_models().values()}
+    if arguments.json:
+        print(json.dumps([shipped_record(path, spec) for path, spec in specs.items()], allow_nan=False))
+    elif specs:
+        print("\n\n".join([*(shipped_summary(path, spec) for path, spec in specs.items()), DISCLAIMER]))
+    else:
+        print("No model ships with this copy of Nevus.")
+    return 0
+
+
+def _model_and_images(arguments: argparse.Namespace) -> tuple[str | Path, list[Path]]:
+    """The model, named by `--model` or by a first file that ends in .onnx, and the images.
+
+    Raises:
+        ConfigError: a model alone, with no image.
+    """
+    first, *rest = arguments.files
+    if arguments.model is not None or first.suffix.lower() != ".onnx":
+        return arguments.model or shipped.DEFAULT, arguments.files
+    if not rest:
+        raise ConfigError(f"{first} is a model. Expected images too: nevus predict {first} photo.jpg")
+    return first, rest
+
+
 def _with_progress(images: Iterator[Path], arguments: argparse.Namespace) -> Iterable[Path]:
     """A bar for many images, unless the answers themselves scroll over the terminal."""
     first = list(islice(images, _FEW))
@@ -97,4 +153,4 @@ def _with_progress(images: Iterator[Path], arguments: argparse.Namespace) -> Ite
     return progress(chain(first, images), total=None, label="Predicting")
 
 
-COMMANDS = (add_predict, add_info)
+COMMANDS = (add_predict, add_info, add_models)

@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import nevus
 from nevus.cli import assessment, inference, pipeline
@@ -35,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status."""
-    arguments = build_parser().parse_args(argv)
+    arguments = _parse(argv)
     try:
         status: int = arguments.command(arguments)
         sys.stdout.flush()
@@ -50,6 +51,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.debug:
             raise
         return _fail(_explain(problem), 1)
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = build_parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if rest:
+        # argparse takes a list of files from one place only, but people write some before an option and some after.
+        if "files" not in arguments or any(word.startswith("-") for word in rest):
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        arguments.files += map(Path, rest)
+    return arguments
 
 
 def _explain(problem: Exception) -> str:

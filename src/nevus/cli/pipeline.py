@@ -34,7 +34,7 @@ def add_run(commands: Subparsers) -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder for the run (default: runs/NAME_OF_IMAGES)")
     _add_repeat_flags(parser)
-    add_config_flags(parser, "prepare", "split", "folds", "train", "evaluate")
+    add_config_flags(parser, "prepare", "split", "folds", "train", "evaluate", "export")
     parser.set_defaults(command=run)
     return parser
 
@@ -74,7 +74,7 @@ def add_train(commands: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument("dataset", type=Path, help="folder that 'nevus prepare' and 'nevus split' wrote")
     parser.add_argument("--out", type=Path, metavar="RUN", required=True, help="folder for the run")
     _add_repeat_flags(parser)
-    add_config_flags(parser, "split", "train", "evaluate")
+    add_config_flags(parser, "split", "train", "evaluate", "export")
     parser.set_defaults(command=train)
     return parser
 
@@ -98,6 +98,7 @@ def add_export(commands: Subparsers) -> argparse.ArgumentParser:
         description="Export the network with its preprocessing, thresholds and card; fail unless it agrees.",
     )
     parser.add_argument("run", type=Path, help="folder that 'nevus evaluate' wrote")
+    add_config_flags(parser, "export")
     parser.set_defaults(command=export)
     return parser
 
@@ -125,7 +126,7 @@ def add_demo(commands: Subparsers) -> argparse.ArgumentParser:
         "--difficulty", type=float, default=0.5, help="how alike the classes are, 0 to 1 (default: 0.5)"
     )
     _add_repeat_flags(parser)
-    add_config_flags(parser, "prepare", "split", "folds", "train", "evaluate")
+    add_config_flags(parser, "prepare", "split", "folds", "train", "evaluate", "export")
     parser.set_defaults(command=demo)
     return parser
 
@@ -204,7 +205,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 def export(arguments: argparse.Namespace) -> int:
     run = stages.single_run(arguments.run)
-    stages.export_run(run)
+    stages.export_run(run, config_of(arguments))
     print(run.model_onnx)
     return 0
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from nevus.core.config import Config
 from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
+from nevus.core.files import read_json, write_json
 from nevus.core.runs import DONE, Run
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def train_to_report(run: Run, dataset: Dataset, config: Config, *, resume: bool)
     """All stages after the splits; a training that is done is not done again."""
     train_network(run, dataset, config, resume=resume)
     evaluate_run(run, config)
-    export_run(run)
+    export_run(run, config)
     report_run(run)
 
 
@@ -157,9 +158,13 @@ def evaluate_run(run: Run, config: Config) -> None:
     )
 
 
-def export_run(run: Run) -> None:
+def export_run(run: Run, config: Config) -> None:
+    """Writes the model file; a licence that is given now takes the place of the one the run was made with."""
     from nevus.learn.export import export_onnx
 
+    if config.licence:
+        began = read_json(run.config_json, "Run 'nevus train' first.")
+        write_json(run.config_json, {**began, "licence": config.licence})
     announce("Exporting model.onnx")
     export_onnx(run, run.dataset)
 

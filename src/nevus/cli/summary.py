@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from nevus.core.dataset import Dataset
@@ -12,6 +13,7 @@ from nevus.core.files import read_json
 from nevus.core.manifest import SPLITS
 from nevus.core.modelfile import DISCLAIMER, ModelSpec
 from nevus.core.runs import Run
+from nevus.core.shipped import DEFAULT
 
 _TITLES = {"roc_auc": "ROC-AUC", "average_precision": "Average precision", "brier": "Brier score"}
 
@@ -122,13 +124,10 @@ def model_summary(spec: ModelSpec) -> str:
     """What a model file says of itself."""
     fitted_on = spec.operating_point().fitted_on
     chosen_on = {"val": "validation", "out_of_fold": "out-of-fold images"}.get(fitted_on, fitted_on)
-    classes = ", ".join(
-        f"{name} (malignant)" if name in spec.classes.malignant else name for name in spec.classes.names
-    )
     lines = [
         f"network      {spec.network}, {spec.num_parameters:,} parameters",
         f"input        RGB pixels of any size, resized to {spec.image_size} x {spec.image_size} in the graph",
-        f"classes      {classes}",
+        f"classes      {_class_names(spec)}",
         f"temperature  {', '.join(f'{value:g}' for value in spec.provenance.get('temperatures', [spec.temperature]))}",
         f"trained on   {spec.trained_on}",
         f"licence      {spec.licence}",
@@ -152,11 +151,59 @@ def model_summary(spec: ModelSpec) -> str:
     ]
     if spec.test_metrics:
         lines += ["", "On the test split of its own run:", ""]
-    for name, figures in spec.test_metrics.items():
-        value, low, high = (float("nan") if figure is None else figure for figure in figures)
-        lines.append(f"  {name:<40} {Estimate(value, low, high)}")
+    lines += [f"  {name:<40} {_figure(values)}" for name, values in spec.test_metrics.items()]
     lines += ["", f"Intended use: {spec.intended_use}", f"Limitations: {spec.limitations}", DISCLAIMER]
     return "\n".join(lines)
+
+
+def shipped_summary(path: Path, spec: ModelSpec) -> str:
+    """A shipped model in a few lines; its card and `nevus info` say more."""
+    figures = [f"{_TITLES.get(name, name)} {_figure(spec.test_metrics[name])}" for name in _headlines(spec)]
+    return "\n".join(
+        [
+            f"{path.stem}{' (default)' if path.stem == DEFAULT else ''}",
+            f"  size        {path.stat().st_size / 1000:.0f} KB, {spec.num_parameters:,} parameters, "
+            f"{spec.image_size} x {spec.image_size} pixels",
+            f"  classes     {_class_names(spec)}",
+            f"  test        {'; '.join(figures) or 'no figures in the file'}",
+            f"  trained on  {spec.trained_on}",
+            f"  licence     {spec.licence}",
+            f"  for         {spec.intended_use}",
+            f"  file        {path}",
+        ]
+    )
+
+
+def shipped_record(path: Path, spec: ModelSpec) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "name": path.stem,
+        "default": path.stem == DEFAULT,
+        "path": str(path),
+        "bytes": path.stat().st_size,
+        "num_parameters": spec.num_parameters,
+        "image_size": spec.image_size,
+        "classes": spec.classes.names,
+        "malignant": spec.classes.malignant,
+        "test_metrics": spec.test_metrics,
+        "trained_on": spec.trained_on,
+        "licence": spec.licence,
+        "intended_use": spec.intended_use,
+    }
+
+
+def _headlines(spec: ModelSpec) -> list[str]:
+    point = spec.default_operating_point
+    names = ("roc_auc", "average_precision", f"sensitivity at {point}", f"specificity at {point}")
+    return [name for name in names if name in spec.test_metrics]
+
+
+def _figure(values: list[float | None]) -> Estimate:
+    return Estimate(*map(_number, values))
+
+
+def _class_names(spec: ModelSpec) -> str:
+    return ", ".join(f"{name} (malignant)" if name in spec.classes.malignant else name for name in spec.classes.names)
 
 
 def _decision_figures(figures: dict[str, Any]) -> str:

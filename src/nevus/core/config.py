@@ -17,7 +17,7 @@ from typing import Any
 from nevus.core.errors import ConfigError
 from nevus.core.preprocess import MAX_PIXELS
 
-STAGES = ("prepare", "split", "folds", "train", "evaluate")
+STAGES = ("prepare", "split", "folds", "train", "evaluate", "export")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,12 @@ class Config:
         high=0.9999,
     )
     bootstrap: int = option(2000, "evaluate", "resamples behind bootstrap intervals", int, low=100, high=100_000)
+    licence: str | None = option(
+        None,
+        "export",
+        "licence of the trained weights, such as CC-BY-NC-4.0, for the model file and the card",
+        str,
+    )
 
     def __post_init__(self) -> None:
         for name, opt in options().items():

@@ -98,6 +98,15 @@ def fingerprint(rows: Iterable[ManifestRow]) -> str:
     return digest.hexdigest()
 
 
+def name_licences(rows: Iterable[ManifestRow]) -> str:
+    """The licences of images, each once, as words in a sentence."""
+    licences = sorted({row.licence for row in rows})
+    named = [licence for licence in licences if licence]
+    if not named:
+        return "none named"
+    return ", ".join(named) + (", and images without one" if "" in licences else "")
+
+
 def _parse(path: Path, number: int, record: dict[str, str | None], extra: list[str]) -> ManifestRow:
     if None in record or None in record.values():
         raise DataError(f"{path} row {number}: has another number of cells than the header. Mend the row.")

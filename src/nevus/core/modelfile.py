@@ -44,6 +44,16 @@ LIMITATIONS = (
 )
 
 
+def licence_of_weights(stated: str | None, image_licences: str) -> str:
+    """The licence of a model: what its maker states, else that nothing is stated and what the images allow matters.
+
+    Args:
+        stated: with `--licence`, if it was.
+        image_licences: of the training images, as `manifest.name_licences` words them.
+    """
+    return stated or f"not stated; mind the licence of the training images: {image_licences}"
+
+
 @dataclass(frozen=True, slots=True)
 class GoldenCase:
     """An input that any platform can rebuild with `golden_pixels`, and the answer expected for it."""

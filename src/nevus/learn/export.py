@@ -18,10 +18,12 @@ import keras
 import numpy as np
 import onnx
 
+from nevus.core.config import config_from_json
 from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
 from nevus.core.files import read_json, replacing, sha256_of, write_json
-from nevus.core.modelfile import METADATA_KEY, GoldenCase, ModelSpec, golden_pixels
+from nevus.core.manifest import name_licences
+from nevus.core.modelfile import METADATA_KEY, GoldenCase, ModelSpec, golden_pixels, licence_of_weights
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels
 from nevus.core.runs import Run
@@ -55,7 +57,7 @@ def export_onnx(run: Run, dataset: Dataset) -> Path:
     metrics = read_json(run.metrics_json, _EVALUATE_FIRST)
     _check_fresh(run, dataset, metrics)
     model = load_model(run)
-    spec = _make_spec(run, metrics, model)
+    spec = _make_spec(run, dataset, metrics, model)
     tapped = tap(model)
     exported = onnx_graph.compose(
         convert(tapped, spec.image_size),
@@ -105,8 +107,9 @@ def _check_fresh(run: Run, dataset: Dataset, metrics: dict[str, Any]) -> None:
             )
 
 
-def _make_spec(run: Run, metrics: dict[str, Any], model: keras.Model) -> ModelSpec:
+def _make_spec(run: Run, dataset: Dataset, metrics: dict[str, Any], model: keras.Model) -> ModelSpec:
     chosen = read_json(run.operating_points_json, _EVALUATE_FIRST)
+    config = config_from_json(read_json(run.config_json, "Run 'nevus train' first."))
     record = run.record
     info = run.dataset_info
     try:
@@ -129,10 +132,10 @@ def _make_spec(run: Run, metrics: dict[str, Any], model: keras.Model) -> ModelSp
                 "dataset_fingerprint": record["dataset_fingerprint"],
                 "split_counts": record["split_counts"],
                 "training": record["training"],
-                "config": read_json(run.config_json, "Run 'nevus train' first."),
+                "config": config.to_json(),
                 "environment": record["environment"],
             },
-            licence="not stated",
+            licence=licence_of_weights(config.licence, name_licences(dataset.rows_of("train"))),
         )
     except (KeyError, TypeError, ValueError) as problem:
         raise RunError(

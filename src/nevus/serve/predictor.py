@@ -24,6 +24,7 @@ from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels
 from nevus.core.prevalence import check_prevalence, rebase
 from nevus.core.processors import available_processors
+from nevus.core.shipped import DEFAULT, find_model
 from nevus.serve.images import ImageLike, describe, is_one_image, to_pixels
 from nevus.serve.session import open_model
 
@@ -75,16 +76,18 @@ class _Asked(NamedTuple):
     heatmap: bool
 
 
-def load(path: str | Path) -> Predictor:
+def load(model: str | Path = DEFAULT) -> Predictor:
     """Opens a model file.
 
     Args:
-        path: a `model.onnx` that `nevus export` wrote.
+        model: the name of a shipped model, as `nevus models` lists them; or the path of a `model.onnx`
+            that `nevus export` wrote.
 
     Raises:
-        ModelFileError: the file is missing, damaged, too large, or no model file of Nevus.
+        ModelFileError: the file is missing, damaged, too large, or no model file of Nevus; or no shipped
+            model has that name.
     """
-    session, spec = open_model(Path(path))
+    session, spec = open_model(find_model(model))
     return Predictor(session, spec)
 
 

@@ -1,0 +1,48 @@
+"""The models that come with the package: a name for each, its file and its card beside it.
+
+Owns how a model is named: by the plain name of a shipped one, or by the path of a file. Opens no model.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+
+from nevus.core.errors import ModelFileError
+
+# Holds NAME.onnx, and the card NAME.md.
+FOLDER = Path(__file__).parents[1] / "models"
+DEFAULT = "compact"
+
+_NAME_A_FILE = "Name a file: a model.onnx that 'nevus export' wrote."
+
+
+def shipped_models() -> dict[str, Path]:
+    """Name to file of each shipped model, the default first."""
+    files = sorted(FOLDER.glob("*.onnx"), key=lambda path: (path.stem != DEFAULT, path.stem))
+    return {path.stem: path for path in files}
+
+
+def find_model(model: str | Path = DEFAULT) -> Path:
+    """The file that a name or a path stands for.
+
+    Args:
+        model: a plain word of letters, digits, hyphens and underscores is the name of a shipped model; anything
+            else, and every Path, is the path of a file, whether or not it exists.
+
+    Raises:
+        ModelFileError: no shipped model has that name.
+    """
+    if isinstance(model, Path) or not re.fullmatch(r"[A-Za-z0-9_-]+", model):
+        return Path(model)
+    shipped = shipped_models()
+    if model in shipped:
+        return shipped[model]
+    if not shipped:
+        raise ModelFileError(f"No model '{model}' ships with this copy of Nevus, nor any other. {_NAME_A_FILE}")
+    nearest = difflib.get_close_matches(model, shipped, n=1)
+    hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
+    raise ModelFileError(
+        f"No shipped model is called '{model}'.{hint} Expected one of: {', '.join(shipped)}. Or n{_NAME_A_FILE[1:]}"
+    )
