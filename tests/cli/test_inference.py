@@ -163,12 +163,13 @@ def test_info_shows_the_card_and_json_the_metadata(finished_run: Run, capsys: py
     assert json.loads(capsys.readouterr().out)["image_size"] == 32
 
 
-def test_prediction_loads_no_training_library(finished_run: Run) -> None:
+def test_prediction_loads_no_training_library_and_no_other_command(finished_run: Run) -> None:
     image = next(images_of(finished_run).glob("*.png"))
     code = (
         "import sys; from nevus.cli.main import main; "
         f"status = main(['predict', {str(finished_run.model_onnx)!r}, {str(image)!r}]); "
-        "print([n for n in ('tensorflow', 'keras', 'onnx', 'sklearn', 'matplotlib', 'tqdm') if n in sys.modules]); "
+        "unwanted = 'tensorflow keras onnx sklearn matplotlib tqdm nevus.cli.pipeline nevus.core.config'.split(); "
+        "print([n for n in unwanted if n in sys.modules]); "
         "sys.exit(status)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

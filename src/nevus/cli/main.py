@@ -6,19 +6,27 @@ Exit status: 0 done; 1 a command failed, or a file of `predict` did; 2 wrong usa
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import nevus
-from nevus.cli import assessment, inference, pipeline
 from nevus.core.errors import NevusError
 from nevus.core.modelfile import DISCLAIMER
 
+# The modules of commands, in the order of the help; each has `COMMANDS`, functions `add_NAME`, one a command.
+_MODULES = ("pipeline", "assessment", "inference")
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser with every command: also the source of docs/cli.md."""
+
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """The parser: also the source of docs/cli.md.
+
+    Args:
+        command: the only one that is needed; None, or a word that is no command, for all of them.
+    """
     parser = argparse.ArgumentParser(
         prog="nevus",
         description="Skin-lesion risk assessment from dermoscopic images: "
@@ -27,11 +35,24 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"nevus {nevus.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add_command in (*pipeline.COMMANDS, *assessment.COMMANDS, *inference.COMMANDS):
-        command = add_command(commands)
-        command.epilog = DISCLAIMER
-        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    for add_command in _commands(command):
+        added = add_command(commands)
+        added.epilog = DISCLAIMER
+        added.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
+
+
+def _commands(wanted: str | None) -> list[Callable[[Any], argparse.ArgumentParser]]:
+    """The functions that add commands; the one of the wanted command alone, if there is such a command."""
+    commands: list[Callable[[Any], argparse.ArgumentParser]] = []
+    # The last first: `predict` must not pay for what training imports, which took a quarter of its time.
+    for module in reversed(_MODULES):
+        added = importlib.import_module(f"nevus.cli.{module}").COMMANDS
+        for add_command in added:
+            if add_command.__name__ == f"add_{wanted}":
+                return [add_command]
+        commands = [*added, *commands]
+    return commands
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,8 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = build_parser()
-    arguments, rest = parser.parse_known_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    parser = build_parser(next(iter(words), None))
+    arguments, rest = parser.parse_known_args(words)
     if rest:
         # argparse takes a list of files from one place only, but people write some before an option and some after.
         if "files" not in arguments or any(word.startswith("-") for word in rest):
