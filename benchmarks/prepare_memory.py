@@ -50,7 +50,7 @@ def main() -> None:
 
 def link_images(source: Path, target: Path, num_images: int) -> Path:
     """Links the images of a folder, over and over, under new names in the same class folders."""
-    images = find_images(source).images
+    images = find_images(source)[1].images
     for number, image in enumerate(islice(cycle(images), num_images)):
         path = target / image.diagnosis / f"copy_{number:07}{image.path.suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def link_images(source: Path, target: Path, num_images: int) -> Path:
 
 def decoding_speed(root: Path, image_size: int, num_images: int = 2000) -> float:
     """Images a second through `load_pixels` in this process."""
-    paths = [root / image.path for image in find_images(root).images[:num_images]]
+    paths = [root / image.path for image in find_images(root)[1].images[:num_images]]
     start = time.process_time()
     for path in paths:
         load_pixels(path, image_size)

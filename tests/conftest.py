@@ -22,3 +22,12 @@ def real_images() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real images are not at {folder}; set NEVUS_DATA to the folder that holds melanoma10000/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def ham10000() -> Path:
+    """HAM10000 as published but smaller; the test skips where it is absent."""
+    folder = DATA / "ham10000"
+    if not folder.is_dir():
+        pytest.skip(f"real images are not at {folder}; set NEVUS_DATA to the folder that holds ham10000/")
+    return folder

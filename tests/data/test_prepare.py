@@ -158,7 +158,7 @@ paths = st.lists(
 @given(paths)
 def test_image_ids_are_unique_and_stems_where_they_can_be(parts: list[tuple[str, str, str]]) -> None:
     names = [Path(folder) / f"{stem}.{suffix}" for folder, stem, suffix in parts]
-    ids = module._image_ids(names)
+    ids = module._image_ids([("images", name) for name in names])
     assert len(set(ids)) == len(names)
     stems = [name.stem for name in names]
     assert all(image_id == stem for image_id, stem in zip(ids, stems, strict=True) if stems.count(stem) == 1)
@@ -223,3 +223,93 @@ def test_real_images(tmp_path: Path, real_images: Path) -> None:
     assert dataset.info.num_images == 40
     # Skin is redder than it is blue: the channels are in the right order.
     assert dataset.pixels[..., 0].mean() > dataset.pixels[..., 2].mean() + 10
+
+
+def test_several_sources_become_one_dataset_and_keep_their_names(tmp_path: Path) -> None:
+    first = write_images(tmp_path / "clinic" / "images", 12)
+    second = write_images(tmp_path / "archive" / "images", 4)
+    (second / "benign" / "image_0099.png").write_bytes((first / "benign" / "image_0000.png").read_bytes())
+    (second / "malignant" / "bad.png").write_bytes(b"broken")
+    dataset = prepare([first, second], tmp_path / "dataset", image_size=16)
+    assert [source.name for source in dataset.info.sources] == ["clinic/images", "archive/images"]
+    assert [row.source for row in dataset.rows] == ["clinic/images"] * 12 + ["archive/images"] * 5
+    ids = [row.image_id for row in dataset.rows]
+    assert len(set(ids)) == 17
+    assert ids[0] == "clinic/images/benign/image_0000.png", "a name that both have needs the source"
+    assert ids[-3] == "image_0099"
+    assert dataset.rows[0].duplicate_group == dataset.rows[-3].duplicate_group == ids[0]
+    assert list(read_rejected(dataset)) == ["archive/images/malignant/bad.png"]
+
+
+def test_an_image_of_the_isic_archive_is_one_picture_in_whichever_dataset(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    names = {"a/benign/ISIC_0024306.png", "a/malignant/ISIC_0024307.png", "b/benign/ISIC_0024306_downsampled.png"}
+    for name in sorted(names | {"b/malignant/ISIC_0024309.png", "b/benign/photo_0024306.png"}):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(path)
+    dataset = prepare([tmp_path / "a", tmp_path / "b"], tmp_path / "dataset", image_size=16)
+    assert {row.image_id: row.duplicate_group for row in dataset.rows if row.duplicate_group} == {
+        "ISIC_0024306": "ISIC_0024306",
+        "ISIC_0024306_downsampled": "ISIC_0024306",
+    }
+
+
+def test_pairs_that_a_source_names_as_duplicates_are_one_group(tmp_path: Path) -> None:
+    root = write_images(tmp_path / "images", 6)
+    (root / "train.csv").write_text(
+        "image_name,patient_id,sex,age_approx,anatom_site_general_challenge,diagnosis,benign_malignant,target\n"
+        + "".join(f"image_{n:04},IP_{n},,,,unknown,{('benign', 'malignant')[n % 2]},{n % 2}\n" for n in range(6))
+    )
+    (root / "ISIC_2020_Training_Duplicates.csv").write_text("image_name_1,image_name_2\nimage_0000,image_0002\n")
+    dataset = prepare(root, tmp_path / "dataset", image_size=16)
+    groups = {row.image_id: row.duplicate_group for row in dataset.rows}
+    assert {name for name, group in groups.items() if group} == {"image_0000", "image_0002"}
+
+
+def test_sources_of_one_class_each_make_a_dataset_together(tmp_path: Path) -> None:
+    root = write_images(tmp_path / "images", 6)
+    for name in ("benign", "malignant"):
+        (tmp_path / f"only_{name}").mkdir()
+        (root / name).rename(tmp_path / f"only_{name}" / name)
+    with pytest.raises(DataError, match="Expected benign and malignant ones"):
+        prepare(tmp_path / "only_benign", tmp_path / "dataset", image_size=16)
+    both = [tmp_path / "only_benign", tmp_path / "only_malignant"]
+    assert prepare(both, tmp_path / "dataset", image_size=16).info.num_images == 6
+
+
+def test_a_source_named_twice_is_an_error(tmp_path: Path) -> None:
+    root = write_images(tmp_path / "images", 4)
+    with pytest.raises(DataError, match="named twice"):
+        prepare([root, root], tmp_path / "dataset", image_size=16)
+
+
+@pytest.mark.real_data
+def test_ham10000_is_seven_classes_and_no_lesion_is_split(tmp_path: Path, ham10000: Path) -> None:
+    """A part of its lesions; the segmentation masks beside them are no images."""
+    with (ham10000 / "HAM10000_metadata.csv").open(encoding="utf-8", newline="") as file:
+        records = list(csv.DictReader(file))
+    kept = {record["lesion_id"] for record in records[::25]}
+    rows = [record for record in records if record["lesion_id"] in kept]
+    root = tmp_path / "ham"
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    with (root / "HAM10000_metadata.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(records[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    for record in rows:
+        image_id = record["image_id"]
+        (root / "images" / f"{image_id}.jpg").symlink_to(ham10000 / "images" / f"{image_id}.jpg")
+        mask = f"{image_id}_segmentation.png"
+        (root / "masks" / mask).symlink_to(ham10000 / "masks" / mask)
+    dataset = prepare(root, tmp_path / "dataset", image_size=32)
+    assert dataset.info.classes.names == ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
+    assert set(dataset.info.classes.malignant) == {"akiec", "bcc", "mel"}
+    assert dataset.info.num_images == len(rows)
+    split(dataset, val_fraction=0.2, test_fraction=0.2, seed=0)
+    splits_of: dict[str, set[str]] = {}
+    for row in dataset.rows:
+        splits_of.setdefault(row.lesion_id, set()).add(row.split)
+    assert all(len(splits) == 1 for splits in splits_of.values())
+    assert any(row.image_id != row.group for row in dataset.rows)

@@ -24,9 +24,11 @@ def add_audit(commands: Subparsers) -> argparse.ArgumentParser:
         description="Run numbered checks on a dataset; write audit.json, and audit.html with the pairs found. "
         "docs/audit.md explains each check.",
     )
-    parser.add_argument("data", type=Path, help="a prepared dataset, or a folder of images, which is prepared first")
     parser.add_argument(
-        "--out", type=Path, metavar="DATASET", help="where a folder of images is prepared (default: runs/NAME-audit)"
+        "data", type=Path, nargs="+", help="a prepared dataset, or sources of images, which are prepared first"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DATASET", help="where sources of images are prepared (default: runs/NAME-audit)"
     )
     # The levels stand here too because the help must not load what the audit needs; a test holds them equal.
     parser.add_argument(
@@ -59,9 +61,9 @@ COMMANDS = (add_audit, add_compare)
 def audit(arguments: argparse.Namespace) -> int:
     from nevus.data.audit import format_findings, reaches
 
-    dataset = Dataset(arguments.data)
-    if not dataset.info_json.exists():
-        dataset = Dataset(arguments.out or Path("runs") / f"{arguments.data.resolve().name}-audit")
+    dataset = Dataset(arguments.data[0])
+    if len(arguments.data) > 1 or not dataset.info_json.exists():
+        dataset = Dataset(arguments.out or Path(f"{stages.default_directory(arguments.data)}-audit"))
         if not dataset.info_json.exists():
             stages.prepare_images(arguments.data, dataset.directory, config_of(arguments), overwrite=False)
     findings = stages.audit_dataset(dataset)

@@ -5,6 +5,7 @@ Owns the order, the record of the whole in `run.json`, and what a resumed cross-
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,12 +18,12 @@ from nevus.core.runs import DONE, FAILED, RUNNING, Run, fold_directory
 
 
 def cross_validate(
-    images: Path, run: Run, config: Config, *, num_folds: int, resume: bool = False, overwrite: bool = False
+    images: Sequence[Path], run: Run, config: Config, *, num_folds: int, resume: bool = False, overwrite: bool = False
 ) -> None:
     """Trains, evaluates, exports and reports each fold; pools them; exports the ensemble.
 
     Args:
-        images: folder of images, or a prepared dataset.
+        images: sources of images, or one prepared dataset.
         run: of the whole; the folds' runs are made within it.
         config: of every fold.
         num_folds: 2 or more.

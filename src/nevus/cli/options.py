@@ -17,7 +17,7 @@ def add_config_flags(parser: argparse.ArgumentParser, *stages: str) -> None:
             continue
         default = getattr(defaults, name)
         unset = "the recipe's" if option.stage == "train" else "none"
-        shown = unset if default in (None, ()) else default
+        shown = unset if default in (None, (), "") else default
         parser.add_argument(
             "--" + name.replace("_", "-"),
             dest=name,

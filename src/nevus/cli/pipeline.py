@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 DEMO_OPTIONS = {"image_size": 64, "epochs": 12, "batch_size": 8, "learning_rate": 5e-4}
 DEMO_IMAGES = 1500
 DEMO_IMAGE_SIZE = 96
+SOURCES = (
+    "a folder with a folder of images for each class, a dataset that docs/data.md lists, a zip archive of either, or "
+    "a table; several become one dataset"
+)
 
 
 def add_run(commands: Subparsers) -> argparse.ArgumentParser:
@@ -29,9 +34,7 @@ def add_run(commands: Subparsers) -> argparse.ArgumentParser:
         help="the whole pipeline: images in, model and report out",
         description="Prepare, split, train, choose thresholds, evaluate, export and report, in one go.",
     )
-    parser.add_argument(
-        "images", type=Path, help="folder with a folder of images for each class, or a prepared dataset"
-    )
+    parser.add_argument("images", type=Path, nargs="+", help=f"{SOURCES}; or a prepared dataset")
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder for the run (default: runs/NAME_OF_IMAGES)")
     _add_repeat_flags(parser)
     add_config_flags(parser, "prepare", "split", "folds", "train", "evaluate", "export")
@@ -45,7 +48,7 @@ def add_prepare(commands: Subparsers) -> argparse.ArgumentParser:
         help="decode and resize images once, into a dataset folder",
         description="Find, decode and resize images; write manifest.csv, pixels.npy and rejected.csv.",
     )
-    parser.add_argument("images", type=Path, help="folder with a folder of images for each class")
+    parser.add_argument("images", type=Path, nargs="+", help=SOURCES)
     parser.add_argument("--out", type=Path, metavar="DATASET", required=True, help="folder for the prepared dataset")
     parser.add_argument("--overwrite", action="store_true", help="replace the dataset that is there")
     add_config_flags(parser, "prepare")
@@ -135,10 +138,10 @@ COMMANDS = (add_run, add_demo, add_prepare, add_split, add_train, add_evaluate, 
 
 
 def run(arguments: argparse.Namespace) -> int:
-    prepared = Dataset(arguments.images)
+    prepared = Dataset(arguments.images[0])
     # A prepared dataset decides its image size, unless another one is asked for, which is then an error.
     fallbacks = {"image_size": prepared.info.image_size} if prepared.info_json.exists() else {}
-    run = Run(arguments.out or Path("runs") / arguments.images.resolve().name)
+    run = Run(arguments.out or stages.default_directory(arguments.images))
     _run_all(
         arguments.images, run, config_of(arguments, **fallbacks), resume=arguments.resume, overwrite=arguments.overwrite
     )
@@ -163,7 +166,7 @@ def demo(arguments: argparse.Namespace) -> int:
             seed=config.seed,
             difficulty=arguments.difficulty,
         )
-    _run_all(images, run, config, resume=arguments.resume, overwrite=arguments.overwrite)
+    _run_all([images], run, config, resume=arguments.resume, overwrite=arguments.overwrite)
     return 0
 
 
@@ -217,7 +220,7 @@ def report(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _run_all(images: Path, run: Run, config: Config, *, resume: bool, overwrite: bool) -> None:
+def _run_all(images: Sequence[Path], run: Run, config: Config, *, resume: bool, overwrite: bool) -> None:
     from nevus.cli.cross_validation import cross_validate
     from nevus.cli.summary import cross_validation_summary, run_summary
 

@@ -6,6 +6,7 @@ Owns their order, and which of them a resumed run skips. Each imports what it ne
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,14 +64,22 @@ def describe_folds(run: Run) -> str:
     return f"a cross-validation of {len(run.folds)} folds" if run.folds else "a run without folds"
 
 
-def dataset_of(images: Path, run: Run, config: Config, *, resume: bool, overwrite: bool) -> Dataset:
+def default_directory(images: Sequence[Path]) -> Path:
+    """Where a run goes that was not told where to: named after its images."""
+    return Path("runs") / "+".join(path.resolve().name for path in images)
+
+
+def dataset_of(images: Sequence[Path], run: Run, config: Config, *, resume: bool, overwrite: bool) -> Dataset:
     """The dataset of a run, prepared within the run's folder unless `images` is one already, with groups and splits.
 
     Raises:
-        RunError: the dataset has another image size than `config` asks for.
+        RunError: the dataset has another image size than `config` asks for, or is named beside other sources.
     """
-    if Dataset(images).info_json.exists():
-        dataset = Dataset(images)
+    prepared = [path for path in images if Dataset(path).info_json.exists()]
+    if prepared and len(images) > 1:
+        raise RunError(f"{prepared[0]} is prepared already, and nothing can be added to it. Name the sources instead.")
+    if prepared:
+        dataset = Dataset(prepared[0])
     else:
         dataset = Dataset(run.directory / "dataset")
         if not (resume and dataset.info_json.exists()):
@@ -95,15 +104,24 @@ def train_to_report(run: Run, dataset: Dataset, config: Config, *, resume: bool)
     report_run(run)
 
 
-def prepare_images(images: Path, directory: Path, config: Config, *, overwrite: bool) -> Dataset:
+def prepare_images(images: Sequence[Path], directory: Path, config: Config, *, overwrite: bool) -> Dataset:
     from nevus.data.prepare import prepare
+    from nevus.data.sources import TableColumns
 
-    announce(f"Preparing {images}")
+    announce(f"Preparing {', '.join(map(str, images))}")
     return prepare(
         images,
         directory,
         image_size=config.image_size,
+        classes=config.classes,
         malignant=config.malignant,
+        columns=TableColumns(
+            image=config.image_column,
+            diagnosis=config.diagnosis_column,
+            lesion=config.lesion_column,
+            patient=config.patient_column,
+            split=config.split_column,
+        ),
         max_pixels=config.max_pixels,
         workers=config.workers,
         overwrite=overwrite,

@@ -44,6 +44,19 @@ class Config:
     malignant: tuple[str, ...] = option(
         (), "prepare", "diagnosis names that count as malignant; found from common names if not given", str, many=True
     )
+    classes: str = option(
+        "auto",
+        "prepare",
+        "binary: benign and malignant; diagnosis: a class for each; auto: a class for each diagnosis where every image "
+        "has one of its own",
+        str,
+        choices=("auto", "binary", "diagnosis"),
+    )
+    image_column: str = option("", "prepare", "column of a table that names the image file", str)
+    diagnosis_column: str = option("", "prepare", "column of a table that names the diagnosis", str)
+    lesion_column: str = option("", "prepare", "column of a table that names the lesion", str)
+    patient_column: str = option("", "prepare", "column of a table that names the patient", str)
+    split_column: str = option("", "prepare", "column of a table that says train, val or test", str)
     image_size: int = option(128, "prepare", "side in pixels to which images are resized", int, low=16, high=1024)
     max_pixels: int = option(MAX_PIXELS, "prepare", "width times height above which a file is rejected", int, low=1)
     workers: int = option(0, "prepare", "processes that decode images; 0 for one on each core", int, low=0, high=256)

@@ -1,7 +1,7 @@
 """Decodes image files in parallel and in order, with memory that does not grow with their number.
 
 Each file ends as pixels with hashes, or as the reason why it cannot be used. This
-module writes nothing and knows nothing of classes.
+module writes nothing and knows nothing of classes or archives.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -20,9 +20,14 @@ from nevus.core.errors import DataError, ImageError
 from nevus.core.preprocess import Pixels, decode, read_image_file, resize
 from nevus.core.processors import available_processors
 
+# A chunk is full at so many images, or so many bytes of images from archives, which travel to the workers.
 CHUNK = 32
+CHUNK_BYTES = 8 * 2**20
 # Below this, starting worker processes takes longer than they save.
 MIN_IMAGES_FOR_WORKERS = 500
+
+# A file on disk, the bytes of one in an archive, or why there is neither.
+Located = Path | bytes | ImageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +40,14 @@ class Decoded:
 
 
 def decode_all(
-    root: Path, paths: Sequence[Path], *, image_size: int, max_pixels: int, workers: int = 0
+    images: Iterable[Located], num_images: int, *, image_size: int, max_pixels: int, workers: int = 0
 ) -> Iterator[Decoded | str]:
-    """Yields for each file, in order, what it decodes to or the reason why it cannot be used.
+    """Yields for each image, in order, what it decodes to or the reason why it cannot be used.
 
     Args:
-        root: the folder of the files.
-        paths: of the files, relative to the root.
+        images: paths of files, which workers read themselves; the bytes of files that lie in archives; or
+            why there are none. Read only as fast as images are decoded.
+        num_images: how many there are.
         image_size: side in pixels of the squares.
         max_pixels: width times height above which a file is not decoded.
         workers: processes; 0 for one on each usable core, 1 for none besides this one.
@@ -49,11 +55,11 @@ def decode_all(
     Raises:
         DataError: a worker process died.
     """
-    chunks = (paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK))
+    chunks = _chunks(images)
     workers = workers or available_processors()
-    if workers == 1 or len(paths) < MIN_IMAGES_FOR_WORKERS:
+    if workers == 1 or num_images < MIN_IMAGES_FOR_WORKERS:
         for chunk in chunks:
-            yield from _decode_chunk(root, chunk, image_size, max_pixels)
+            yield from _decode_chunk(chunk, image_size, max_pixels)
         return
     # 'spawn' is safe whatever threads this process runs, and the same on every system. Workers leave
     # the interrupt key to this process, which then stops them.
@@ -66,7 +72,7 @@ def decode_all(
     pending: deque[Future[list[Decoded | str]]] = deque()
     try:
         for chunk in chunks:
-            pending.append(pool.submit(_decode_chunk, root, chunk, image_size, max_pixels))
+            pending.append(pool.submit(_decode_chunk, chunk, image_size, max_pixels))
             # Bounds memory: results wait here until they are written.
             if len(pending) > 2 * workers:
                 yield from pending.popleft().result()
@@ -83,26 +89,30 @@ def decode_all(
         pool.shutdown(cancel_futures=True)
 
 
-def _decode_chunk(root: Path, paths: Sequence[Path], image_size: int, max_pixels: int) -> list[Decoded | str]:
-    return [_decode(root, path, image_size, max_pixels) for path in paths]
+def _chunks(images: Iterable[Located]) -> Iterator[list[Located]]:
+    chunk: list[Located] = []
+    num_bytes = 0
+    for image in images:
+        chunk.append(image)
+        num_bytes += len(image) if isinstance(image, bytes) else 0
+        if len(chunk) == CHUNK or num_bytes >= CHUNK_BYTES:
+            yield chunk
+            chunk, num_bytes = [], 0
+    if chunk:
+        yield chunk
 
 
-def _decode(root: Path, path: Path, image_size: int, max_pixels: int) -> Decoded | str:
-    # The manifest is a CSV file in UTF-8, and a bare carriage return in it would end a row.
-    if "\r" in str(path) or not _is_unicode(path):
-        return "file name is not text"
+def _decode_chunk(images: Sequence[Located], image_size: int, max_pixels: int) -> list[Decoded | str]:
+    return [_decode(image, image_size, max_pixels) for image in images]
+
+
+def _decode(source: Located, image_size: int, max_pixels: int) -> Decoded | str:
     try:
-        data = read_image_file(root / path)
+        if isinstance(source, ImageError):
+            raise source
+        data = read_image_file(source) if isinstance(source, Path) else source
         image = decode(data, max_pixels)
     except ImageError as problem:
         return str(problem)
     pixel_hash = hashlib.sha256(f"{image.width} x {image.height}".encode() + image.tobytes()).hexdigest()
     return Decoded(resize(image, image_size), hashlib.sha256(data).hexdigest(), pixel_hash)
-
-
-def _is_unicode(path: Path) -> bool:
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -1,4 +1,4 @@
-"""From a folder of images to a prepared dataset: every image decoded and resized once, in parallel.
+"""From sources of images to a prepared dataset: every image decoded and resized once, in parallel.
 
 Writes the files of `core.dataset.Dataset`; `dataset.json` comes last, so that a
 folder left half done is never taken for a finished one. Makes no splits.
@@ -10,33 +10,54 @@ import csv
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from nevus.core.dataset import Dataset, DatasetInfo, DatasetSource
-from nevus.core.errors import DataError
+from nevus.core.errors import DataError, ImageError
 from nevus.core.files import replacing
-from nevus.core.labels import binary_labels
 from nevus.core.manifest import ManifestRow
 from nevus.core.preprocess import MAX_PIXELS, Pixels
 from nevus.core.progress import progress
-from nevus.data.decoding import Decoded, decode_all
+from nevus.data.archives import ImageReader
+from nevus.data.decoding import Decoded, Located, decode_all
+from nevus.data.diagnoses import Named, assign_classes
 from nevus.data.duplicates import duplicate_groups, exact_duplicates
-from nevus.data.sources import SourceImage, find_images
+from nevus.data.groups import pairs_sharing
+from nevus.data.sources import Listing, SourceImage, TableColumns, find_images
 
-# An image that was decoded, with the hashes of its file and of its pixels.
-Accepted = tuple[SourceImage, str, str]
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One source: the name that its rows carry, the folder that their paths are relative to, and its images."""
+
+    name: str
+    root: Path
+    listing: Listing
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """An image that was decoded, with the hashes of its file and of its pixels."""
+
+    source: str
+    image: SourceImage
+    file_hash: str
+    pixel_hash: str
 
 
 def prepare(
-    images: Path,
+    images: Path | Sequence[Path],
     directory: Path,
     *,
     image_size: int,
+    classes: str = "auto",
     malignant: Sequence[str] = (),
+    columns: TableColumns | None = None,
     max_pixels: int = MAX_PIXELS,
     workers: int = 0,
     overwrite: bool = False,
@@ -44,10 +65,12 @@ def prepare(
     """Finds, decodes and resizes images, and writes them as a dataset.
 
     Args:
-        images: the folder of images, in one of the layouts of `data.sources`.
+        images: the source of images, or several that become one dataset, each in one of the layouts of `data.sources`.
         directory: the folder of the dataset, made if it is not there.
         image_size: side in pixels of the stored squares.
-        malignant: diagnosis names that count as malignant; found from common names if empty.
+        classes: `binary`, `diagnosis` or `auto`, as `data.diagnoses.assign_classes` takes it.
+        malignant: diagnosis names that count as malignant; found from the table of diagnoses if empty.
+        columns: of sources that are tables.
         max_pixels: width times height above which a file is rejected.
         workers: processes that decode; 0 for one on each usable core, 1 for none besides this one.
         overwrite: replace the dataset that is there.
@@ -58,74 +81,144 @@ def prepare(
     Raises:
         DataError: no images are found, classes cannot be told, all images or all of one class
             are rejected, a dataset is there already, or a worker process died.
+        ConfigError: a source is a table, and its columns are not named.
     """
     dataset = Dataset(directory)
     if dataset.info_json.exists() and not overwrite:
         raise DataError(f"{directory} holds a dataset already. Name another folder, or replace it with --overwrite.")
-    listing = find_images(images)
-    classes, labels = binary_labels((image.diagnosis for image in listing.images), malignant)
-    _make_room(directory, len(listing.images), image_size)
+    sources = _find_sources([images] if isinstance(images, Path) else images, columns)
+    named = (_named(image) for source in sources for image in source.listing.images)
+    dataset_classes, labels = assign_classes(named, classes, malignant)
+    num_images = sum(len(source.listing.images) for source in sources)
+    _make_room(directory, num_images, image_size)
     dataset.info_json.unlink(missing_ok=True)
 
-    paths = [image.path for image in listing.images]
-    outcomes = decode_all(images, paths, image_size=image_size, max_pixels=max_pixels, workers=workers)
-    bar = progress(outcomes, total=len(listing.images), label="Preparing")
-    accepted: list[Accepted] = []
-    rejected = list(listing.rejected)
+    outcomes = decode_all(
+        _locate_all(sources), num_images, image_size=image_size, max_pixels=max_pixels, workers=workers
+    )
+    bar = progress(outcomes, total=num_images, label="Preparing")
+    accepted: list[_Accepted] = []
+    rejected = [(source.name, path, reason) for source in sources for path, reason in source.listing.rejected]
     with replacing(dataset.pixels_npy) as temporary:
-        with _PixelWriter(temporary, len(paths), image_size) as store:
-            for image, outcome in zip(listing.images, bar, strict=True):
+        with _PixelWriter(temporary, num_images, image_size) as store:
+            listed = ((source.name, image) for source in sources for image in source.listing.images)
+            for (name, image), outcome in zip(listed, bar, strict=True):
                 if isinstance(outcome, Decoded):
                     store.append(outcome.pixels)
-                    accepted.append((image, outcome.file_hash, outcome.pixel_hash))
+                    accepted.append(_Accepted(name, image, outcome.file_hash, outcome.pixel_hash))
                 else:
-                    rejected.append((image.path, outcome))
-        _write_rejected(dataset.rejected_csv, rejected)
-        left = {labels[image.diagnosis] for image, _, _ in accepted}
-        if len(left) < len(classes.names):
+                    rejected.append((name, image.path, outcome))
+        _write_rejected(dataset.rejected_csv, rejected, with_source=len(sources) > 1)
+        left = {labels[_named(each.image)] for each in accepted}
+        if len(left) < len(dataset_classes.names):
             raise DataError(
-                f"{images}: {len(rejected):,} files were rejected; images are left of {sorted(left) or 'no class'}. "
-                f"Expected some of each of {list(classes.names)}. The reasons are in {dataset.rejected_csv}."
+                f"{', '.join(source.name for source in sources)}: {len(rejected):,} files were rejected; images are "
+                f"left of {sorted(left) or 'no class'}. Expected some of each of {list(dataset_classes.names)}. "
+                f"The reasons are in {dataset.rejected_csv}."
             )
 
-    source = DatasetSource(images.resolve().name, listing.kind, str(images.resolve()))
-    dataset.write_rows(_rows(accepted, labels, source.name))
+    dataset.write_rows(_rows(accepted, labels, sources))
     dataset.write_info(
         DatasetInfo(
             image_size=image_size,
-            classes=classes,
-            sources=(source,),
+            classes=dataset_classes,
+            sources=tuple(
+                DatasetSource(source.name, source.listing.kind, str(source.root.resolve())) for source in sources
+            ),
             num_images=len(accepted),
             num_rejected=len(rejected),
-            given_splits=listing.given_splits,
-            generated=listing.generated,
+            given_splits=tuple(sorted({split for source in sources for split in source.listing.given_splits})),
+            generated=any(source.listing.generated for source in sources),
         )
     )
     return dataset
 
 
-def _rows(accepted: Sequence[Accepted], labels: Mapping[str, str], source: str) -> list[ManifestRow]:
-    sources, file_hashes, pixel_hashes = zip(*accepted, strict=True)
-    image_ids = _image_ids([image.path for image in sources])
-    groups = duplicate_groups(image_ids, exact_duplicates(file_hashes, pixel_hashes))
+def _find_sources(paths: Sequence[Path], columns: TableColumns | None) -> list[_Source]:
+    resolved = [path.resolve() for path in paths]
+    if len(set(resolved)) < len(resolved):
+        raise DataError(f"The same source is named twice: {', '.join(map(str, paths))}. Name each once.")
+    names = _source_names(resolved)
+    return [_Source(name, *find_images(path, columns)) for name, path in zip(names, paths, strict=True)]
+
+
+def _source_names(paths: Sequence[Path]) -> list[str]:
+    """The last names of the paths, with as many folders before them as it takes to tell them apart."""
+    names = [path.name for path in paths]
+    for length in range(2, max((len(path.parts) for path in paths), default=0) + 1):
+        counts = Counter(names)
+        if max(counts.values()) == 1:
+            break
+        longer = ["/".join(path.parts[-length:]) for path in paths]
+        names = [more if counts[name] > 1 else name for more, name in zip(longer, names, strict=True)]
+    return names
+
+
+def _named(image: SourceImage) -> Named:
+    return image.diagnosis, image.malignant
+
+
+def _locate_all(sources: Sequence[_Source]) -> Iterator[Located]:
+    """Yields where each image is, in order. Archives are read by this process alone, and each opened once."""
+    for source in sources:
+        with ImageReader(source.root) as reader:
+            for image in source.listing.images:
+                yield _locate(reader, image.path)
+
+
+def _locate(reader: ImageReader, path: Path) -> Located:
+    # The manifest is a CSV file in UTF-8, and a bare carriage return in it would end a row.
+    if "\r" in str(path) or not _is_unicode(path):
+        return ImageError("file name is not text")
+    try:
+        return reader.locate(path)
+    except ImageError as problem:
+        return problem
+
+
+def _is_unicode(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _rows(accepted: Sequence[_Accepted], labels: Mapping[Named, str], sources: Sequence[_Source]) -> list[ManifestRow]:
+    image_ids = _image_ids([(each.source, each.image.path) for each in accepted])
+    groups = duplicate_groups(image_ids, _duplicates(accepted, sources))
     return [
         ManifestRow(
             image_id=image_ids[index],
-            path=image.path.as_posix(),
+            path=each.image.path.as_posix(),
             pixel_index=index,
-            sha256=file_hashes[index],
-            diagnosis=image.diagnosis,
-            label=labels[image.diagnosis],
-            lesion_id=image.lesion_id,
-            patient_id=image.patient_id,
+            sha256=each.file_hash,
+            diagnosis=each.image.diagnosis,
+            label=labels[_named(each.image)],
+            lesion_id=each.image.lesion_id,
+            patient_id=each.image.patient_id,
             duplicate_group=groups[index],
-            source=source,
-            licence=image.licence,
-            split=image.split,
-            metadata=image.metadata,
+            source=each.source,
+            licence=each.image.licence,
+            split=each.image.split,
+            metadata=each.image.metadata,
         )
-        for index, image in enumerate(sources)
+        for index, each in enumerate(accepted)
     ]
+
+
+def _duplicates(accepted: Sequence[_Accepted], sources: Sequence[_Source]) -> Iterator[tuple[int, int]]:
+    """Pairs of positions of images that are the same picture, by their bytes or by what their sources say."""
+    yield from exact_duplicates([each.file_hash for each in accepted], [each.pixel_hash for each in accepted])
+    # One picture of the ISIC Archive stands in several datasets, cut or compressed otherwise.
+    yield from pairs_sharing(each.image.isic_id for each in accepted)
+    if any(source.listing.duplicates for source in sources):
+        positions = {(each.source, each.image.path): position for position, each in enumerate(accepted)}
+        for source in sources:
+            for one, other in source.listing.duplicates:
+                pair = positions.get((source.name, one)), positions.get((source.name, other))
+                if pair[0] is not None and pair[1] is not None:
+                    yield pair[0], pair[1]
 
 
 class _PixelWriter:
@@ -158,20 +251,28 @@ class _PixelWriter:
         self._file.close()
 
 
-def _image_ids(paths: Sequence[Path]) -> list[str]:
-    """The shortest name of each path that no other path could go by: stem, path without suffix, or whole path."""
-    names = [(path.stem, path.with_suffix("").as_posix(), path.as_posix()) for path in paths]
+def _image_ids(images: Sequence[tuple[str, Path]]) -> list[str]:
+    """The shortest name of each image, of a source's name and a path, that no other image could go by.
+
+    It is the path's stem, the path without suffix, the whole path, or the whole path behind the source's name.
+    """
+    names = [_forms(source, path) for source, path in images]
     owners = Counter(chain.from_iterable(set(forms) for forms in names))
     return [next((form for form in forms if owners[form] == 1), forms[-1]) for forms in names]
 
 
-def _write_rejected(path: Path, rejected: Iterable[tuple[Path, str]]) -> None:
+def _forms(source: str, path: Path) -> tuple[str, ...]:
+    return path.stem, path.with_suffix("").as_posix(), path.as_posix(), f"{source}/{path.as_posix()}"
+
+
+def _write_rejected(path: Path, rejected: Iterable[tuple[str, Path, str]], *, with_source: bool) -> None:
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         # Written so that a reader gets any file name back whole; what is no Unicode is shown escaped.
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow(["path", "reason"])
-        for image, reason in sorted(rejected):
-            writer.writerow([os.fsencode(image).decode("utf-8", "backslashreplace"), reason])
+        for source, image, reason in sorted(rejected):
+            shown = Path(source) / image if with_source else image
+            writer.writerow([os.fsencode(shown).decode("utf-8", "backslashreplace"), reason])
 
 
 def _make_room(directory: Path, num_images: int, image_size: int) -> None:

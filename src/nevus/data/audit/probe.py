@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
 
@@ -18,9 +20,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nevus.core.dataset import Dataset
+from nevus.core.errors import DataError
 from nevus.core.manifest import ManifestRow
 from nevus.core.preprocess import FORMATS, Pixels
 from nevus.core.progress import progress
+from nevus.data.archives import ImageReader
 from nevus.data.groups import connected_components, pairs_sharing
 from nevus.data.near_duplicates import DuplicatePair
 
@@ -119,19 +123,20 @@ def _pixel_features(pixels: Pixels, indices: Sequence[int]) -> tuple[Floats, Flo
 
 def _file_facts(dataset: Dataset, rows: Sequence[ManifestRow]) -> Floats | None:
     """Width, height, shape, bytes, bytes a pixel (all in logarithms) and type; None if any file is not there."""
-    roots = {source.name: Path(source.root) for source in dataset.info.sources}
     facts = []
-    for row in progress(rows, total=len(rows), label="Reading file headers"):
-        path = roots.get(row.source, Path()) / row.path
-        try:
-            num_bytes = path.stat().st_size
-            with Image.open(path, formats=FORMATS) as image:
-                width, height, kind = image.width, image.height, image.format
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            # Pillow raises SyntaxError for a damaged header; a file that has changed is as good as gone.
-            return None
-        sizes = np.log([width, height, width / height, num_bytes, num_bytes / (width * height)])
-        facts.append([*sizes, *(kind == name for name in FORMATS)])
+    with ExitStack() as stack:
+        readers = {source.name: stack.enter_context(ImageReader(Path(source.root))) for source in dataset.info.sources}
+        for row in progress(rows, total=len(rows), label="Reading file headers"):
+            try:
+                file = readers[row.source].locate(Path(row.path))
+                num_bytes = len(file) if isinstance(file, bytes) else file.stat().st_size
+                with Image.open(BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS) as image:
+                    width, height, kind = image.width, image.height, image.format
+            except (KeyError, DataError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+                # Pillow raises SyntaxError for a damaged header; a file that has changed is as good as gone.
+                return None
+            sizes = np.log([width, height, width / height, num_bytes, num_bytes / (width * height)])
+            facts.append([*sizes, *(kind == name for name in FORMATS)])
     return np.array(facts, dtype=np.float64)
 
 

@@ -1,71 +1,126 @@
-"""From a folder to a list of source images: which files there are, and what the folder says of each.
+"""From a folder or file to a list of source images: which there are, and what their dataset says of each.
 
-Each way in which a dataset can lie on disk is one function, a module each, in `LAYOUTS`. It
-looks at the root and returns a `Listing`, or None if the dataset does not lie so.
-This package reads names and tables; it never opens an image.
+Each dataset is one function in a module of its own, and one row of `LAYOUTS`: the table that it is known by,
+and the function that reads it. This package reads names and tables; it never opens an image.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from nevus.core.errors import DataError
 from nevus.core.preprocess import SUFFIXES
+from nevus.data.sources import (
+    derm7pt,
+    dermamnist,
+    ham10000,
+    isic2018,
+    isic2019,
+    isic2020,
+    isic2024,
+    isic_archive,
+    pad_ufes_20,
+)
 from nevus.data.sources.class_folders import class_folders
-from nevus.data.sources.files import walk
-from nevus.data.sources.ham10000 import ham10000
+from nevus.data.sources.files import Files
+from nevus.data.sources.generic_table import SUFFIXES as TABLE_SUFFIXES
+from nevus.data.sources.generic_table import TableColumns, generic_table
 from nevus.data.sources.listing import Listing, SourceImage
 from nevus.data.sources.phantoms import phantoms
 
-__all__ = ["LAYOUTS", "Listing", "SourceImage", "find_images"]
+__all__ = ["LAYOUTS", "Layout", "Listing", "SourceImage", "TableColumns", "find_images"]
 
 EXPECTED = (
-    "Expected a folder of images for each class (root/benign, root/malignant), "
-    "with or without train, val and test above them (root/train/benign)."
+    "Expected a folder of images for each class (root/benign, root/malignant), with or without train, val and test "
+    "above them (root/train/benign), or one of the datasets that docs/data.md lists."
 )
 
-# Tried in this order; a layout that more datasets match stands later.
-LAYOUTS: tuple[Callable[[Path], Listing | None], ...] = (phantoms, ham10000, class_folders)
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a dataset is known and read.
+
+    Attributes:
+        tables: regular expression of the names of the files that it is known by.
+        read: takes the files and those of them that matched; None if they turn out to be somebody else's.
+    """
+
+    tables: str
+    read: Callable[[Files, Sequence[str]], Listing | None]
 
 
-def find_images(root: Path) -> Listing:
+# Tried in this order: a name that more datasets use stands later. Folders of classes, which need no table, come last.
+LAYOUTS = (
+    Layout(r"phantom\.csv", phantoms),
+    Layout(ham10000.TABLES, ham10000.ham10000),
+    Layout(isic2018.TABLES, isic2018.isic2018),
+    Layout(isic2019.TABLES, isic2019.isic2019),
+    Layout(isic2024.TABLES, isic2024.isic2024),
+    Layout(isic2020.TABLES, isic2020.isic2020),
+    Layout(dermamnist.TABLES, dermamnist.dermamnist),
+    Layout(pad_ufes_20.TABLES, pad_ufes_20.pad_ufes_20),
+    Layout(isic_archive.TABLES, isic_archive.isic_archive),
+    Layout(derm7pt.TABLES, derm7pt.derm7pt),
+)
+
+
+def find_images(source: Path, columns: TableColumns | None = None) -> tuple[Path, Listing]:
     """Lists the images of a dataset, whichever of `LAYOUTS` it has.
 
+    Args:
+        source: a folder, a zip archive, a file of a dataset, or a table of one's own.
+        columns: of a table of one's own.
+
+    Returns:
+        The folder that paths are relative to, and the listing.
+
     Raises:
-        DataError: the root is missing, unreadable or has none of the layouts, or holds one class only.
+        DataError: the source is missing, unreadable or has none of the layouts, or none of its images can be used.
+        ConfigError: it is a table, and its columns are not named.
     """
-    if not root.exists():
-        raise DataError(f"{root} does not exist. {EXPECTED}")
+    if not source.exists():
+        raise DataError(f"{source} does not exist. {EXPECTED}")
     try:
-        listing = next((found for layout in LAYOUTS if (found := layout(root)) is not None), None)
-        if listing is None:
-            raise DataError(_what_is_wrong(root))
+        if source.is_file() and source.suffix.lower() in TABLE_SUFFIXES:
+            root, listing = generic_table(source, columns or TableColumns())
+        else:
+            root, listing = _find_by_layout(source)
     except OSError as problem:
-        raise DataError(f"{problem.filename or root} cannot be read: {problem.strerror}.") from None
-    diagnoses = sorted({image.diagnosis for image in listing.images})
+        raise DataError(f"{problem.filename or source} cannot be read: {problem.strerror}.") from None
     if not listing.images:
-        raise DataError(
-            f"{root}: none of {len(listing.rejected)} images can be used: {listing.rejected[0][1]}. {EXPECTED}"
-        )
-    if len(diagnoses) < 2:
-        raise DataError(f"{root}: all {len(listing.images)} images are of one class, '{diagnoses[0]}'. {EXPECTED}")
-    return listing
+        reason = f": {listing.rejected[0][1]}" if listing.rejected else ""
+        raise DataError(f"{source}: none of {len(listing.rejected)} images can be used{reason}. {EXPECTED}")
+    return root, listing
 
 
-def _what_is_wrong(root: Path) -> str:
+def _find_by_layout(source: Path) -> tuple[Path, Listing]:
+    with Files(source) as files:
+        for layout in LAYOUTS:
+            tables = files.tables(layout.tables)
+            listing = layout.read(files, tables) if tables else None
+            if listing is not None:
+                return files.root, listing
+        listing = class_folders(files)
+        if listing is None:
+            raise DataError(_what_is_wrong(source, files))
+        return files.root, listing
+
+
+def _what_is_wrong(source: Path, files: Files) -> str:
     """Says why no layout fits."""
-    if not root.is_dir():
-        return f"{root} is a file. {EXPECTED}"
-    files = list(walk(root))
-    images = [path for path in files if path.suffix.lower() in SUFFIXES]
+    images = files.images
+    if not source.is_dir() and source.suffix.lower() != ".zip":
+        return f"{source} is a file, and none that Nevus knows. {EXPECTED}"
     if not images:
-        found = f"{len(files)} other files" if files else "nothing"
-        return f"{root} holds no images; found {found}. {EXPECTED} Image names end in {', '.join(sorted(SUFFIXES))}."
-    example = images[0].relative_to(root)
-    if any(len(path.relative_to(root).parts) <= 2 for path in images):
-        return f"{root} holds {len(images)} images, none of them in a class folder ({example}). {EXPECTED}"
-    common = Path(os.path.commonpath(images if len(images) > 1 else [images[0].parent]))
-    mend = f" Perhaps name {common} instead." if common != root else " Move the images directly into class folders."
-    return f"{root} holds {len(images)} images, all nested too deep ({example}). {EXPECTED}{mend}"
+        found = f"{len(files.names)} other files" if files.names else "nothing"
+        return f"{source} holds no images; found {found}. {EXPECTED} Image names end in {', '.join(sorted(SUFFIXES))}."
+    example = images[0]
+    if any(name.count("/") <= 1 for name in images):
+        return f"{source} holds {len(images)} images, none of them in a class folder ({example}). {EXPECTED}"
+    common = files.root / os.path.commonpath(images if len(images) > 1 else [Path(example).parent])
+    is_folder = common.is_dir() and common != files.root
+    mend = f" Perhaps name {common} instead." if is_folder else " Move the images directly into class folders."
+    return f"{source} holds {len(images)} images, all nested too deep ({example}). {EXPECTED}{mend}"

@@ -1,14 +1,82 @@
-"""The files of a source: which there are, and its tables. Opens no image."""
+"""The files of a source: which there are, those in zip archives too, and how to open them. Opens no image."""
 
 from __future__ import annotations
 
-import csv
 import os
+import re
 from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
+from typing import IO
 
-from nevus.core.errors import DataError
 from nevus.core.preprocess import SUFFIXES
+from nevus.data.archives import ZipArchive
+
+
+class Files:
+    """The files below a root, by their paths relative to it.
+
+    A zip archive is a folder: its members stand below its name (`images.zip/a.jpg`). One that lies beside a folder
+    of its name is taken for unpacked and passed over. A source that is a single file is a folder that holds it alone.
+
+    Attributes:
+        root: the folder that paths are relative to.
+    """
+
+    def __init__(self, source: Path) -> None:
+        self._only = None if source.is_dir() else source
+        self.root = source if self._only is None else source.parent
+        self._archives: dict[str, ZipArchive] = {}
+        self._stack = ExitStack()
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Everything that is no folder, in order of names, without hidden files.
+
+        Raises:
+            DataError: a zip archive is damaged or hostile.
+            OSError: a folder cannot be read.
+        """
+        walked = walk(self.root) if self._only is None else iter([self._only])
+        names: list[str] = []
+        for path in walked:
+            name = path.relative_to(self.root).as_posix()
+            if path.suffix.lower() != ".zip":
+                names.append(name)
+            elif not path.with_suffix("").is_dir():
+                self._archives[name] = archive = ZipArchive(path)
+                self._stack.callback(archive.close)
+                names += [f"{name}/{member}" for member in archive.names() if not _is_hidden(member)]
+        return tuple(names)
+
+    @cached_property
+    def images(self) -> tuple[str, ...]:
+        """The names that are those of images."""
+        return tuple(name for name in self.names if Path(name).suffix.lower() in SUFFIXES)
+
+    def tables(self, pattern: str) -> list[str]:
+        """The files whose last name matches a regular expression as a whole, whatever its case."""
+        matches = re.compile(pattern, re.IGNORECASE).fullmatch
+        return [name for name in self.names if matches(name.rpartition("/")[2])]
+
+    def open(self, name: str) -> IO[bytes]:
+        """Opens a file for reading, in an archive or not.
+
+        Raises:
+            DataError: it lies in an archive and cannot be read.
+            OSError: it lies on disk and cannot be read.
+        """
+        for path, archive in self._archives.items():
+            if name.startswith(f"{path}/"):
+                return archive.open(name.removeprefix(f"{path}/"))
+        return (self.root / name).open("rb")
+
+    def __enter__(self) -> Files:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._stack.close()
 
 
 def walk(folder: Path, depth: int = 0) -> Iterator[Path]:
@@ -21,7 +89,7 @@ def walk(folder: Path, depth: int = 0) -> Iterator[Path]:
         names = sorted((entry.name, entry.is_symlink()) for entry in entries)
     for name, is_link in names:
         path = folder / name
-        if name.startswith(".") or name == "__MACOSX":
+        if _is_hidden(name):
             continue
         if not path.is_dir():
             yield path
@@ -31,18 +99,5 @@ def walk(folder: Path, depth: int = 0) -> Iterator[Path]:
             yield from walk(path, depth + 1)
 
 
-def read_table(path: Path, required: tuple[str, ...]) -> dict[str, dict[str, str]]:
-    """Reads a CSV table into records by their first required column."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, restval="")
-            missing = [name for name in required if name not in (reader.fieldnames or ())]
-            if missing:
-                raise DataError(f"{path}: missing columns {missing}. Expected {list(required)}. Mend the header.")
-            records = list(reader)
-    except (UnicodeDecodeError, csv.Error) as problem:
-        raise DataError(f"{path} is not a CSV table in UTF-8 ({problem}). Save it as one.") from None
-    for number, record in enumerate(records, start=2):
-        if None in record:
-            raise DataError(f"{path} row {number}: more cells than the header has columns. Mend the row.")
-    return {record[required[0]]: record for record in records}
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 PHANTOM_PREFIX = "generated_"
+# Names of images in the ISIC Archive; ISIC 2019 marks those that it made smaller.
+_ISIC_ID = re.compile(r"(ISIC_\d{7})(_downsampled)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,22 +17,31 @@ class SourceImage:
     """One image file, not yet opened.
 
     Attributes:
-        path: relative to the root of the listing.
+        path: relative to the root of the listing; it may lead into an archive (`images.zip/a.jpg`).
         diagnosis: as the source names it.
+        malignant: what the source itself says beside the diagnosis, None if nothing.
         split: train, val or test if the source says so, else empty.
         lesion_id: empty if the source does not say.
         patient_id: empty if the source does not say.
         licence: empty if the source does not say.
-        metadata: further columns of the source's table, as text.
+        metadata: further columns of the source's table, as text: `age`, `sex`, `site`, `skin_type`, `image_type`
+            by these names where the source has them.
     """
 
     path: Path
     diagnosis: str
+    malignant: bool | None = None
     split: str = ""
     lesion_id: str = ""
     patient_id: str = ""
     licence: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def isic_id(self) -> str:
+        """The image's name in the ISIC Archive, the same in every dataset drawn from it; empty for other images."""
+        match = _ISIC_ID.fullmatch(self.path.stem)
+        return match[1] if match else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +53,14 @@ class Listing:
         images: in order of their paths.
         rejected: image files that the layout has no place for, each with the reason.
         num_ignored: files whose names are not those of images (`Thumbs.db`, `licence.txt`).
+        duplicates: pairs of paths that the source itself names as the same picture.
     """
 
     kind: str
     images: tuple[SourceImage, ...]
     rejected: tuple[tuple[Path, str], ...] = ()
     num_ignored: int = 0
+    duplicates: tuple[tuple[Path, Path], ...] = ()
 
     @property
     def given_splits(self) -> tuple[str, ...]:
@@ -56,3 +71,44 @@ class Listing:
     def generated(self) -> bool:
         """True if any image is a phantom, made by a program and named so."""
         return any(image.path.name.startswith(PHANTOM_PREFIX) for image in self.images)
+
+
+def list_described(
+    kind: str,
+    names: Iterable[str],
+    described: Mapping[str, SourceImage | str],
+    *,
+    table: str,
+    num_other_files: int = 0,
+    duplicates: Iterable[tuple[str, str]] = (),
+) -> Listing:
+    """Brings image files and what a table says of them together.
+
+    Args:
+        kind: of the layout.
+        names: paths of image files relative to the root, in order. A file that the table does not describe, such
+            as a segmentation mask, is ignored, and so is a second file of an image.
+        described: by the stem of a file's name, what the table says of the image (its path is left open), or
+            why it cannot be used.
+        table: the table's name, for reasons.
+        num_other_files: files that are no images.
+        duplicates: pairs of stems that the source names as the same picture; those without a file are left out.
+    """
+    images: dict[str, SourceImage] = {}
+    rejected: list[tuple[Path, str]] = []
+    seen: set[str] = set()
+    num_ignored = num_other_files
+    for name in names:
+        path = Path(name)
+        record = described.get(path.stem)
+        if record is None or path.stem in seen:
+            num_ignored += 1
+            continue
+        seen.add(path.stem)
+        if isinstance(record, str):
+            rejected.append((path, record))
+        else:
+            images[path.stem] = replace(record, path=path)
+    rejected += [(Path(stem), f"in {table}, but no such image file") for stem in sorted(described.keys() - seen)]
+    pairs = tuple((images[one].path, images[other].path) for one, other in duplicates if {one, other} <= images.keys())
+    return Listing(kind, tuple(images.values()), tuple(rejected), num_ignored, pairs)

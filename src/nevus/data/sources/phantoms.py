@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from nevus.data.sources.class_folders import class_folders
-from nevus.data.sources.files import read_table
+from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing
+from nevus.data.sources.tables import keyed, read_table
 
-PHANTOM_TABLE = "phantom.csv"
+_IDS = ("image", "lesion_id", "patient_id")
 
 
-def phantoms(root: Path) -> Listing | None:
+def phantoms(files: Files, tables: Sequence[str]) -> Listing | None:
     """Folders of classes with a table `phantom.csv`, which names the lesion and patient of each image."""
-    table = root / PHANTOM_TABLE
-    if not table.is_file():
-        return None
-    listing = class_folders(root)
+    listing = class_folders(files)
     if listing is None:
         return None
-    records = read_table(table, ("image", "lesion_id", "patient_id"))
+    table = tables[0]
+    folder = table.rpartition("phantom.csv")[0]
+    records = keyed(table, read_table(files, table, _IDS, None), "image")
     images, rejected = [], list(listing.rejected)
     for image in listing.images:
-        record = records.get(image.path.as_posix())
+        record = records.get(image.path.as_posix().removeprefix(folder))
         if record is None:
-            rejected.append((image.path, f"not in {PHANTOM_TABLE}"))
+            rejected.append((image.path, "not in phantom.csv"))
             continue
-        metadata = {name: cell for name, cell in record.items() if name not in ("image", "lesion_id", "patient_id")}
+        metadata = {name: cell for name, cell in record.items() if name not in _IDS}
         images.append(replace(image, lesion_id=record["lesion_id"], patient_id=record["patient_id"], metadata=metadata))
     return replace(listing, kind="phantoms", images=tuple(images), rejected=tuple(rejected))

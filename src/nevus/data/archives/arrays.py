@@ -1,0 +1,148 @@
+"""NumPy archives (.npz) with arrays of pixels, as MedMNIST publishes them: one image at a time, never a whole array.
+
+An image leaves here as the bytes of a BMP file, so that it takes the same way as every other: one decoder, one
+resize, one list of reasons for which an image is rejected.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from nevus.core.errors import DataError, ImageError
+from nevus.core.preprocess import MAX_FILE_BYTES
+
+_HEADERS: dict[tuple[int, int], Callable[..., Any]] = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+_SKIP_BYTES = 2**22
+_MOST_LABEL_BYTES = 2**26
+
+
+@dataclass(slots=True)
+class _Stream:
+    """An array being read: the position of the image that comes next."""
+
+    file: IO[bytes]
+    shape: tuple[int, ...]
+    position: int = 0
+
+
+class ArrayArchive:
+    """One .npz file. An image's name is its array's name and its index: `train_images/12`.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._streams: dict[str, _Stream] = {}
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, ValueError, NotImplementedError) as problem:
+            raise DataError(f"{path} is no readable NumPy archive ({problem}). Fetch it again.") from None
+
+    def keys(self) -> tuple[str, ...]:
+        """The names of the arrays."""
+        return tuple(name.removesuffix(".npy") for name in self._zip.namelist())
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """The shape of an array of uint8, from its header alone.
+
+        Raises:
+            DataError: there is no such array, it is of another type, or its size is not what its header says.
+        """
+        file, shape = self._open(key)
+        file.close()
+        return shape
+
+    def labels(self, key: str) -> NDArray[np.uint8]:
+        """An array of uint8 as a whole: the labels, which are small. Raises DataError as `shape` does."""
+        file, shape = self._open(key)
+        with file:
+            if _product(shape) > _MOST_LABEL_BYTES:
+                raise DataError(f"{self.path}: {key} has shape {shape}. Expected a label for each image.")
+            return np.frombuffer(file.read(), dtype=np.uint8).reshape(shape)
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a BMP file of one image; fastest in order of the indices.
+
+        Raises:
+            ImageError: there is no such image, or the archive is damaged there.
+        """
+        key, _, index = name.rpartition("/")
+        try:
+            pixels = self._pixels(key, int(index))
+        except (DataError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as problem:
+            raise ImageError(f"damaged in the NumPy archive ({problem})") from None
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "BMP")
+        return buffer.getvalue()
+
+    def close(self) -> None:
+        for stream in self._streams.values():
+            stream.file.close()
+        self._zip.close()
+
+    def _pixels(self, key: str, index: int) -> NDArray[np.uint8]:
+        stream = self._streams.get(key)
+        if stream is None or index < stream.position:
+            if stream is not None:
+                stream.file.close()
+            stream = self._streams[key] = _Stream(*self._open(key))
+        if (len(stream.shape) != 3 and stream.shape[3:] != (3,)) or not 0 <= index < stream.shape[0]:
+            raise ValueError(f"no image {index} in an array of shape {stream.shape}")
+        num_bytes = _product(stream.shape[1:])
+        if not 0 < num_bytes <= MAX_FILE_BYTES:
+            raise ValueError(f"images of {num_bytes:,} bytes")
+        # A compressed array cannot be entered in the middle: what lies before is read and dropped.
+        left = (index - stream.position) * num_bytes
+        while left:
+            dropped = len(stream.file.read(min(left, _SKIP_BYTES)))
+            if not dropped:
+                raise EOFError("the array ends early")
+            left -= dropped
+        data = stream.file.read(num_bytes)
+        if len(data) < num_bytes:
+            raise EOFError("the array ends early")
+        stream.position = index + 1
+        return np.frombuffer(data, dtype=np.uint8).reshape(stream.shape[1:])
+
+    def _open(self, key: str) -> tuple[IO[bytes], tuple[int, ...]]:
+        """Opens an array behind its header. The header is parsed as literals: no pickle is ever loaded."""
+        try:
+            info = self._zip.getinfo(f"{key}.npy")
+            file = self._zip.open(info)
+            version = np.lib.format.read_magic(file)
+            if version not in _HEADERS:
+                raise ValueError(f"of version {version}")
+            shape, fortran_order, dtype = _HEADERS[version](file)
+        except KeyError:
+            raise DataError(f"{self.path}: no array '{key}'. Found: {', '.join(self.keys())}.") from None
+        except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as problem:
+            raise DataError(f"{self.path}: array '{key}' is damaged ({problem}). Fetch the file again.") from None
+        num_bytes = info.file_size - file.tell()
+        if dtype != np.uint8 or fortran_order or min(shape, default=0) < 0 or _product(shape) != num_bytes:
+            raise DataError(
+                f"{self.path}: array '{key}' is {dtype} {shape} in {num_bytes:,} bytes. Expected uint8 in C order, "
+                "as MedMNIST publishes it. Fetch the file again."
+            )
+        return file, shape
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    product = 1
+    for length in shape:
+        product *= length
+    return product

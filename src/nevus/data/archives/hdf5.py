@@ -1,0 +1,68 @@
+"""HDF5 files whose datasets are the bytes of image files, as ISIC 2024 publishes them on Kaggle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nevus.core.errors import DataError, ImageError
+from nevus.core.preprocess import MAX_FILE_BYTES
+
+
+class Hdf5Archive:
+    """One HDF5 file with a dataset of bytes for each image.
+
+    Links to other files and data stored in them are refused: an HDF5 file may name any file of the machine.
+
+    Raises:
+        DataError: the file is damaged, or h5py is not installed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import h5py
+        except ModuleNotFoundError:
+            raise DataError(f"Reading {path} needs the package h5py. Install it: pip install 'nevus[data]'") from None
+        self._hard_link = h5py.HardLink
+        try:
+            self._file = h5py.File(path, "r")
+        except OSError as problem:
+            raise DataError(f"{path} is no readable HDF5 file ({problem}). Fetch it again.") from None
+
+    def names(self) -> Iterator[str]:
+        """The names of the top level, in order."""
+        yield from self._file
+
+    def read(self, name: str) -> bytes:
+        """The bytes of the image file in one dataset.
+
+        Raises:
+            ImageError: there is no such dataset, or it holds something else than bytes.
+        """
+        try:
+            link = self._file.get(name, getlink=True)
+            if link is None:
+                raise ImageError("no such dataset in the HDF5 file")
+            if not isinstance(link, self._hard_link):
+                raise ImageError("a link to elsewhere, not a dataset of its own")
+            return self._bytes(self._file[name])
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as problem:
+            raise ImageError(f"damaged in the HDF5 file ({problem})") from None
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _bytes(self, dataset: Any) -> bytes:
+        if not hasattr(dataset, "dtype"):
+            raise ImageError("a group of the HDF5 file, not an image")
+        if dataset.external or dataset.is_virtual:
+            raise ImageError("its data lie in another file")
+        is_bytes = dataset.dtype.kind in "VS" or dataset.dtype == np.uint8
+        if not is_bytes or dataset.ndim > 1 or dataset.nbytes > MAX_FILE_BYTES:
+            raise ImageError(f"a dataset of {dataset.dtype} {dataset.shape}; expected the bytes of an image file")
+        value = dataset[()]
+        # A fixed-length string loses its trailing zeros, which is why published files use opaque data.
+        return value if isinstance(value, bytes) else np.asarray(value).tobytes()

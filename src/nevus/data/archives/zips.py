@@ -1,0 +1,178 @@
+"""Zip archives: their members are listed and read, never unpacked to disk.
+
+What is refused: member names that lead out of the archive, archives that would grow out of all proportion (a bomb,
+also one whose members overlap), and archives within archives that are compressed, because reading an image there
+would mean unpacking all before it.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING
+
+from nevus.core.errors import DataError, ImageError
+from nevus.core.preprocess import MAX_FILE_BYTES
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer as Buffer
+
+# Deflate reaches 1,032; images are compressed already, and tables reach about 20.
+MOST_EXPANSION = 200
+_ENCRYPTED = 0x1
+# APPNOTE.TXT 4.3.7: a local file header is 30 bytes, then the name and the extra field, whose lengths end it.
+_LOCAL_HEADER = struct.Struct("<26xHH")
+
+
+class ZipArchive:
+    """One zip archive, with any archives stored within it shown as folders.
+
+    Raises:
+        DataError: it is damaged, or hostile; the message says how.
+    """
+
+    def __init__(self, path: Path, file: IO[bytes] | None = None) -> None:
+        """Opens `path`; an archive within another one is read from `file`, and `path` only names it."""
+        self.path = path
+        self._inner: dict[str, ZipArchive] = {}
+        # Names such as './a.jpg' by the form that a path gives them.
+        self._spelled: dict[str, str] = {}
+        try:
+            self._file = file or path.open("rb")
+            self._zip = zipfile.ZipFile(self._file)
+        except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, ValueError) as problem:
+            raise DataError(
+                f"{path} is no readable zip archive ({problem}). Fetch it again, or move it away."
+            ) from None
+        self._check()
+
+    def names(self) -> Iterator[str]:
+        """The members in order of names, folders left out; those of inner archives below the archive's name."""
+        for name in sorted(_normal(info.filename) for info in self._zip.infolist() if not info.is_dir()):
+            if name.lower().endswith(".zip") and not _hidden(name):
+                yield from (f"{name}/{member}" for member in self._archive_within(name).names())
+            else:
+                yield name
+
+    def open(self, name: str) -> IO[bytes]:
+        """Opens a member for reading from its beginning, such as a table.
+
+        Raises:
+            DataError: there is no such member, or it is encrypted or of an unknown compression.
+        """
+        archive, member = self._resolve(name)
+        try:
+            return archive._zip.open(member)
+        except (KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as problem:
+            raise DataError(f"{self.path}: '{name}' cannot be read ({problem}).") from None
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a member.
+
+        Raises:
+            ImageError: it is missing, damaged, encrypted, or larger than an image file may be.
+        """
+        archive, member = self._resolve(name)
+        try:
+            info = archive._zip.getinfo(member)
+            if info.file_size > MAX_FILE_BYTES:
+                raise ImageError(f"larger than {MAX_FILE_BYTES // 2**20} MiB")
+            if info.flag_bits & _ENCRYPTED:
+                raise ImageError("encrypted in its archive")
+            return archive._zip.read(info)
+        except KeyError:
+            raise ImageError("no such file") from None
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError) as problem:
+            raise ImageError(f"damaged in its archive ({problem})") from None
+
+    def close(self) -> None:
+        for archive in self._inner.values():
+            archive.close()
+        self._zip.close()
+        self._file.close()
+
+    def _resolve(self, name: str) -> tuple[ZipArchive, str]:
+        """The innermost archive that holds a member, and the member's name there."""
+        parts = name.split("/")
+        for place, part in enumerate(parts[:-1], start=1):
+            outer = "/".join(parts[:place])
+            if part.lower().endswith(".zip") and self._spelled.get(outer, outer) in self._zip.NameToInfo:
+                return self._archive_within(outer)._resolve("/".join(parts[place:]))
+        return self, self._spelled.get(name, name)
+
+    def _archive_within(self, name: str) -> ZipArchive:
+        if name not in self._inner:
+            path = self.path / name
+            info = self._zip.getinfo(self._spelled.get(name, name))
+            if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & _ENCRYPTED:
+                raise DataError(
+                    f"{path} is an archive that another holds compressed. Expected it stored as it is. Unpack "
+                    f"{self.path.name} into a folder and name that; the archives in it are read as they are."
+                )
+            self._file.seek(info.header_offset)
+            start = info.header_offset + _LOCAL_HEADER.size + sum(_LOCAL_HEADER.unpack(self._file.read(30)))
+            self._inner[name] = ZipArchive(path, io.BufferedReader(_Window(self._file, start, info.file_size)))
+        return self._inner[name]
+
+    def _check(self) -> None:
+        packed = unpacked = 0
+        for info in self._zip.infolist():
+            if _leads_out(info.filename):
+                raise DataError(
+                    f"{self.path}: member {info.filename!r} has no proper place within the archive. It may be made to "
+                    "harm, and is not read. If you trust it, unpack it by hand and name the folder."
+                )
+            if (normal := _normal(info.filename)) != info.filename:
+                self._spelled[normal] = info.filename
+            packed += info.compress_size
+            unpacked += info.file_size
+        # Members that overlap count their bytes anew each time, so the size of the file itself is what compares.
+        size = self._file.seek(0, io.SEEK_END)
+        if unpacked > MAX_FILE_BYTES and unpacked > MOST_EXPANSION * min(size, packed):
+            raise DataError(
+                f"{self.path}: {size / 2**20:,.1f} MiB would unpack to {unpacked / 2**20:,.0f} MiB. Images never do; "
+                "it was made to harm, and is not read."
+            )
+
+
+class _Window(io.RawIOBase):
+    """A stretch of a file as a file of its own: an archive that is stored in another one."""
+
+    def __init__(self, file: IO[bytes], start: int, length: int) -> None:
+        self._file, self._start, self._length, self._position = file, start, length, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._length}[whence]
+        self._position = max(0, origin + offset)
+        return self._position
+
+    def readinto(self, buffer: Buffer) -> int:
+        view = memoryview(buffer).cast("B")
+        self._file.seek(self._start + self._position)
+        data = self._file.read(max(0, min(len(view), self._length - self._position)))
+        view[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+
+
+def _leads_out(name: str) -> bool:
+    """True for absolute names, Windows drives, steps upwards and backslashes."""
+    return name.startswith("/") or "\\" in name or name[1:2] == ":" or ".." in name.split("/")
+
+
+def _normal(name: str) -> str:
+    return PurePosixPath(name).as_posix() if name.startswith("./") or "/./" in name or "//" in name else name

@@ -1,0 +1,122 @@
+"""A table of one's own, CSV or Parquet, whose columns the command line names."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from nevus.core.errors import ConfigError, DataError
+from nevus.core.manifest import COLUMNS
+from nevus.data.sources.class_folders import SPLIT_FOLDERS
+from nevus.data.sources.files import Files
+from nevus.data.sources.listing import Listing, SourceImage
+from nevus.data.sources.tables import check_columns, known, read_table
+
+SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
+
+
+@dataclass(frozen=True, slots=True)
+class TableColumns:
+    """The columns of a table that say what Nevus needs; empty for those that it does not have.
+
+    Attributes:
+        image: a path relative to the table, or a file's name with or without its suffix.
+        diagnosis: the diagnosis, or the class.
+        lesion: an id of the lesion.
+        patient: an id of the patient.
+        split: train, val or test, under any of the names that folders may have.
+    """
+
+    image: str = ""
+    diagnosis: str = ""
+    lesion: str = ""
+    patient: str = ""
+    split: str = ""
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.image, self.diagnosis, self.lesion, self.patient, self.split) if name)
+
+
+def generic_table(table: Path, columns: TableColumns) -> tuple[Path, Listing]:
+    """The images that a table names, anywhere below the table's folder, in zip archives too.
+
+    Args:
+        table: a file `.csv`, `.tsv` or `.parquet`. Its further columns are kept as metadata.
+        columns: which of its columns say what.
+
+    Returns:
+        The folder that the listing's paths are relative to, and the listing.
+
+    Raises:
+        ConfigError: the columns of image and diagnosis are not named.
+        DataError: the table cannot be read, lacks a column, or names a split that is none.
+    """
+    if not (columns.image and columns.diagnosis):
+        raise ConfigError(
+            f"{table} is a table: name its columns with --image-column and --diagnosis-column (and, where it has them, "
+            "--lesion-column, --patient-column and --split-column)."
+        )
+    with Files(table.parent) as files:
+        by_name: dict[str, str | None] = {}
+        for name in files.images:
+            path = Path(name)
+            for key in {name, path.with_suffix("").as_posix(), path.name, path.stem}:
+                # A name that two files have tells neither.
+                by_name[key] = None if key in by_name else name
+        rows = _read_parquet(table, columns) if table.suffix.lower() == ".parquet" else _read_csv(files, table, columns)
+        images, rejected, seen = [], [], set()
+        for number, row in enumerate(rows, start=2):
+            wanted = posixpath.normpath(row[columns.image].replace("\\", "/"))
+            found = by_name.get(wanted)
+            if found is None or found in seen:
+                reason = "named twice in the table" if found else _why_not_found(wanted, by_name)
+                rejected.append((Path(wanted), reason))
+                continue
+            seen.add(found)
+            images.append(_image(table, number, found, row, columns))
+    images.sort(key=lambda image: image.path)
+    return table.parent, Listing("table", tuple(images), tuple(rejected), len(files.names) - len(images))
+
+
+def _image(table: Path, number: int, name: str, row: dict[str, str], columns: TableColumns) -> SourceImage:
+    split = known(row.get(columns.split, ""))
+    if split and split.lower() not in SPLIT_FOLDERS:
+        raise DataError(f"{table} row {number}: split '{split}' is unknown. Expected train, val or test. Rename it.")
+    further = {key: known(value) for key, value in row.items() if key not in columns.named}
+    return SourceImage(
+        Path(name),
+        diagnosis=row[columns.diagnosis],
+        split=SPLIT_FOLDERS[split.lower()] if split else "",
+        lesion_id=known(row.get(columns.lesion, "")),
+        patient_id=known(row.get(columns.patient, "")),
+        # The manifest has columns of its own, which a table's must not pass for.
+        metadata={f"{key}_in_table" if key in COLUMNS else key: value for key, value in further.items()},
+    )
+
+
+def _why_not_found(wanted: str, by_name: dict[str, str | None]) -> str:
+    return "two files have this name; give the path" if wanted in by_name else "in the table, but no such image file"
+
+
+def _read_csv(files: Files, table: Path, columns: TableColumns) -> Iterator[dict[str, str]]:
+    return read_table(files, table.name, columns.named, None)
+
+
+def _read_parquet(table: Path, columns: TableColumns) -> Iterator[dict[str, str]]:
+    """The rows of a Parquet file as text, a batch at a time."""
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+    except ModuleNotFoundError:
+        raise DataError(f"Reading {table} needs the package pyarrow. Install it: pip install 'nevus[data]'") from None
+    try:
+        with ParquetFile(table) as file:
+            check_columns(str(table), file.schema_arrow.names, columns.named)
+            for batch in file.iter_batches(batch_size=4096):
+                for record in batch.to_pylist():
+                    yield {name: "" if value is None else str(value) for name, value in record.items()}
+    except (ArrowException, OSError) as problem:
+        raise DataError(f"{table} is no readable Parquet file ({problem}). Save it again.") from None

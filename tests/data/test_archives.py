@@ -1,0 +1,352 @@
+"""Images in zip, HDF5 and NumPy archives: the same dataset as from files, and no harm from hostile archives."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import struct
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_importers import ISIC2024_COLUMNS, isic2024_rows, table, write_dermamnist
+
+from bad_inputs import PICTURE, bad_files, encode, odd_but_good_files
+from nevus.core.errors import DataError, ImageError
+from nevus.core.preprocess import resize
+from nevus.data import decoding
+from nevus.data.archives import ImageReader, ZipArchive, arrays, zips
+from nevus.data.archives.arrays import ArrayArchive
+from nevus.data.archives.hdf5 import Hdf5Archive
+from nevus.data.audit.probe import probe
+from nevus.data.prepare import prepare
+from nevus.data.sources import TableColumns, find_images
+
+
+def random_png(seed: int, size: int = 20) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    return encode(Image.fromarray(pixels), "PNG")
+
+
+def write_zip(path: Path, members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def members(num_images: int = 12, prefix: str = "") -> dict[str, bytes]:
+    return {
+        f"{prefix}{('benign', 'malignant')[number % 2]}/image_{number:04}.png": random_png(number)
+        for number in range(num_images)
+    }
+
+
+def listed(source: Path) -> list[tuple[str, str, str]]:
+    return [(image.path.as_posix(), image.diagnosis, image.split) for image in find_images(source)[1].images]
+
+
+# Zip archives are folders
+
+
+def test_a_zip_archive_prepares_as_its_files_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, bad = odd_but_good_files(), bad_files()
+    # They take seconds, and what becomes of them does not depend on where they lie.
+    for slow in ("huge_text.png", "bomb.png"):
+        del bad[slow]
+    files = members(4) | {f"benign/{name}": data for name, data in good.items()}
+    files |= {f"benign/{name}": data for name, (data, _) in bad.items()}
+    for name, data in files.items():
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / name).write_bytes(data)
+    from_files = prepare(tmp_path / "images", tmp_path / "one", image_size=16, workers=1)
+    archive = write_zip(tmp_path / "elsewhere" / "images.zip", files)
+    monkeypatch.setattr(decoding, "MIN_IMAGES_FOR_WORKERS", 1)
+    from_zip = prepare(archive, tmp_path / "two", image_size=16, workers=2)
+    np.testing.assert_array_equal(from_zip.pixels, from_files.pixels)
+    assert [row.sha256 for row in from_zip.rows] == [row.sha256 for row in from_files.rows]
+    assert [row.path for row in from_zip.rows] == [f"images.zip/{row.path}" for row in from_files.rows]
+    reasons = from_zip.rejected_csv.read_text(encoding="utf-8").replace('"images.zip/', '"')
+    assert reasons == from_files.rejected_csv.read_text(encoding="utf-8")
+    assert not list(archive.parent.glob("*/")), "nothing is unpacked"
+
+
+@pytest.mark.parametrize(
+    ("archives", "expected"),
+    [
+        ({"a.zip": ["nv/1.jpg", "mel/2.jpg"]}, [("mel", ""), ("nv", "")]),
+        ({"a.zip": ["set/train/nv/1.jpg", "set/test/mel/2.jpg"]}, [("mel", "test"), ("nv", "train")]),
+        ({"nv.zip": ["1.jpg"], "mel.zip": ["2.jpg"]}, [("mel", ""), ("nv", "")]),
+        ({"nv.zip": ["nv/1.jpg"], "mel.zip": ["mel/2.jpg"]}, [("mel", ""), ("nv", "")]),
+        ({"train.zip": ["nv/1.jpg"], "test.zip": ["mel/2.jpg"]}, [("mel", "test"), ("nv", "train")]),
+        ({"train.zip": ["train/nv/1.jpg"], "test.zip": ["test/mel/2.jpg"]}, [("mel", "test"), ("nv", "train")]),
+        ({"train/nv.zip": ["1.jpg"], "train/mel.zip": ["2.jpg"]}, [("mel", "train"), ("nv", "train")]),
+        ({"a.zip": ["nv/1.jpg", "mel/2.jpg", "__MACOSX/nv/._1.jpg", "nv/.x.jpg"]}, [("mel", ""), ("nv", "")]),
+        ({"a.zip": ["./nv/1.jpg", "./mel/2.jpg"]}, [("mel", ""), ("nv", "")]),
+    ],
+)
+def test_folders_and_archives_may_stand_for_one_another(
+    tmp_path: Path, archives: dict[str, list[str]], expected: list[tuple[str, str]]
+) -> None:
+    for name, names in archives.items():
+        write_zip(tmp_path / "root" / name, dict.fromkeys(names, b""))
+    assert sorted((diagnosis, split) for _, diagnosis, split in listed(tmp_path / "root")) == expected
+    for path, _, _ in listed(tmp_path / "root"):
+        with ImageReader(tmp_path / "root") as reader:
+            assert reader.locate(Path(path)) == b""
+
+
+def test_ham10000_as_dataverse_has_it_in_archives(tmp_path: Path) -> None:
+    write_zip(tmp_path / "HAM10000_images_part_1.zip", {"ISIC_0024306.jpg": b"", "ISIC_0024307.jpg": b""})
+    write_zip(tmp_path / "HAM10000_images_part_2.zip", {"ISIC_0029306.jpg": b""})
+    (tmp_path / "HAM10000_metadata.csv").write_text(
+        "lesion_id,image_id,dx\nHAM_1,ISIC_0024306,nv\nHAM_2,ISIC_0024307,mel\nHAM_3,ISIC_0029306,bcc\n"
+    )
+    assert [path for path, _, _ in listed(tmp_path)] == [
+        "HAM10000_images_part_1.zip/ISIC_0024306.jpg",
+        "HAM10000_images_part_1.zip/ISIC_0024307.jpg",
+        "HAM10000_images_part_2.zip/ISIC_0029306.jpg",
+    ]
+
+
+def test_a_table_in_an_archive_is_read_there(tmp_path: Path) -> None:
+    truth = b"image,MEL,NV,BCC,AKIEC,BKL,DF,VASC\nISIC_0024306,0.0,1.0,0.0,0.0,0.0,0.0,0.0\n"
+    name = "ISIC2018_Task3_Training_GroundTruth"
+    write_zip(tmp_path / f"{name}.zip", {f"{name}/{name}.csv": truth, f"{name}/LICENSE.txt": b""})
+    images = {"ISIC2018_Task3_Training_Input/ISIC_0024306.jpg": b""}
+    write_zip(tmp_path / "ISIC2018_Task3_Training_Input.zip", images)
+    assert [(diagnosis, split) for _, diagnosis, split in listed(tmp_path)] == [("NV", "train")]
+
+
+def test_an_archive_beside_its_unpacked_folder_is_passed_over(tmp_path: Path) -> None:
+    write_zip(tmp_path / "root" / "nv.zip", {"1.jpg": b""})
+    shutil.unpack_archive(tmp_path / "root" / "nv.zip", tmp_path / "root" / "nv")
+    write_zip(tmp_path / "root" / "mel.zip", {"2.jpg": b""})
+    assert [path for path, _, _ in listed(tmp_path / "root")] == ["mel.zip/2.jpg", "nv/1.jpg"]
+
+
+def test_an_archive_stored_in_another_is_read_and_a_compressed_one_refused(tmp_path: Path) -> None:
+    inner = write_zip(tmp_path / "inner.zip", members(6)).read_bytes()
+    plain = {"PAD/metadata.txt": b"padding before", "PAD/images/part_1.zip": inner}
+    outer = write_zip(tmp_path / "outer.zip", plain, zipfile.ZIP_STORED)
+    paths = [path for path, _, _ in listed(outer)]
+    assert paths[0] == "outer.zip/PAD/images/part_1.zip/benign/image_0000.png"
+    with ImageReader(tmp_path) as reader:
+        assert [reader.locate(Path(path)) for path in reversed(paths)] == [
+            members(6)[path.split(".zip/")[2]] for path in reversed(paths)
+        ]
+    with pytest.raises(DataError, match=r"part_1\.zip is an archive that another holds compressed"):
+        find_images(write_zip(tmp_path / "packed.zip", plain))
+
+
+# Hostile and damaged zip archives
+
+
+@pytest.mark.parametrize("name", ["../../etc/a.jpg", "/etc/a.jpg", "C:/a.jpg", "nv\\..\\a.jpg", "nv/../../a.jpg"])
+def test_a_member_that_leads_out_of_the_archive_is_refused(tmp_path: Path, name: str) -> None:
+    archive = write_zip(tmp_path / "images.zip", members(2) | {name: b"x"})
+    with pytest.raises(DataError, match="has no proper place within the archive"):
+        find_images(archive)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images.zip"]
+
+
+def test_a_bomb_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zips, "MAX_FILE_BYTES", 2**20)
+    archive = write_zip(tmp_path / "images.zip", {"nv/a.png": bytes(3 * 2**20), "mel/b.png": b""})
+    with pytest.raises(DataError, match="would unpack to 3 MiB"):
+        find_images(archive)
+
+
+def test_a_bomb_of_overlapping_members_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many entries of the directory name the same bytes (Fifield 2019, 'A better zip bomb')."""
+    monkeypatch.setattr(zips, "MAX_FILE_BYTES", 2**20)
+    data = np.random.default_rng(0).bytes(2**16)
+    archive = write_zip(tmp_path / "images.zip", {"nv/00000.png": data}, zipfile.ZIP_STORED)
+    raw = bytearray(archive.read_bytes())
+    end = raw.rfind(b"PK\5\6")
+    start = struct.unpack_from("<I", raw, end + 16)[0]
+    entry, copies = raw[start:end], 300
+    directory = b"".join(entry.replace(b"00000", f"{number:05}".encode()) for number in range(copies))
+    struct.pack_into("<HHII", raw, end + 8, copies, copies, len(directory), start)
+    archive.write_bytes(raw[:start] + directory + raw[end:])
+    with pytest.raises(DataError, match=r"would unpack to 19 MiB|Overlapped"):
+        find_images(archive)
+
+
+def test_a_member_larger_than_an_image_file_may_be_is_rejected_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zips, "MAX_FILE_BYTES", 2**20)
+    archive = write_zip(tmp_path / "images.zip", members(4) | {"benign/big.png": random_png(9, 1000)})
+    dataset = prepare(archive, tmp_path / "dataset", image_size=16)
+    assert dataset.info.num_images == 4
+    assert '"images.zip/benign/big.png","larger than 1 MiB"' in dataset.rejected_csv.read_text()
+
+
+def test_a_damaged_member_is_rejected_and_the_others_stay(tmp_path: Path) -> None:
+    archive = write_zip(tmp_path / "images.zip", members(6), zipfile.ZIP_STORED)
+    raw = bytearray(archive.read_bytes())
+    raw[raw.index(members(6)["benign/image_0002.png"]) + 100] ^= 0xFF
+    archive.write_bytes(raw)
+    dataset = prepare(archive, tmp_path / "dataset", image_size=16)
+    assert dataset.info.num_images == 5
+    assert '"images.zip/benign/image_0002.png","damaged in its archive' in dataset.rejected_csv.read_text()
+
+
+def test_an_encrypted_member_is_rejected(tmp_path: Path) -> None:
+    archive = write_zip(tmp_path / "images.zip", members(4))
+    raw = bytearray(archive.read_bytes())
+    for signature, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        raw[raw.index(signature) + flags] |= 1
+    archive.write_bytes(raw)
+    dataset = prepare(archive, tmp_path / "dataset", image_size=16)
+    assert "encrypted in its archive" in dataset.rejected_csv.read_text()
+    assert dataset.info.num_images == 3
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\3\4 cut off", b"\x89PNG"])
+def test_a_file_that_is_no_archive_is_an_error(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "images.zip").write_bytes(data)
+    with pytest.raises(DataError, match="is no readable zip archive"):
+        find_images(tmp_path / "images.zip")
+
+
+def test_a_member_that_vanished_is_a_reason(tmp_path: Path) -> None:
+    write_zip(tmp_path / "images.zip", members(2))
+    with ImageReader(tmp_path) as reader:
+        for path in ("images.zip/benign/gone.png", "gone.zip/a.png"):
+            with pytest.raises(ImageError, match="no such file"):
+                reader.locate(Path(path))
+    with pytest.raises(DataError, match="cannot be read"):
+        ZipArchive(tmp_path / "images.zip").open("gone.csv")
+
+
+# HDF5
+
+
+def test_isic_2024_prepares_from_its_hdf5_file(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    rows = isic2024_rows()
+    (tmp_path / "train-metadata.csv").write_text(table(ISIC2024_COLUMNS, *rows), encoding="utf-8")
+    jpegs = {str(row["isic_id"]): random_png(number) for number, row in enumerate(rows)}
+    with h5py.File(tmp_path / "train-image.hdf5", "w") as file:
+        for isic_id, data in jpegs.items():
+            file[isic_id] = np.void(data)
+    dataset = prepare(tmp_path, tmp_path / "dataset", image_size=16)
+    assert dataset.info.classes.names == ("benign", "malignant")
+    assert [(row.image_id, row.label, row.patient_id) for row in dataset.rows] == [
+        ("ISIC_0015670", "benign", "IP_1117527"),
+        ("ISIC_0015845", "benign", "IP_1117527"),
+        ("ISIC_0082829", "malignant", "IP_1117527"),
+    ]
+    for row in dataset.rows:
+        with Image.open(io.BytesIO(jpegs[row.image_id])) as image:
+            np.testing.assert_array_equal(dataset.pixels[row.pixel_index], resize(image, 16))
+
+
+def test_an_hdf5_file_gives_bytes_and_nothing_from_elsewhere(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    (tmp_path / "secret.bin").write_bytes(b"secret")
+    with h5py.File(tmp_path / "other.hdf5", "w") as file:
+        file["secret"] = np.void(b"secret")
+    data = random_png(0)
+    with h5py.File(tmp_path / "images.hdf5", "w") as file:
+        file["opaque"] = np.void(data)
+        file["array"] = np.frombuffer(data, dtype=np.uint8)
+        file["numbers"] = np.arange(5.0)
+        file["picture"] = PICTURE
+        file.create_group("group")
+        file["soft"] = h5py.SoftLink("/opaque")
+        file["external"] = h5py.ExternalLink("other.hdf5", "secret")
+        file.create_dataset("outside", (6,), np.uint8, external=[(str(tmp_path / "secret.bin"), 0, 6)])
+        layout = h5py.VirtualLayout((), np.dtype("V6"))
+        layout[...] = h5py.VirtualSource(tmp_path / "other.hdf5", "secret", ())
+        file.create_virtual_dataset("virtual", layout)
+        file.create_dataset("huge", (2**40,), np.uint8, chunks=(2**20,))
+    archive = Hdf5Archive(tmp_path / "images.hdf5")
+    assert archive.read("opaque") == archive.read("array") == data
+    reasons = {
+        "numbers": "expected the bytes of an image file",
+        "picture": "expected the bytes of an image file",
+        "huge": "expected the bytes of an image file",
+        "group": "a group of the HDF5 file",
+        "soft": "a link to elsewhere",
+        "external": "a link to elsewhere",
+        "outside": "in another file",
+        "virtual": "in another file",
+        "gone": "no such dataset",
+    }
+    for name, reason in reasons.items():
+        with pytest.raises(ImageError, match=reason):
+            archive.read(name)
+    archive.close()
+    (tmp_path / "images.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n cut off")
+    with pytest.raises(DataError, match="is no readable HDF5 file"):
+        Hdf5Archive(tmp_path / "images.hdf5")
+
+
+@pytest.mark.parametrize(("package", "name"), [("h5py", "images.hdf5/a"), ("pyarrow", "mine.parquet")])
+def test_a_package_that_is_missing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, name: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    (tmp_path / Path(name).parts[0]).write_bytes(b"")
+    columns = TableColumns(image="a", diagnosis="b")
+    read = ImageReader(tmp_path).locate if package == "h5py" else lambda path: find_images(tmp_path / path, columns)
+    with pytest.raises(DataError, match=rf"needs the package {package}\. Install it: pip install 'nevus\[data\]'"):
+        read(Path(name))
+
+
+# NumPy archives
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_dermamnist_prepares_to_the_very_pixels_of_its_arrays(
+    tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = write_dermamnist(tmp_path / "dermamnist.npz", num=(40, 7, 7))
+    monkeypatch.setattr(decoding, "MIN_IMAGES_FOR_WORKERS", 1)
+    dataset = prepare(tmp_path / "dermamnist.npz", tmp_path / "dataset", image_size=28, workers=workers)
+    expected = np.concatenate([written[f"{split}_images"] for split in ("train", "val", "test")])
+    np.testing.assert_array_equal(dataset.pixels, expected)
+    assert dataset.info.classes.names == ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
+    assert dataset.info.given_splits == ("test", "train", "val")
+    assert [row.split for row in dataset.rows] == ["train"] * 40 + ["val"] * 7 + ["test"] * 7
+    assert dataset.rows[0].image_id == "dermamnist.npz/train_images/00000"
+
+
+def test_images_of_an_array_are_read_in_any_order(tmp_path: Path) -> None:
+    written = write_dermamnist(tmp_path / "dermamnist.npz")
+    archive = ArrayArchive(tmp_path / "dermamnist.npz")
+    for index in (3, 0, 13, 5, 5):
+        with Image.open(io.BytesIO(archive.read(f"train_images/{index}"))) as image:
+            np.testing.assert_array_equal(np.asarray(image), written["train_images"][index])
+    for name in ("train_images/14", "train_images/-1", "train_images/x", "train_labels/0", "gone/0", "train_images"):
+        with pytest.raises(ImageError, match="damaged in the NumPy archive"):
+            archive.read(name)
+    archive.close()
+
+
+def test_an_array_of_absurd_images_is_refused_without_being_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrays, "MAX_FILE_BYTES", 28 * 28 * 3)
+    for size in (28, 29):
+        write_dermamnist(tmp_path / f"dermamnist_{size}.npz", size)
+    assert ArrayArchive(tmp_path / "dermamnist_28.npz").read("train_images/0")
+    with pytest.raises(ImageError, match="images of 2,523 bytes"):
+        ArrayArchive(tmp_path / "dermamnist_29.npz").read("train_images/0")
+
+
+def test_the_audit_sees_the_files_in_an_archive(tmp_path: Path) -> None:
+    from nevus.data.splits import split
+
+    archive = write_zip(tmp_path / "images.zip", members(40))
+    dataset = split(prepare(archive, tmp_path / "dataset", image_size=16), val_fraction=0.2, test_fraction=0.2, seed=0)
+    assert "not looked at" not in probe(dataset, []).note
+    archive.unlink()
+    assert "the source folder is not there any more" in probe(dataset, []).note
