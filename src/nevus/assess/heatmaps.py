@@ -1,6 +1,6 @@
 """Heatmaps of the test images as pictures: where the network found what raises the risk, and what lowers it.
 
-Owns the colours and the scale. A heatmap holds signed contributions to the malignant
+Owns the scale. A heatmap holds signed contributions to the malignant
 logit (Zhou et al. 2016), one a cell of the last feature map. It is read from the
 run's predictions and never computed here.
 """
@@ -13,17 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from nevus.core.colours import LOWERS, RAISES, STRONGEST, rgb
 from nevus.core.errors import RunError
 from nevus.core.preprocess import Pixels
 
 Heatmaps = NDArray[np.float16]
 
-# Blue and vermilion differ for every kind of colour blindness; neither is a colour of skin in the grey picture below.
-LOWERS, RAISES = "#2166ac", "#b03a06"
-
-# The picture beneath is light and grey, and shines through even the strongest colour.
+# The picture beneath is light and grey.
 _LIGHTENED = 0.35
-_STRONGEST = 0.8
 # Contributions below this are noise of float16, in which heatmaps are kept.
 _LEAST_SCALE = float(np.finfo(np.float16).tiny)
 
@@ -74,10 +71,6 @@ def overlaid(pixels: Pixels, heatmap: Heatmaps, scale: float) -> Pixels:
     )
     grey = np.asarray(Image.fromarray(pixels).convert("L"), dtype=np.float64)[..., np.newaxis]
     base = grey * (1.0 - _LIGHTENED) + 255.0 * _LIGHTENED
-    colour = np.where(strength > 0, _rgb(RAISES), _rgb(LOWERS))
-    share = _STRONGEST * np.abs(strength)
+    colour = np.where(strength > 0, rgb(RAISES), rgb(LOWERS))
+    share = STRONGEST * np.abs(strength)
     return np.rint(base * (1.0 - share) + colour * share).astype(np.uint8)
-
-
-def _rgb(colour: str) -> NDArray[np.float64]:
-    return np.array([int(colour[start : start + 2], 16) for start in (1, 3, 5)], dtype=np.float64)

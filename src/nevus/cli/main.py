@@ -18,7 +18,9 @@ from nevus.core.errors import NevusError
 from nevus.core.modelfile import DISCLAIMER
 
 # The modules of commands, in the order of the help; each has `COMMANDS`, functions `add_NAME`, one a command.
-_MODULES = ("pipeline", "assessment", "inference")
+_MODULES = ("pipeline", "assessment", "inference", "serving")
+
+_SERVE_PACKAGES = frozenset({"fastapi", "uvicorn", "starlette", "python_multipart", "prometheus_client", "pydantic"})
 
 
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:
@@ -90,7 +92,8 @@ def _explain(problem: Exception) -> str:
     if isinstance(problem, NevusError):
         return str(problem)
     if isinstance(problem, ModuleNotFoundError) and not (problem.name or "nevus").startswith("nevus"):
-        return f"this command needs the package '{problem.name}'. Install it with: pip install 'nevus[train]'"
+        extra = "serve" if problem.name in _SERVE_PACKAGES else "train"
+        return f"this command needs the package '{problem.name}'. Install it with: pip install 'nevus[{extra}]'"
     if isinstance(problem, OSError) and problem.filename is not None:
         return f"{problem.filename}: {problem.strerror}."
     return f"unexpected {type(problem).__name__}: {problem}. Run again with --debug and report what it shows."

@@ -21,6 +21,10 @@ class ImageError(DataError):
     """One image cannot be used; the message is the reason, short enough for a table cell."""
 
 
+class ImageTooLargeError(ImageError):
+    """An image has more pixels than allowed."""
+
+
 class RunError(NevusError):
     """A run folder lacks what a stage needs, or holds what a stage would overwrite."""
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from nevus.core.errors import ImageError
+from nevus.core.errors import ImageError, ImageTooLargeError
 
 Pixels = NDArray[np.uint8]
 
@@ -67,7 +67,7 @@ def decode(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 width, height = image.size
                 if width * height > max_pixels:
-                    raise ImageError(f"{width} x {height} pixels is over the limit of {max_pixels:,}")
+                    raise ImageTooLargeError(f"{width} x {height} pixels is over the limit of {max_pixels:,}")
                 frames = getattr(image, "n_frames", 1)
                 if image.format != "MPO" and frames > 1:
                     raise ImageError(f"{frames} frames; expected one still image")
@@ -78,7 +78,7 @@ def decode(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     except UnidentifiedImageError:
         raise ImageError("not an image in a known format") from None
     except Image.DecompressionBombError:
-        raise ImageError(f"more pixels than Pillow opens, {2 * (Image.MAX_IMAGE_PIXELS or 0):,}") from None
+        raise ImageTooLargeError(f"more pixels than Pillow opens, {2 * (Image.MAX_IMAGE_PIXELS or 0):,}") from None
     except Exception as problem:  # Decoders of hostile files raise nearly anything.
         raise ImageError(f"damaged image ({_first_line(problem)})") from None
 

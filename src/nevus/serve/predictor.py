@@ -183,7 +183,7 @@ class Predictor:
         # Imported here: one image needs no threads, and the import is a tenth of a cold start.
         from concurrent.futures import ThreadPoolExecutor
 
-        batch_size = max(1, min(MAX_BATCH, MAX_BATCH_PIXELS // self.spec.image_size**2))
+        batch_size = self.batch_size
         numbered = enumerate(images, start=1)
         waiting: deque[tuple[str, Future[Pixels | ImageError]]] = deque()
         pool = ThreadPoolExecutor(available_processors())
@@ -204,7 +204,7 @@ class Predictor:
 
     def _score(self, images: list[tuple[str, Pixels | ImageError]], asked: _Asked) -> list[Prediction]:
         good = [pixels for _, pixels in images if not isinstance(pixels, ImageError)]
-        answers = self._run(np.stack(good), asked.heatmap) if good else iter(())
+        answers = self.answer(np.stack(good), asked.heatmap) if good else iter(())
         predictions = []
         for source, pixels in images:
             if isinstance(pixels, ImageError):
@@ -239,10 +239,26 @@ class Predictor:
             heatmap,
         )
 
-    def _run(
+    @property
+    def batch_size(self) -> int:
+        """The most images that should go through the model together."""
+        return max(1, min(MAX_BATCH, MAX_BATCH_PIXELS // self.spec.image_size**2))
+
+    def answer(
         self, pixels: Pixels, heatmap: bool
     ) -> Iterator[tuple[NDArray[np.float32], np.float32, NDArray[np.float32] | None]]:
-        """Probabilities, risk and heatmap (if asked for) of each image of a batch."""
+        """One pass of the model over images that are decoded and resized already.
+
+        Args:
+            pixels: uint8 [N, S, S, 3], RGB.
+            heatmap: whether to compute heatmaps.
+
+        Returns:
+            For each image its probabilities float32 [C], risk, and heatmap float32 [map_height, map_width] or None.
+
+        Raises:
+            ModelFileError: the model does not answer as a model should.
+        """
         outputs = OUTPUTS if heatmap else OUTPUTS[:2]
         try:
             probabilities, risk, *maps = self._session.run(list(outputs), {INPUT: pixels})

@@ -1,0 +1,203 @@
+"""The application: which address answers what. Limits, uploads, scoring and access are modules of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Annotated, Any, TypeVar
+
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.requests import ClientDisconnect
+
+import nevus
+from nevus.core.errors import ModelFileError
+from nevus.core.modelfile import DISCLAIMER, ModelSpec
+from nevus.core.operating_point import OperatingPoint
+from nevus.serve.http.errors import ApiError, add_error_handlers, error_response
+from nevus.serve.http.guard import Guard
+from nevus.serve.http.metrics import Metrics
+from nevus.serve.http.openapi import EXAMPLE_PREDICTION, PREDICT_BODY, documented
+from nevus.serve.http.schemas import ImageResult, ModelAnswer, NoAnswer, PredictAnswer, Status
+from nevus.serve.http.scoring import Question, Scorer
+from nevus.serve.http.settings import Settings
+from nevus.serve.http.uploads import read_images
+from nevus.serve.page import PAGE, SERVER_ENGINE, describe_model
+from nevus.serve.predictor import Predictor
+from nevus.serve.quality import QualityCheck
+
+_Result = TypeVar("_Result")
+
+
+def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
+    """Makes the application for one model.
+
+    Args:
+        predictor: the model, from `nevus.load`.
+        settings: limits and access.
+    """
+    metrics = Metrics()
+    scorer = Scorer(predictor, QualityCheck(), settings.max_pixels, metrics)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        scorer.start()
+        yield
+        await scorer.close()
+
+    app = FastAPI(
+        title="Nevus",
+        version=nevus.__version__,
+        description=f"Risk, decision, triage and heatmap for dermoscopic images. {DISCLAIMER}",
+        lifespan=lifespan,
+        # Their pages load scripts from other hosts.
+        docs_url=None,
+        redoc_url=None,
+    )
+    add_error_handlers(app)
+    _add_predict(app, scorer, settings, metrics)
+    _add_status(app, predictor.spec, settings, metrics)
+    _add_page(app)
+    app.add_middleware(Guard, settings=settings)
+    return app
+
+
+def _add_predict(app: FastAPI, scorer: Scorer, settings: Settings, metrics: Metrics) -> None:
+    names = ", ".join(point.name for point in scorer.spec.operating_points)
+    num_in_flight = 0
+
+    @app.post(
+        "/v1/predict",
+        summary="Risk, decision and triage of one or more images",
+        description=f"The operating points are: {names}.",
+        response_model=PredictAnswer,
+        responses={
+            200: {
+                "description": "One or more images have an answer",
+                "content": {"application/json": {"example": EXAMPLE_PREDICTION}},
+            },
+            **documented(400, 401, 403, 408, 415, 421, 500, 503),
+            **documented(413, 422, model=NoAnswer),
+        },
+        openapi_extra={"requestBody": PREDICT_BODY},
+    )
+    async def predict(
+        request: Request,
+        operating_point: Annotated[
+            str | None, Query(description="Decide at this one; at the model's default if absent")
+        ] = None,
+        prevalence: Annotated[
+            float | None, Query(gt=0, lt=1, description="Share of malignant lesions where the images come from")
+        ] = None,
+        heatmap: Annotated[bool, Query(description="Whether to return heatmaps")] = False,
+        check: Annotated[
+            bool, Query(description="Whether to refuse images that are too small, too blurred or not dermoscopic")
+        ] = True,
+    ) -> Response:
+        nonlocal num_in_flight
+        if num_in_flight >= settings.max_in_flight:
+            metrics.requests.labels(503).inc()
+            raise ApiError(
+                503, "overloaded", "Too many requests in flight. Send it again in a second.", retry_after="1"
+            )
+        start = time.perf_counter()
+        num_in_flight += 1
+        metrics.in_flight.set(num_in_flight)
+        try:
+            question = Question(_point(scorer.spec, operating_point), prevalence, heatmap, check)
+            uploads = await read_images(request, settings)
+            response = _response(await _unless_cut_off(request, scorer.answer(uploads, question)), question)
+        except ClientDisconnect:
+            metrics.cut_off.inc()
+            return Response(status_code=499)  # Nobody is there to read it.
+        except (ApiError, ModelFileError) as problem:
+            error = problem if isinstance(problem, ApiError) else ApiError(500, "model_failed", str(problem))
+            response = error_response(error)
+        finally:
+            num_in_flight -= 1
+            metrics.in_flight.set(num_in_flight)
+        metrics.requests.labels(response.status_code).inc()
+        metrics.seconds.observe(time.perf_counter() - start)
+        return response
+
+
+def _add_status(app: FastAPI, spec: ModelSpec, settings: Settings, metrics: Metrics) -> None:
+    limits = {name: getattr(settings, name) for name in ("max_bytes", "max_images", "max_pixels")}
+    refused = documented(401, 403, 421)
+
+    @app.get("/v1/model", summary="What the model says of itself", response_model=ModelAnswer, responses=refused)
+    async def model() -> JSONResponse:
+        return JSONResponse({**describe_model(spec), "limits": limits})
+
+    @app.get("/healthz", summary="Whether the process lives", responses=documented(403, 421))
+    async def healthz() -> Status:
+        return Status(status="ok")
+
+    @app.get("/readyz", summary="Whether it can answer: the model is loaded", responses=documented(403, 421))
+    async def readyz() -> Status:
+        # Requests are only let in between the start and the end of the lifespan, when the model is there.
+        return Status(status="ok")
+
+    @app.get(
+        "/metrics",
+        summary="Counters for Prometheus",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **refused},
+    )
+    async def counters() -> Response:
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+def _add_page(app: FastAPI) -> None:
+    """The files of the page, each under its own name: no path that a caller sends is ever opened."""
+    files = {"/": PAGE / "index.html", "/engine.js": SERVER_ENGINE}
+    files |= {f"/{path.name}": path for path in PAGE.iterdir() if path.is_file()}
+    for address, path in files.items():
+        app.add_api_route(address, partial(FileResponse, path), include_in_schema=False)
+
+
+def _point(spec: ModelSpec, name: str | None) -> OperatingPoint:
+    try:
+        return spec.operating_point(name)
+    except ModelFileError as problem:
+        raise ApiError(422, "unknown_operating_point", str(problem)) from None
+
+
+def _response(results: list[ImageResult], question: Question) -> Response:
+    """200 if any image has an answer; else why not, with the status of the first reason."""
+    if any(result.error is None for result in results):
+        answer = PredictAnswer(
+            operating_point=question.point.name,
+            threshold=question.point.threshold,
+            prevalence=question.prevalence,
+            predictions=results,
+        )
+        return Response(answer.model_dump_json(), media_type="application/json")
+    first = results[0].error
+    assert first is not None
+    status = 413 if first.code == "too_many_pixels" else 422
+    several = f" None of the {len(results)} images can be used." if len(results) > 1 else ""
+    return error_response(
+        ApiError(status, first.code, first.message + several), predictions=[result.model_dump() for result in results]
+    )
+
+
+async def _unless_cut_off(request: Request, work: Coroutine[Any, Any, _Result]) -> _Result:
+    """The result of `work`, which is cancelled if the sender goes away before it is done.
+
+    Raises:
+        ClientDisconnect: the sender went away.
+    """
+    answering = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(request.receive())  # After the body, the next message is that it went away.
+    try:
+        await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not answering.done():
+            raise ClientDisconnect
+        return answering.result()
+    finally:
+        leaving.cancel()
+        answering.cancel()

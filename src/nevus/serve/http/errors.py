@@ -1,0 +1,58 @@
+"""Errors as the API tells them: a status, a code for programs and a message for people, always in the same JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+_CODES = {404: "not_found", 405: "method_not_allowed"}
+
+
+class ApiError(Exception):
+    """A request that is answered with an error.
+
+    Attributes:
+        status: of HTTP.
+        code: a word for programs.
+        message: what happened, what was expected and how to mend it.
+        headers: further headers of the answer.
+    """
+
+    def __init__(self, status: int, code: str, message: str, **headers: str) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.headers = status, code, message, headers
+
+
+def error_response(error: ApiError, **more: Any) -> JSONResponse:
+    """The answer for an error; `more` stands beside it."""
+    headers = {name.replace("_", "-"): value for name, value in error.headers.items()}
+    return JSONResponse({"error": {"code": error.code, "message": error.message}, **more}, error.status, headers)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Makes every error of an application leave in the one form."""
+
+    @app.exception_handler(ApiError)
+    async def _ours(request: Request, error: ApiError) -> JSONResponse:
+        return error_response(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def _parameter(request: Request, error: RequestValidationError) -> JSONResponse:
+        # What was sent is not repeated: it may be anything.
+        problems = [f"{'.'.join(map(str, item['loc'][1:]))}: {item['msg']}" for item in error.errors()]
+        return error_response(ApiError(422, "invalid_parameter", "; ".join(problems)[:1000] + "."))
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        code = _CODES.get(error.status_code, "http_error")
+        answer = error_response(ApiError(error.status_code, code, f"{error.detail}. See /openapi.json."))
+        answer.headers.update(error.headers or {})
+        return answer
+
+    @app.exception_handler(Exception)
+    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+        return error_response(ApiError(500, "internal_error", f"Unexpected {type(error).__name__}. This is a fault."))

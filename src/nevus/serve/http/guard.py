@@ -1,0 +1,83 @@
+"""Who may ask, and what every answer carries: host, origin and key are checked before a body is read."""
+
+from __future__ import annotations
+
+import secrets
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from nevus.serve.http.errors import ApiError, error_response
+from nevus.serve.http.settings import API_KEY_VARIABLE, Settings, is_loopback
+
+# Everything the page needs comes from the server itself; pictures also from memory.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "content-security-policy": CONTENT_SECURITY_POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(self), geolocation=(), microphone=()",
+}
+_WITH_KEY = ("/v1/", "/metrics")
+
+
+class Guard:
+    """ASGI middleware around the whole application.
+
+    On loopback the Host header must name this machine, or a web page elsewhere could reach the server under a
+    name of its own (DNS rebinding). A browser's request from another site is refused everywhere.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers[name] = value
+                if scope["path"].startswith(_WITH_KEY):
+                    headers["cache-control"] = "no-store"
+            await send(message)
+
+        refusal = self._refusal(scope["path"], Headers(scope=scope))
+        await (self._app if refusal is None else error_response(refusal))(scope, receive, send_with_headers)
+
+    def _refusal(self, path: str, headers: Headers) -> ApiError | None:
+        host = headers.get("host", "")
+        if self._settings.is_local and not is_loopback(_hostname(host)):
+            return ApiError(421, "wrong_host", "This server answers to the names of this machine only.")
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != host:
+            return ApiError(403, "cross_origin", "Requests from pages of other sites are refused.")
+        if self._settings.api_key is not None and path.startswith(_WITH_KEY) and not self._has_key(headers):
+            return ApiError(
+                401,
+                "key_required",
+                f"Expected the header 'Authorization: Bearer KEY' with the key in the server's {API_KEY_VARIABLE}.",
+                www_authenticate="Bearer",
+            )
+        return None
+
+    def _has_key(self, headers: Headers) -> bool:
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        expected = self._settings.api_key or ""
+        return scheme.lower() == "bearer" and secrets.compare_digest(key.strip().encode(), expected.encode())
+
+
+def _hostname(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""

@@ -1,0 +1,48 @@
+"""Serving the application until a signal says stop; requests in flight then get to end."""
+
+from __future__ import annotations
+
+import sys
+
+import uvicorn
+
+from nevus.core.modelfile import DISCLAIMER
+from nevus.serve.http.app import create_app
+from nevus.serve.http.settings import Settings
+from nevus.serve.predictor import Predictor
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens once it does."""
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        await super().startup(sockets)  # type: ignore[arg-type]
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            print(
+                f"Nevus listens at http://{shown}:{port}/ (Ctrl-C stops it)\n{DISCLAIMER}", file=sys.stderr, flush=True
+            )
+
+
+def run_server(predictor: Predictor, settings: Settings) -> bool:
+    """Serves until SIGINT or SIGTERM, then lets requests in flight end within `settings.drain_seconds`.
+
+    Returns:
+        False if the server could not start, the port being taken, say; the reason is on standard error.
+    """
+    server = _Server(
+        uvicorn.Config(
+            create_app(predictor, settings),
+            host=settings.host,
+            port=settings.port,
+            # No line for a request: addresses and names of files are nobody's business.
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=int(settings.drain_seconds),
+            proxy_headers=False,
+        )
+    )
+    server.run()
+    return server.started

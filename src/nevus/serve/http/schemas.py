@@ -1,0 +1,81 @@
+"""The answers of the API as types: they check what is sent and make the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from nevus.core.modelfile import DISCLAIMER
+
+_RISK = {"ge": 0.0, "le": 1.0}
+
+
+class ImageProblem(BaseModel):
+    """Why there is no answer for an image."""
+
+    code: Literal["not_readable", "too_many_pixels", "too_small", "too_blurred", "not_dermoscopic"]
+    message: str = Field(description="In words, with what was expected")
+
+
+class Heatmap(BaseModel):
+    """Where the network found what raises the risk (vermilion) and what lowers it (blue)."""
+
+    png: str = Field(description="PNG with transparency, base64, to lay over the whole image")
+    strongest: float = Field(ge=0.0, description="Contribution, in log-odds, that has the full colour")
+
+
+class ImageResult(BaseModel):
+    """What the model says of one image, or why it says nothing. Not a diagnosis."""
+
+    name: str = Field(description="As the file was called by its sender")
+    risk: float | None = Field(None, **_RISK, description="Probability of the malignant classes")
+    decision: Literal["malignant", "benign"] | None = Field(None, description="At the operating point")
+    triage: Literal["low", "uncertain", "high"] | None = Field(None, description="By the model's two thresholds")
+    risk_at_prevalence: float | None = Field(None, **_RISK, description="The risk at the prevalence asked for")
+    probabilities: dict[str, float] = Field({}, description="Of each class")
+    heatmap: Heatmap | None = Field(None, description="If asked for")
+    error: ImageProblem | None = None
+
+
+class PredictAnswer(BaseModel):
+    """The results of a request, in the order of its images."""
+
+    operating_point: str
+    threshold: float = Field(**_RISK, description="Malignant if the risk is this or more")
+    prevalence: float | None = None
+    predictions: list[ImageResult]
+    disclaimer: str = DISCLAIMER
+
+
+class Problem(BaseModel):
+    """What went wrong with a request."""
+
+    code: str = Field(description="A word for programs")
+    message: str = Field(description="What happened, what was expected and how to mend it")
+
+
+class ErrorAnswer(BaseModel):
+    """The one form of every error."""
+
+    error: Problem
+
+
+class NoAnswer(ErrorAnswer):
+    """No image of the request could be used; `predictions` says why for each. Absent if the request itself is wrong."""
+
+    predictions: list[ImageResult] | None = None
+
+
+class Status(BaseModel):
+    """Whether the server lives, or is ready."""
+
+    status: Literal["ok"]
+
+
+class ModelAnswer(BaseModel):
+    """The model's metadata as in the model file, and what the page needs beside it."""
+
+    model: dict[str, Any] = Field(description="The metadata of the model file: see docs/model-file.md")
+    heatmap_colours: dict[str, Any] = Field(description="Of what raises and lowers the risk, and the strongest opacity")
+    limits: dict[str, int] = Field(description="Of this server: bytes and images a request, pixels an image")

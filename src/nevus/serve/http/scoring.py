@@ -1,0 +1,108 @@
+"""From the bytes of an image to what the API says of it.
+
+Images are decoded by a pool of threads, checked, and scored by the model in batches across requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from nevus.core.errors import ImageError, ImageTooLargeError
+from nevus.core.modelfile import ModelSpec
+from nevus.core.operating_point import OperatingPoint
+from nevus.core.preprocess import Pixels, decode, resize
+from nevus.core.prevalence import rebase
+from nevus.core.processors import available_processors
+from nevus.serve.heatmap import heatmap_png
+from nevus.serve.http.batching import Answer, Batcher
+from nevus.serve.http.metrics import Metrics
+from nevus.serve.http.schemas import Heatmap, ImageProblem, ImageResult
+from nevus.serve.http.uploads import Upload
+from nevus.serve.predictor import Predictor
+from nevus.serve.quality import QualityCheck
+
+
+class Question(NamedTuple):
+    """What a request wants to know of each of its images."""
+
+    point: OperatingPoint
+    prevalence: float | None
+    heatmap: bool
+    check: bool
+
+
+@dataclass
+class Scorer:
+    """Answers for images; lives within a running event loop, from `start` to `close`.
+
+    Attributes:
+        predictor: the model.
+        quality: tells images that the model cannot answer for.
+        max_pixels: above which an image is refused.
+        metrics: where images and batches are counted.
+    """
+
+    predictor: Predictor
+    quality: QualityCheck
+    max_pixels: int
+    metrics: Metrics
+
+    def start(self) -> None:
+        self._decoders = ThreadPoolExecutor(available_processors(), "decode")
+        self._batcher = Batcher(self.predictor.answer, self.predictor.batch_size, self.metrics.batch_size.observe)
+
+    async def close(self) -> None:
+        await self._batcher.close()
+        self._decoders.shutdown(cancel_futures=True)
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self.predictor.spec
+
+    async def answer(self, uploads: list[Upload], question: Question) -> list[ImageResult]:
+        """A result for each image, in order. Cancelled, it gives up what has not begun."""
+        return await asyncio.gather(*(self._answer_one(upload, question) for upload in uploads))
+
+    async def _answer_one(self, upload: Upload, question: Question) -> ImageResult:
+        loop = asyncio.get_running_loop()
+        decoded = await loop.run_in_executor(self._decoders, self._decode, upload.content, question.check)
+        if isinstance(decoded, ImageProblem):
+            self.metrics.images.labels(decoded.code).inc()
+            return ImageResult(name=upload.name, error=decoded)
+        answer = await self._batcher.score(decoded, question.heatmap)
+        self.metrics.images.labels("ok").inc()
+        return self._result(upload.name, answer, question)
+
+    def _decode(self, content: bytes, check: bool) -> Pixels | ImageProblem:
+        try:
+            image = decode(content, self.max_pixels)
+        except ImageTooLargeError as problem:
+            return ImageProblem(code="too_many_pixels", message=f"{problem}.")
+        except ImageError as problem:
+            return ImageProblem(code="not_readable", message=f"The file cannot be read as an image: {problem}.")
+        if check and (refusal := self.quality.refusal(image)) is not None:
+            return ImageProblem(code=refusal.code, message=refusal.message)
+        return resize(image, self.spec.image_size)
+
+    def _result(self, name: str, answer: Answer, question: Question) -> ImageResult:
+        spec, risk = self.spec, float(answer.risk)
+        rebased = None
+        if question.prevalence is not None:
+            rebased = rebase(risk, assumed=spec.assumed_prevalence, prevalence=question.prevalence)
+        heatmap = None
+        if answer.heatmap is not None and question.heatmap:
+            picture = heatmap_png(answer.heatmap, spec.image_size)
+            heatmap = Heatmap(png=base64.b64encode(picture.png).decode("ascii"), strongest=picture.strongest)
+        return ImageResult(
+            name=name,
+            risk=risk,
+            decision="malignant" if question.point.decide(risk) else "benign",
+            triage=spec.triage.band(risk),
+            risk_at_prevalence=rebased,
+            probabilities=dict(zip(spec.classes.names, map(float, answer.probabilities), strict=True)),
+            heatmap=heatmap,
+        )

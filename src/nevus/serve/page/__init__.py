@@ -1,0 +1,25 @@
+"""The page: the same files served by `nevus serve` and laid into a static folder by `nevus export --format web`.
+
+They differ in one file, `engine.js`: it asks the server, or runs the model in the browser itself.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from nevus.core.colours import LOWERS, RAISES, STRONGEST
+from nevus.core.modelfile import ModelSpec
+
+PAGE = Path(__file__).with_name("static")
+ENGINES = Path(__file__).with_name("engines")
+SERVER_ENGINE = ENGINES / "server.js"
+
+
+def describe_model(spec: ModelSpec) -> dict[str, Any]:
+    """What the page needs to know, for JSON: the model's metadata and the colours of its heatmaps."""
+    return {
+        "model": json.loads(spec.to_json()),
+        "heatmap_colours": {"raises": RAISES, "lowers": LOWERS, "strongest": STRONGEST},
+    }

@@ -1,0 +1,49 @@
+"""Whether an image is one that the model can answer for: large enough, sharp enough, and dermoscopic.
+
+The check is one small ONNX graph, so that the page in the browser asks the very same question. It is
+fitted and measured by scripts/fit_quality_check.py; its error rates stand in docs/serve.md. It knows
+nothing of the model and is no assurance: it lets through some images that are not dermoscopic.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+QUALITY_MODEL = Path(__file__).with_name("quality.onnx")
+
+
+class Refusal(NamedTuple):
+    """Why there should be no answer: a code for programs, a message for people."""
+
+    code: str
+    message: str
+
+
+# In the order of the margins that the graph gives; the first one below 0 is told.
+REFUSALS = (
+    Refusal("too_small", "The image is too small. Use one with at least 100 pixels on its shorter side."),
+    Refusal("too_blurred", "The image is too blurred. Take it again, in focus."),
+    Refusal(
+        "not_dermoscopic",
+        "This does not look like a dermoscopic image: one lesion, close up, taken through a dermatoscope.",
+    ),
+)
+
+
+class QualityCheck:
+    """The check, ready to run; safe to call from several threads."""
+
+    def __init__(self) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(QUALITY_MODEL, options, providers=["CPUExecutionProvider"])
+
+    def refusal(self, image: Image.Image) -> Refusal | None:
+        """Why there should be no answer for an image in mode RGB, or None for one that is fit."""
+        (margins,) = self._session.run(["margins"], {"pixels": np.asarray(image)[np.newaxis]})
+        return next((refusal for refusal, margin in zip(REFUSALS, margins[0], strict=True) if margin < 0), None)

@@ -1,0 +1,40 @@
+"""A real server in a thread, on a free port of this machine, for tests."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+import nevus
+from nevus.serve.http.app import create_app
+from nevus.serve.http.settings import Settings
+
+MODEL = Path(__file__).with_name("darkness.onnx")
+
+
+@contextmanager
+def serving(settings: Settings = Settings(), model: Path = MODEL) -> Iterator[str]:  # noqa: B008 - frozen
+    """Yields the address of the server, such as http://127.0.0.1:43210."""
+    with running(create_app(nevus.load(model), settings)) as address:
+        yield address
+
+
+@contextmanager
+def running(app: FastAPI) -> Iterator[str]:
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", access_log=False))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -1,0 +1,56 @@
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from nevus.serve.http.batching import Answer, Batcher
+
+
+class Model:
+    """Answers with the brightness of each image, and fails on any batch that holds a 255."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.seen: list[int] = []
+
+    def __call__(self, pixels: np.ndarray, heatmap: bool) -> Iterator[tuple]:
+        self.go_on.wait(5)
+        self.seen.append(len(pixels))
+        if pixels.max() == 255:
+            raise ValueError("bad image")
+        return iter([(np.zeros(2), image.mean(), None) for image in pixels])
+
+
+def image(value: int) -> np.ndarray:
+    return np.full((4, 4, 3), value, dtype=np.uint8)
+
+
+async def crowd(values: list[int], cancelled: list[int]) -> tuple[list[int], list[Answer | BaseException]]:
+    model, sizes = Model(), []
+    batcher = Batcher(model, 4, sizes.append)
+    first = asyncio.create_task(batcher.score(image(1), False))
+    await asyncio.sleep(0.05)  # The model holds the first alone; the others gather.
+    tasks = [asyncio.create_task(batcher.score(image(value), False)) for value in values]
+    await asyncio.sleep(0.05)
+    for index in cancelled:
+        tasks[index].cancel()
+    model.go_on.set()
+    answers = await asyncio.gather(first, *tasks, return_exceptions=True)
+    await batcher.close()
+    return model.seen, answers
+
+
+def test_waiting_images_go_together_and_cancelled_ones_not_at_all() -> None:
+    seen, answers = asyncio.run(crowd([10, 20, 30, 40, 50, 60], cancelled=[1]))
+    assert seen == [1, 4, 1]
+    assert isinstance(answers[2], asyncio.CancelledError)
+    assert [answer.risk for answer in answers if isinstance(answer, Answer)] == [1, 10, 30, 40, 50, 60]
+
+
+def test_an_image_that_breaks_the_model_costs_no_other_its_answer() -> None:
+    _, answers = asyncio.run(crowd([10, 255, 30], cancelled=[]))
+    assert [answer.risk for answer in answers if isinstance(answer, Answer)] == [1, 10, 30]
+    with pytest.raises(ValueError, match="bad image"):
+        raise answers[2]

@@ -1,0 +1,266 @@
+import base64
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from http_server import MODEL, serving
+from PIL import Image
+
+import nevus
+from bad_inputs import bad_files, encode, odd_but_good_files
+from nevus.core.errors import ConfigError
+from nevus.core.modelfile import DISCLAIMER
+from nevus.serve.http.openapi import EXAMPLE_PREDICTION
+from nevus.serve.http.schemas import PredictAnswer
+from nevus.serve.http.settings import Settings, api_key_for
+
+SMALL = Settings(max_bytes=400_000, max_pixels=1_000_000, max_images=4)
+KEY = "a-key-of-some-length"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with serving() as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def small_server() -> Iterator[str]:
+    with serving(SMALL) as address:
+        yield address
+
+
+def post(address: str, *contents: bytes, name: str = "x.png", **parameters: object) -> httpx.Response:
+    files = [("images", (name, content)) for content in contents]
+    return httpx.post(f"{address}/v1/predict", files=files, params=parameters, timeout=30)
+
+
+def counter(address: str, name: str) -> float:
+    lines = httpx.get(f"{address}/metrics").text.splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+
+
+def picture(width: int = 128, height: int = 128) -> bytes:
+    return encode(Image.new("RGB", (width, height), "brown"), "PNG")
+
+
+def test_answers_are_those_of_python(server: str, lesions: list[Path]) -> None:
+    expected = nevus.load(MODEL).predict(lesions, operating_point="youden", prevalence=0.02)
+    contents = [path.read_bytes() for path in lesions]
+    answer = post(server, *contents, operating_point="youden", prevalence=0.02, check=False).json()
+    assert (answer["operating_point"], answer["prevalence"], answer["disclaimer"]) == ("youden", 0.02, DISCLAIMER)
+    assert len(answer["predictions"]) == len(lesions) > 4
+    for result, prediction in zip(answer["predictions"], expected, strict=True):
+        assert result["error"] is None
+        assert result["risk"] == pytest.approx(prediction.risk, abs=1e-6)
+        assert result["decision"] == ("malignant" if prediction.decision else "benign")
+        assert result["triage"] == prediction.triage
+        assert result["risk_at_prevalence"] == pytest.approx(prediction.risk_at_prevalence, abs=1e-6)
+        assert result["probabilities"] == pytest.approx(prediction.probabilities, abs=1e-6)
+        assert result["heatmap"] is None
+
+
+def test_heatmap_is_a_picture_that_can_be_laid_over(server: str, lesions: list[Path]) -> None:
+    (result,) = post(server, lesions[0].read_bytes(), heatmap=True).json()["predictions"]
+    heatmap = Image.open(io.BytesIO(base64.b64decode(result["heatmap"]["png"])))
+    assert heatmap.mode == "RGBA"
+    assert heatmap.size == (32, 32)
+    assert heatmap.getchannel("A").getextrema()[1] > 150
+    assert result["heatmap"]["strongest"] > 0
+
+
+def test_a_bad_image_does_not_lose_the_others(server: str, lesions: list[Path]) -> None:
+    response = post(server, b"text", lesions[0].read_bytes(), b"")
+    assert response.status_code == 200
+    first, second, third = response.json()["predictions"]
+    assert first["error"]["code"] == third["error"]["code"] == "not_readable"
+    assert first["risk"] is None
+    assert second["error"] is None
+
+
+def test_refused_images_have_no_risk(server: str, lesions: list[Path]) -> None:
+    with Image.open(lesions[0]) as image:
+        tiny = encode(image.resize((64, 64)), "PNG")
+    response = post(server, tiny, tiny)
+    assert response.status_code == 422
+    assert response.json()["error"]["code"] == "too_small"
+    assert "None of the 2 images" in response.json()["error"]["message"]
+    assert [result["risk"] for result in response.json()["predictions"]] == [None, None]
+    assert post(server, tiny, check=False).status_code == 200
+
+
+def test_corpus_of_bad_files_gives_reasons_and_odd_ones_answers(server: str) -> None:
+    bad, odd = bad_files(), odd_but_good_files()
+    files = [("images", (name, content)) for name, (content, _) in bad.items()]
+    response = httpx.post(f"{server}/v1/predict?check=false", files=files, timeout=60)
+    assert response.status_code in (413, 422)
+    assert [result["name"] for result in response.json()["predictions"]] == list(bad)
+    assert all(result["error"]["message"].endswith(".") for result in response.json()["predictions"])
+    names = list(odd)
+    for some in (names[:20], names[20:]):
+        files = [("images", (name, odd[name])) for name in some]
+        results = httpx.post(f"{server}/v1/predict?check=false", files=files, timeout=60).json()["predictions"]
+        assert [result["error"] for result in results] == [None] * len(some)
+    assert (
+        post(server, picture(), name="naïve 皮膚.png", check=False).json()["predictions"][0]["name"] == "naïve 皮膚.png"
+    )
+
+
+def multipart(*parts: bytes) -> tuple[bytes, dict[str, str]]:
+    head = b'--b\r\nContent-Disposition: form-data; name="images"; filename="x"\r\n\r\n'
+    return b"".join(head + part + b"\r\n" for part in parts) + b"--b--\r\n", {
+        "content-type": "multipart/form-data; boundary=b"
+    }
+
+
+WHOLE, FORM = multipart(b"text")
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "query", "status", "code"),
+    [
+        (b"{}", {"content-type": "application/json"}, "", 415, "unsupported_media_type"),
+        (WHOLE, {"content-type": "multipart/form-data"}, "", 415, "unsupported_media_type"),
+        (WHOLE[:-8], FORM, "", 400, "malformed_multipart"),
+        (b"--other\r\n\r\n", FORM, "", 400, "malformed_multipart"),
+        (b"--b--\r\n", FORM, "", 422, "no_images"),
+        (WHOLE.replace(b"images", b"others"), FORM, "", 422, "no_images"),
+        (multipart(*[b"x"] * 5)[0], FORM, "", 413, "too_many_images"),
+        (multipart(b"x" * 400_001)[0], FORM, "", 413, "request_too_large"),
+        (multipart(picture(1001, 1000))[0], FORM, "", 413, "too_many_pixels"),
+        (WHOLE, FORM, "", 422, "not_readable"),
+        (WHOLE, FORM, "?operating_point=none", 422, "unknown_operating_point"),
+        (WHOLE, FORM, "?prevalence=1", 422, "invalid_parameter"),
+        (WHOLE, FORM, "?prevalence=nan", 422, "invalid_parameter"),
+        (WHOLE, FORM, "?heatmap=perhaps", 422, "invalid_parameter"),
+    ],
+)
+def test_wrong_requests_are_told_what_is_wrong(
+    small_server: str, body: bytes, headers: dict[str, str], query: str, status: int, code: str
+) -> None:
+    for content in (body, (body[start : start + 50_000] for start in range(0, len(body), 50_000))):  # Whole, in chunks.
+        response = httpx.post(f"{small_server}/v1/predict{query}", content=content, headers=headers)
+        assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+        assert len(response.json()["error"]["message"]) > 20
+
+
+def test_unknown_addresses_and_methods_are_json_too(small_server: str) -> None:
+    assert httpx.get(f"{small_server}/v1/nothing").json()["error"]["code"] == "not_found"
+    assert httpx.get(f"{small_server}/v1/predict").json()["error"]["code"] == "method_not_allowed"
+
+
+def raw_request(address: str, content_length: int, sent: bytes = b"") -> socket.socket:
+    """A connection on which a predict request has begun."""
+    parts = urlsplit(address)
+    connection = socket.create_connection((parts.hostname, parts.port))
+    head = f"POST /v1/predict HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    connection.sendall(f"{head}Content-Length: {content_length}\r\n\r\n".encode() + sent)
+    return connection
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not come to pass")
+
+
+def test_slow_uploads_end_and_full_servers_say_come_back() -> None:
+    with serving(Settings(max_in_flight=2, upload_seconds=2)) as address:
+        with raw_request(address, 1000, WHOLE[:20]) as first, raw_request(address, 1000) as second:
+            wait_until(lambda: counter(address, "nevus_requests_in_flight") == 2)
+            response = post(address, picture())
+            assert (response.status_code, response.json()["error"]["code"]) == (503, "overloaded")
+            assert response.headers["retry-after"] == "1"
+            for connection in (first, second):
+                assert connection.recv(12) == b"HTTP/1.1 408"
+        wait_until(lambda: counter(address, "nevus_requests_in_flight") == 0)
+        assert post(address, picture(), check=False).status_code == 200
+
+
+def test_requests_that_are_cut_off_leave_nothing(server: str) -> None:
+    before = counter(server, "nevus_requests_cut_off_total")
+    raw_request(server, 1000, WHOLE[:30]).close()
+    wait_until(lambda: counter(server, "nevus_requests_cut_off_total") == before + 1)
+    assert counter(server, "nevus_requests_in_flight") == 0
+
+
+def test_images_are_never_written(server: str, lesions: list[Path]) -> None:
+    opened: list[object] = []
+    watching = threading.Event()
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if watching.is_set() and event == "open":
+            path, _, flags = arguments
+            if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+                opened.append(path)
+
+    sys.addaudithook(hook)
+    large = encode(Image.effect_noise((1500, 1500), 90).convert("RGB"), "PNG")
+    assert len(large) > 2_000_000
+    watching.set()
+    try:
+        assert post(server, lesions[0].read_bytes(), large, large, check=False).status_code == 200
+    finally:
+        watching.clear()
+    assert opened == []
+
+
+def test_only_this_machine_its_own_page_and_holders_of_the_key_may_ask(server: str) -> None:
+    assert httpx.get(f"{server}/", headers={"host": "evil.example"}).status_code == 421
+    assert httpx.get(f"{server}/healthz", headers={"origin": "http://evil.example"}).status_code == 403
+    assert httpx.get(f"{server}/healthz", headers={"origin": server}).status_code == 200
+    with serving(Settings(api_key=KEY)) as address:
+        assert httpx.get(f"{address}/healthz").status_code == 200
+        for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {KEY}"}):
+            response = httpx.get(f"{address}/v1/model", headers=headers)
+            assert (response.status_code, response.headers["www-authenticate"]) == (401, "Bearer")
+        assert httpx.get(f"{address}/v1/model", headers={"authorization": f"Bearer {KEY}"}).status_code == 200
+
+
+def test_a_server_for_other_machines_needs_a_key() -> None:
+    assert api_key_for("127.0.0.1", without_key=False, environment={}) is None
+    assert api_key_for("::1", without_key=False, environment={"NEVUS_API_KEY": KEY}) == KEY
+    assert api_key_for("0.0.0.0", without_key=True, environment={}) is None
+    with pytest.raises(ConfigError, match="Set NEVUS_API_KEY"):
+        api_key_for("0.0.0.0", without_key=False, environment={})
+    with pytest.raises(ConfigError, match="16 or more"):
+        api_key_for("192.0.2.1", without_key=False, environment={"NEVUS_API_KEY": "short"})
+
+
+def test_status_model_and_document(server: str) -> None:
+    assert httpx.get(f"{server}/healthz").json() == httpx.get(f"{server}/readyz").json() == {"status": "ok"}
+    model = httpx.get(f"{server}/v1/model").json()
+    assert model["model"] == json.loads(nevus.load(MODEL).spec.to_json())
+    assert model["limits"]["max_images"] == Settings().max_images
+    PredictAnswer.model_validate(EXAMPLE_PREDICTION)
+    document = httpx.get(f"{server}/openapi.json").json()
+    assert set(document["paths"]) == {"/v1/predict", "/v1/model", "/healthz", "/readyz", "/metrics"}
+
+
+def test_sigterm_lets_a_request_end(lesions: list[Path]) -> None:
+    body, _ = multipart(lesions[0].read_bytes())
+    command = [sys.executable, "-m", "nevus.cli.main", "serve", str(MODEL), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        address = process.stderr.readline().split()[3].rstrip("/")
+        with raw_request(address, len(body), body[:100]) as connection:
+            wait_until(lambda: counter(address, "nevus_requests_in_flight") == 1)
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+            connection.sendall(body[100:])
+            assert connection.recv(15) == b"HTTP/1.1 200 OK"
+        assert process.wait(timeout=20) == -signal.SIGTERM
+        assert "Traceback" not in process.stderr.read()
