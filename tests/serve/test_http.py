@@ -98,6 +98,8 @@ def test_refused_images_have_no_risk(server: str, lesions: list[Path]) -> None:
     assert "None of the 2 images" in response.json()["error"]["message"]
     assert [result["risk"] for result in response.json()["predictions"]] == [None, None]
     assert post(server, tiny, check=False).status_code == 200
+    (result,) = post(server, tiny, lenient=True).json()["predictions"]
+    assert result["error"]["code"] == "too_small"
 
 
 def test_corpus_of_bad_files_gives_reasons_and_odd_ones_answers(server: str) -> None:

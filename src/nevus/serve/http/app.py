@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Query, Request, Response
@@ -96,6 +97,9 @@ def _add_predict(app: FastAPI, scorer: Scorer, settings: Settings, metrics: Metr
         check: Annotated[
             bool, Query(description="Whether to refuse images that are too small, too blurred or not dermoscopic")
         ] = True,
+        lenient: Annotated[
+            bool, Query(description="Whether to answer 200 where no image can be used: each result says why anyway")
+        ] = False,
     ) -> Response:
         nonlocal num_in_flight
         if num_in_flight >= settings.max_in_flight:
@@ -109,7 +113,8 @@ def _add_predict(app: FastAPI, scorer: Scorer, settings: Settings, metrics: Metr
         try:
             question = Question(_point(scorer.spec, operating_point), prevalence, heatmap, check)
             uploads = await read_images(request, settings)
-            response = _response(await _unless_cut_off(request, scorer.answer(uploads, question)), question)
+            results = await _unless_cut_off(request, scorer.answer(uploads, question))
+            response = _response(results, question, lenient)
         except ClientDisconnect:
             metrics.cut_off.inc()
             return Response(status_code=499)  # Nobody is there to read it.
@@ -156,7 +161,11 @@ def _add_page(app: FastAPI) -> None:
     files = {"/": PAGE / "index.html", "/engine.js": SERVER_ENGINE}
     files |= {f"/{path.name}": path for path in PAGE.iterdir() if path.is_file()}
     for address, path in files.items():
-        app.add_api_route(address, partial(FileResponse, path), include_in_schema=False)
+        app.add_route(address, partial(_send, path), include_in_schema=False)
+
+
+async def _send(path: Path, request: Request) -> Response:
+    return FileResponse(path)
 
 
 def _point(spec: ModelSpec, name: str | None) -> OperatingPoint:
@@ -166,9 +175,9 @@ def _point(spec: ModelSpec, name: str | None) -> OperatingPoint:
         raise ApiError(422, "unknown_operating_point", str(problem)) from None
 
 
-def _response(results: list[ImageResult], question: Question) -> Response:
-    """200 if any image has an answer; else why not, with the status of the first reason."""
-    if any(result.error is None for result in results):
+def _response(results: list[ImageResult], question: Question, lenient: bool) -> Response:
+    """200 if any image has an answer, or always if lenient; else why not, with the status of the first reason."""
+    if lenient or any(result.error is None for result in results):
         answer = PredictAnswer(
             operating_point=question.point.name,
             threshold=question.point.threshold,

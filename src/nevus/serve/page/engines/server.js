@@ -1,1 +1,41 @@
-// next
+// Asks the server that the page came from.
+
+export const privacy = "Images go to this server only. It keeps them in memory while it answers, and stores none.";
+export const atOnce = 4;
+
+let key = null;
+
+/** Thrown where the server wants a key. */
+export class KeyRequired extends Error {}
+
+export function useKey(text) {
+  key = text;
+}
+
+async function ask(address, options = {}) {
+  const headers = key === null ? {} : { Authorization: `Bearer ${key}` };
+  for (let tries = 0; ; tries += 1) {
+    const response = await fetch(address, { ...options, headers });
+    if (response.status === 401) throw new KeyRequired();
+    if (response.status !== 503 || tries === 20) return response;
+    await new Promise((resume) => setTimeout(resume, 1000 * Number(response.headers.get("Retry-After") ?? 1)));
+  }
+}
+
+/** The model's metadata and the colours of its heatmaps. */
+export async function loadModel() {
+  const response = await ask("./v1/model");
+  if (!response.ok) throw new Error((await response.json()).error.message);
+  return response.json();
+}
+
+/** Risk, probabilities and heatmap of one file, or the error. */
+export async function predict(file) {
+  const form = new FormData();
+  form.append("images", file, file.name);
+  const response = await ask("./v1/predict?heatmap=true&lenient=true", { method: "POST", body: form });
+  const answer = await response.json();
+  if (answer.predictions === undefined) return { error: answer.error };
+  const [{ risk, probabilities, heatmap, error }] = answer.predictions;
+  return { risk, probabilities, error, heatmap: heatmap && `data:image/png;base64,${heatmap.png}` };
+}

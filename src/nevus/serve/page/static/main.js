@@ -1,0 +1,240 @@
+// The page: takes images, asks the engine, and shows what it says at the operating point and prevalence chosen.
+
+import { atOnce, KeyRequired, loadModel, predict, privacy, useKey } from "./engine.js";
+import { answerOf, cardOf } from "./views.js";
+import { csvOf } from "./csv.js";
+import { byId, make } from "./element.js";
+import { band, isMalignant, percent, rebase } from "./risk.js";
+
+/** One image each: { file, url, answer, card }; answer is null until the engine has spoken. */
+const items = [];
+let selected = null;
+let described = null;
+let waiting = [];
+let working = 0;
+
+// Settings ----------------------------------------------------------------------------------------------------------
+
+const model = () => described.model;
+const point = () => model().operating_points.find(({ name }) => name === byId("operating-point").value);
+
+function prevalence() {
+  const choice = byId("prevalence").value;
+  if (choice === "") return null;
+  if (choice !== "other") return Number(choice);
+  const share = Number(byId("other-prevalence").value) / 100;
+  return share > 0 && share < 1 ? share : null;
+}
+
+/** What an answer means at the settings chosen: the columns of the CSV, and the error. */
+function read({ file, answer }) {
+  const known = answer !== null && !answer.error;
+  const risk = known ? answer.risk : null;
+  return {
+    file: file.name,
+    risk,
+    decision: known ? (isMalignant(risk, point()) ? "malignant" : "benign") : null,
+    operating_point: point().name,
+    threshold: point().threshold,
+    triage: known ? band(risk, model().triage) : null,
+    prevalence: prevalence(),
+    risk_at_prevalence: known && prevalence() !== null ? here(risk) : null,
+    probabilities: known ? answer.probabilities : {},
+    error: answer?.error ?? null,
+  };
+}
+
+/** A risk or threshold of the model at the prevalence chosen. */
+const here = (risk) => rebase(risk, model().assumed_prevalence, prevalence());
+
+// Showing -----------------------------------------------------------------------------------------------------------
+
+function showSettings() {
+  const { sensitivity, specificity, rule } = point();
+  const interval = ({ value, low, high }) => `${percent(value)} (${percent(low)} to ${percent(high)})`;
+  byId("operating-point-help").textContent =
+    `Malignant from ${percent(here(point().threshold))} on: ${rule}. There it finds ${interval(sensitivity)} of the ` +
+    `malignant and spares ${interval(specificity)} of the benign images.`;
+  byId("other-prevalence-field").hidden = byId("prevalence").value !== "other";
+  byId("prevalence-help").textContent =
+    prevalence() === null
+      ? `The risks assume ${percent(model().assumed_prevalence)}, as in the images that the model was fitted on. Where ` +
+        "fewer are malignant, every risk is lower."
+      : `The risks are re-based by Bayes' theorem from ${percent(model().assumed_prevalence)} to ` +
+        `${percent(prevalence())}. Triage and decision stay as they are.`;
+  const { rule_out, rule_in } = model().triage;
+  byId("low-help").textContent = `below ${percent(here(rule_out))}`;
+  byId("uncertain-help").textContent = "in between: for a person to look at";
+  byId("high-help").textContent = rule_in === null ? "never, with this model" : `from ${percent(here(rule_in))} on`;
+}
+
+function showSelected() {
+  byId("result").hidden = selected === null;
+  for (const { card } of items) card.setAttribute("aria-pressed", String(card === selected?.card));
+  if (selected === null) return;
+  const { file, url, answer } = selected;
+  if (byId("image").src !== url) byId("image").src = url;
+  byId("image").alt = `The image ${file.name}`;
+  byId("heat").hidden = byId("heat-control").hidden = !answer?.heatmap;
+  if (answer?.heatmap) byId("heat").src = answer.heatmap;
+  const told = answerOf(read(selected), { here, point: point(), triage: model().triage, model: model(), waits: answer === null });
+  byId("answer").replaceChildren(...told);
+}
+
+function showAll() {
+  showSettings();
+  for (const item of items) {
+    const { card } = item;
+    card.replaceChildren(...cardOf(read(item), { url: item.url, waits: item.answer === null, here }));
+  }
+  showSelected();
+  showStatus();
+}
+
+function showStatus() {
+  const done = items.filter(({ answer }) => answer !== null).length;
+  const refused = items.filter(({ answer }) => answer?.error).length;
+  byId("gallery").hidden = items.length < 2;
+  byId("csv").disabled = done < items.length;
+  const failed = refused ? `, ${refused} without an answer` : "";
+  byId("status").textContent = items.length ? `${done} of ${items.length} ${items.length === 1 ? "image" : "images"} read${failed}.` : "";
+}
+
+function showModel() {
+  const { network, image_size, num_parameters, trained_on, generated, limitations, intended_use, licence, operating_points } = model();
+  byId("model-line").textContent = `${network}, ${num_parameters.toLocaleString("en")} parameters`;
+  byId("privacy").textContent = privacy;
+  byId("limitations").textContent = `${generated ? "This model was trained on generated images, not photographs. " : ""}${limitations}`;
+  for (const { name } of operating_points) {
+    const isDefault = name === model().default_operating_point;
+    byId("operating-point").append(make("option", { value: name, selected: isDefault }, name + (isDefault ? " (default)" : "")));
+  }
+  byId("prevalence").options[0].textContent = `as the model assumes (${percent(model().assumed_prevalence)})`;
+  const figures = Object.entries(model().test_metrics).map(([name, [value, low, high]]) => [
+    name.replaceAll("_", " "),
+    value === null ? "not defined" : `${value.toFixed(3)} (${low?.toFixed(3)} to ${high?.toFixed(3)}), on its own test images`,
+  ]);
+  const facts = [
+    ["Network", `${network}, ${num_parameters.toLocaleString("en")} parameters, sees ${image_size} × ${image_size} pixels`],
+    ["Trained on", trained_on],
+    ["Intended use", intended_use],
+    ["Licence", licence],
+    ...figures,
+  ];
+  byId("model-facts").replaceChildren(...facts.flatMap(([name, text]) => [make("dt", {}, name), make("dd", {}, text)]));
+  const { raises, lowers, strongest } = described.heatmap_colours;
+  for (const [name, value] of Object.entries({ raises, lowers })) document.documentElement.style.setProperty(`--${name}`, value);
+  document.documentElement.style.setProperty("--strongest", strongest);
+  showSettings();
+}
+
+// Taking and asking -------------------------------------------------------------------------------------------------
+
+function take(files) {
+  if (!described) return;
+  for (const file of files) {
+    const item = { file, url: URL.createObjectURL(file), answer: null, card: make("button", { type: "button" }) };
+    item.card.addEventListener("click", () => {
+      selected = item;
+      showSelected();
+      byId("result").scrollIntoView({ block: "nearest" });
+    });
+    items.push(item);
+    waiting.push(item);
+    byId("cards").append(make("li", {}, item.card));
+    selected ??= item;
+  }
+  if (items.length && files.length) showAll();
+  while (working < atOnce && waiting.length) work();
+}
+
+async function work() {
+  working += 1;
+  while (waiting.length) {
+    const item = waiting.shift();
+    item.answer = await answer(item.file);
+    if (!items.includes(item)) continue; // Removed meanwhile.
+    item.card.replaceChildren(...cardOf(read(item), { url: item.url, waits: false, here }));
+    if (item === selected) showSelected();
+    showStatus();
+  }
+  working -= 1;
+}
+
+async function answer(file) {
+  try {
+    return await withKey(() => predict(file));
+  } catch (problem) {
+    return { error: { code: "no_answer", message: `There is no answer (${problem.message}). Is the server still there?` } };
+  }
+}
+
+/** Asks, and asks for the server's key first where it wants one. */
+async function withKey(question) {
+  for (;;) {
+    try {
+      return await question();
+    } catch (problem) {
+      if (!(problem instanceof KeyRequired)) throw problem;
+      const dialog = byId("key-dialog");
+      if (!dialog.open) dialog.showModal();
+      await new Promise((resume) => dialog.addEventListener("close", resume, { once: true }));
+      useKey(byId("key").value);
+    }
+  }
+}
+
+function clear() {
+  for (const { url } of items) URL.revokeObjectURL(url);
+  items.length = 0;
+  waiting = [];
+  selected = null;
+  byId("cards").replaceChildren();
+  showAll();
+  byId("choose").focus();
+}
+
+function downloadCsv() {
+  const text = csvOf(items.map(read), model().classes.names);
+  const url = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  make("a", { href: url, download: "nevus.csv" }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+function listen() {
+  for (const id of ["choose", "camera"]) {
+    byId(id).addEventListener("change", ({ target }) => {
+      take([...target.files]);
+      target.value = "";
+    });
+  }
+  for (const id of ["operating-point", "prevalence", "other-prevalence"]) byId(id).addEventListener("input", showAll);
+  byId("opacity").addEventListener("input", showOpacity);
+  byId("csv").addEventListener("click", downloadCsv);
+  byId("clear").addEventListener("click", clear);
+  addEventListener("paste", ({ clipboardData }) => take([...clipboardData.files]));
+  const marks = { dragenter: true, dragover: true, dragleave: false, drop: false };
+  for (const [kind, inside] of Object.entries(marks)) {
+    addEventListener(kind, (event) => {
+      event.preventDefault();
+      byId("drop").classList.toggle("over", inside);
+    });
+  }
+  addEventListener("drop", ({ dataTransfer }) => take([...dataTransfer.files]));
+}
+
+function showOpacity() {
+  const { value } = byId("opacity");
+  byId("heat").style.opacity = value / 100;
+  byId("opacity-value").textContent = `${value} %`;
+}
+
+try {
+  described = await withKey(loadModel);
+  showModel();
+  listen();
+  showOpacity();
+  document.documentElement.dataset.ready = "true";
+} catch (problem) {
+  byId("status").textContent = `The model could not be loaded: ${problem.message}`;
+}

@@ -1,0 +1,40 @@
+// What a risk means at an operating point, a triage and a prevalence. Numbers only; the same as in
+// nevus.core.operating_point, nevus.core.triage, nevus.core.prevalence and nevus.assess.screening.
+
+const odds = (share) => share / (1 - share);
+
+/** The risk at another prevalence, by Bayes' theorem; unchanged if none is asked for. */
+export function rebase(risk, assumed, prevalence) {
+  if (prevalence === null) return risk;
+  const factor = odds(prevalence) / odds(assumed);
+  return (risk * factor) / (1 - risk + risk * factor);
+}
+
+/** low, uncertain or high; a model whose rule_in is null calls nothing high. */
+export function band(risk, triage) {
+  if (risk < triage.rule_out) return "low";
+  return triage.rule_in !== null && risk >= triage.rule_in ? "high" : "uncertain";
+}
+
+export const isMalignant = (risk, point) => risk >= point.threshold;
+
+/** Of those called malignant, the share that is; NaN if nobody is called. */
+export function positivePredictiveValue(point, prevalence) {
+  const caught = point.sensitivity.value * prevalence;
+  return caught / (caught + (1 - point.specificity.value) * (1 - prevalence));
+}
+
+/** Of those called benign, the share that is malignant all the same. */
+export function missedShare(point, prevalence) {
+  const missed = (1 - point.sensitivity.value) * prevalence;
+  return missed / (missed + point.specificity.value * (1 - prevalence));
+}
+
+/** A share as a percentage with as many digits as it deserves: 0.04 %, 3.1 %, 44 %, 99.7 %. */
+export function percent(share) {
+  if (share === null || Number.isNaN(share)) return "not known";
+  const value = 100 * share;
+  const edge = Math.min(value, 100 - value);
+  if (edge > 0 && edge < 0.01) return value < 50 ? "under 0.01 %" : "over 99.99 %";
+  return `${value.toFixed(edge < 1 ? 2 : edge < 10 ? 1 : 0)} %`;
+}

@@ -1,0 +1,95 @@
+// What is shown of one image: its answer in full, and its card in the gallery.
+
+import { make, shape } from "./element.js";
+import { missedShare, percent, positivePredictiveValue } from "./risk.js";
+import { drawScale } from "./scale.js";
+
+const WORDS = { low: "Low risk", uncertain: "Uncertain", high: "High risk" };
+const REFUSED = {
+  too_small: "Too small to tell",
+  too_blurred: "Too blurred to tell",
+  not_dermoscopic: "Not a dermoscopic image",
+  not_readable: "Cannot be read",
+  too_many_pixels: "Too large",
+};
+
+/** The answer in full, as a list of elements. */
+export function answerOf(reading, { here, point, triage, model, waits }) {
+  const name = make("p", { className: "file quiet" }, reading.file);
+  if (waits) return [name, make("p", { className: "verdict" }, "Reading …")];
+  if (reading.error) {
+    const title = REFUSED[reading.error.code] ?? "No answer";
+    return [
+      name,
+      make("p", { className: "verdict none" }, shape("none"), title),
+      make("p", { className: "why" }, reading.error.message),
+      make("p", { className: "quiet" }, "No number is given: it would mean nothing."),
+    ];
+  }
+  const risk = here(reading.risk);
+  const threshold = here(point.threshold);
+  const called = reading.decision === "malignant";
+  return [
+    name,
+    make("p", { className: `verdict ${reading.triage}` }, shape(reading.triage), WORDS[reading.triage]),
+    make("p", { className: "number" }, make("span", { className: "big" }, percent(risk)), " risk of malignancy, by the model"),
+    drawScale({
+      risk,
+      threshold,
+      ruleOut: here(triage.rule_out),
+      ruleIn: triage.rule_in === null ? null : here(triage.rule_in),
+      pointName: point.name,
+    }),
+    make(
+      "p",
+      { className: "decision" },
+      "At ",
+      make("strong", {}, point.name),
+      called ? " it is called " : " it is not called malignant: ",
+      make("strong", {}, called ? "malignant" : "benign"),
+      `, for its risk is ${called ? "at or over" : "below"} ${percent(threshold)}.`,
+    ),
+    make("p", { className: "quiet" }, predictiveValues(point, reading.prevalence ?? model.assumed_prevalence)),
+    ...(model.classes.names.length > 2 ? [classTable(reading.probabilities, model.classes)] : []),
+  ];
+}
+
+function predictiveValues(point, prevalence) {
+  const found = percent(positivePredictiveValue(point, prevalence));
+  const missed = percent(missedShare(point, prevalence));
+  return (
+    `Where ${percent(prevalence)} of the lesions are malignant, ${found} of those called malignant at this operating point ` +
+    `are, and ${missed} of those called benign are malignant all the same (by the model's validation images).`
+  );
+}
+
+function classTable(probabilities, { names, malignant }) {
+  const rows = [...names].sort((a, b) => probabilities[b] - probabilities[a]).map((name) => {
+    const bar = make("span", { className: `bar ${malignant.includes(name) ? "malignant" : ""}` });
+    bar.style.width = `${100 * probabilities[name]}%`;
+    return make(
+      "tr",
+      {},
+      make("th", { scope: "row" }, name, malignant.includes(name) ? make("span", { className: "quiet" }, " malignant") : null),
+      make("td", { className: "number-cell" }, percent(probabilities[name])),
+      make("td", { className: "bar-cell" }, bar),
+    );
+  });
+  return make("table", { className: "classes" }, make("caption", {}, "Probability of each class"), make("tbody", {}, ...rows));
+}
+
+/** The card of an image in the gallery, as a list of elements. */
+export function cardOf(reading, { url, waits, here }) {
+  const kind = reading.triage ?? "none";
+  const word = waits ? "Reading …" : reading.error ? (REFUSED[reading.error.code] ?? "No answer") : WORDS[kind];
+  return [
+    make("img", { src: url, alt: "", loading: "lazy" }),
+    make(
+      "span",
+      { className: "card-text" },
+      make("span", { className: `card-word ${kind}` }, waits ? null : shape(kind), word),
+      make("span", { className: "card-risk" }, reading.risk === null ? "" : percent(here(reading.risk))),
+      make("span", { className: "file quiet" }, reading.file),
+    ),
+  ];
+}
