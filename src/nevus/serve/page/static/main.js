@@ -95,6 +95,7 @@ function showStatus() {
   const done = items.filter(({ answer }) => answer !== null).length;
   const refused = items.filter(({ answer }) => answer?.error).length;
   byId("gallery").hidden = items.length < 2;
+  byId("drop").classList.toggle("small", items.length > 0);
   byId("csv").disabled = done < items.length;
   const failed = refused ? `, ${refused} without an answer` : "";
   byId("status").textContent = items.length ? `${done} of ${items.length} ${items.length === 1 ? "image" : "images"} read${failed}.` : "";
@@ -131,7 +132,7 @@ function showModel() {
 // Taking and asking -------------------------------------------------------------------------------------------------
 
 function take(files) {
-  if (!described) return;
+  const isFirst = items.length === 0;
   for (const file of files) {
     const item = { file, url: URL.createObjectURL(file), answer: null, card: make("button", { type: "button" }) };
     item.card.addEventListener("click", () => {
@@ -144,7 +145,9 @@ function take(files) {
     byId("cards").append(make("li", {}, item.card));
     selected ??= item;
   }
-  if (items.length && files.length) showAll();
+  if (files.length === 0) return;
+  showAll();
+  if (isFirst) byId("result").scrollIntoView({ block: "nearest" });
   while (working < atOnce && waiting.length) work();
 }
 
@@ -212,6 +215,9 @@ function listen() {
   byId("opacity").addEventListener("input", showOpacity);
   byId("csv").addEventListener("click", downloadCsv);
   byId("clear").addEventListener("click", clear);
+  byId("image").addEventListener("load", ({ target }) => {
+    byId("stack").style.setProperty("--ratio", target.naturalWidth / target.naturalHeight);
+  });
   addEventListener("paste", ({ clipboardData }) => take([...clipboardData.files]));
   const marks = { dragenter: true, dragover: true, dragleave: false, drop: false };
   for (const [kind, inside] of Object.entries(marks)) {
@@ -231,6 +237,7 @@ function showOpacity() {
 
 try {
   described = await withKey(loadModel);
+  byId("camera-button").hidden = navigator.maxTouchPoints === 0;
   showModel();
   listen();
   showOpacity();

@@ -35,6 +35,7 @@ export function percent(share) {
   if (share === null || Number.isNaN(share)) return "not known";
   const value = 100 * share;
   const edge = Math.min(value, 100 - value);
-  if (edge > 0 && edge < 0.01) return value < 50 ? "under 0.01 %" : "over 99.99 %";
-  return `${value.toFixed(edge < 1 ? 2 : edge < 10 ? 1 : 0)} %`;
+  if (edge > 0 && edge < 0.01) return value < 50 ? "under 0.01\u00a0%" : "over 99.99\u00a0%";
+  const digits = edge === 0 || edge >= 10 ? 0 : edge < 1 ? 2 : 1;
+  return `${value.toFixed(digits)}\u00a0%`;
 }

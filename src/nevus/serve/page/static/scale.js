@@ -38,11 +38,15 @@ export function drawScale({ risk, threshold, ruleOut, ruleIn, pointName }) {
   scale.setAttribute("aria-label", `Risk ${percent(risk)}, ${called} the operating point ${pointName} at ${percent(threshold)}`);
 
   const track = add(scale, "track");
+  const lines = [risk, threshold].map(place);
   const edges = [ENDS[0], ruleOut, ruleIn ?? ENDS[1], ENDS[1]].map(place);
   ["low", "uncertain", "high"].forEach((name, index) => {
     const width = edges[index + 1] - edges[index];
     if (width <= 0) return;
-    const zone = add(track, `zone ${name}`, width > 14 ? name : "");
+    // A name that a line would cross is left out: the verdict above says it anyway.
+    const middle = edges[index] + width / 2;
+    const isFree = width > 14 && lines.every((line) => Math.abs(line - middle) > 9);
+    const zone = add(track, `zone ${name}`, isFree ? name : "");
     zone.style.left = `${edges[index]}%`;
     zone.style.width = `${width}%`;
   });

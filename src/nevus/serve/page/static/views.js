@@ -43,11 +43,9 @@ export function answerOf(reading, { here, point, triage, model, waits }) {
     make(
       "p",
       { className: "decision" },
-      "At ",
-      make("strong", {}, point.name),
-      called ? " it is called " : " it is not called malignant: ",
-      make("strong", {}, called ? "malignant" : "benign"),
-      `, for its risk is ${called ? "at or over" : "below"} ${percent(threshold)}.`,
+      `At the operating point ${point.name} the model calls it `,
+      make("strong", {}, reading.decision),
+      `: its risk is ${called ? "at or over" : "below"} ${percent(threshold)}.`,
     ),
     make("p", { className: "quiet" }, predictiveValues(point, reading.prevalence ?? model.assumed_prevalence)),
     ...(model.classes.names.length > 2 ? [classTable(reading.probabilities, model.classes)] : []),
@@ -58,8 +56,8 @@ function predictiveValues(point, prevalence) {
   const found = percent(positivePredictiveValue(point, prevalence));
   const missed = percent(missedShare(point, prevalence));
   return (
-    `Where ${percent(prevalence)} of the lesions are malignant, ${found} of those called malignant at this operating point ` +
-    `are, and ${missed} of those called benign are malignant all the same (by the model's validation images).`
+    `Where ${percent(prevalence)} of the lesions are malignant, ${found} of those called malignant here are, and ` +
+    `${missed} of those called benign are malignant all the same, going by the model's validation images.`
   );
 }
 
@@ -81,14 +79,17 @@ function classTable(probabilities, { names, malignant }) {
 /** The card of an image in the gallery, as a list of elements. */
 export function cardOf(reading, { url, waits, here }) {
   const kind = reading.triage ?? "none";
-  const word = waits ? "Reading …" : reading.error ? (REFUSED[reading.error.code] ?? "No answer") : WORDS[kind];
+  const word = waits ? "Reading …" : reading.error ? "No answer" : WORDS[kind];
+  const second = reading.error
+    ? make("span", { className: "card-why" }, REFUSED[reading.error.code] ?? "")
+    : make("span", { className: "card-risk" }, reading.risk === null ? "" : percent(here(reading.risk)));
   return [
     make("img", { src: url, alt: "", loading: "lazy" }),
     make(
       "span",
       { className: "card-text" },
       make("span", { className: `card-word ${kind}` }, waits ? null : shape(kind), word),
-      make("span", { className: "card-risk" }, reading.risk === null ? "" : percent(here(reading.risk))),
+      second,
       make("span", { className: "file quiet" }, reading.file),
     ),
   ];
