@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
 from nevus.core.modelfile import DISCLAIMER
 
-_RISK = {"ge": 0.0, "le": 1.0}
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class ImageProblem(BaseModel):
     """Why there is no answer for an image."""
 
-    code: Literal["not_readable", "too_many_pixels", "too_small", "too_blurred", "not_dermoscopic"]
+    code: str = Field(description="not_readable, too_many_pixels, too_small, too_blurred or not_dermoscopic")
     message: str = Field(description="In words, with what was expected")
 
 
@@ -28,13 +28,13 @@ class Heatmap(BaseModel):
 class ImageResult(BaseModel):
     """What the model says of one image, or why it says nothing. Not a diagnosis."""
 
-    name: str = Field(description="As the file was called by its sender")
-    risk: float | None = Field(None, **_RISK, description="Probability of the malignant classes")
-    decision: Literal["malignant", "benign"] | None = Field(None, description="At the operating point")
-    triage: Literal["low", "uncertain", "high"] | None = Field(None, description="By the model's two thresholds")
-    risk_at_prevalence: float | None = Field(None, **_RISK, description="The risk at the prevalence asked for")
-    probabilities: dict[str, float] = Field({}, description="Of each class")
-    heatmap: Heatmap | None = Field(None, description="If asked for")
+    name: Annotated[str, Field(description="As the file was called by its sender")]
+    risk: Annotated[Share | None, Field(description="Probability of the malignant classes")] = None
+    decision: Annotated[Literal["malignant", "benign"] | None, Field(description="At the operating point")] = None
+    triage: Annotated[str | None, Field(description="low, uncertain or high, by the model's two thresholds")] = None
+    risk_at_prevalence: Annotated[Share | None, Field(description="The risk at the prevalence asked for")] = None
+    probabilities: Annotated[dict[str, float], Field(description="Of each class")] = {}
+    heatmap: Annotated[Heatmap | None, Field(description="If asked for")] = None
     error: ImageProblem | None = None
 
 
@@ -42,7 +42,7 @@ class PredictAnswer(BaseModel):
     """The results of a request, in the order of its images."""
 
     operating_point: str
-    threshold: float = Field(**_RISK, description="Malignant if the risk is this or more")
+    threshold: Annotated[Share, Field(description="Malignant if the risk is this or more")]
     prevalence: float | None = None
     predictions: list[ImageResult]
     disclaimer: str = DISCLAIMER
