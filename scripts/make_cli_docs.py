@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 DOCS = Path(__file__).parents[1] / "docs" / "cli.md"
@@ -16,13 +17,19 @@ def cli_docs() -> str:
     os.environ.update(COLUMNS="100", NO_COLOR="1")
     from nevus.cli.main import build_parser
 
-    parser = build_parser()
-    commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction)).choices
-    sections = [("nevus", parser), *((f"nevus {name}", command) for name, command in commands.items())]
     parts = ["# Command line", "Made by `python scripts/make_cli_docs.py`; do not edit by hand."]
-    for title, section in sections:
+    for title, section in _sections("nevus", build_parser()):
         parts.append(f"## {title}\n\n```text\n{section.format_help().strip()}\n```")
     return "\n\n".join(parts) + "\n"
+
+
+def _sections(title: str, parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """A parser and all commands below it, each with the words that call it."""
+    yield title, parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, command in action.choices.items():
+                yield from _sections(f"{title} {name}", command)
 
 
 def main() -> int:

@@ -4,25 +4,48 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 
 
 def progress(items: Iterable[Item], *, total: int | None, label: str, unit: str = "image") -> Iterator[Item]:
     """Yields `items`, drawing a bar after two seconds; in a log file, a line every ten seconds."""
+    yield from _bar(items, total=total, desc=label, unit=unit)
+
+
+class ByteProgress:
+    """A bar that counts bytes, for downloads; like `progress` in all else."""
+
+    def __init__(self, label: str, total: int | None) -> None:
+        self._bar = _bar(None, total=total, desc=label, unit="B", unit_scale=True, unit_divisor=1024)
+
+    def start(self, done: int, total: int | None) -> None:
+        """Says how many bytes are there already, and how many there will be."""
+        self._bar.total = total
+        self._bar.n = self._bar.initial = self._bar.last_print_n = done
+
+    def add(self, num_bytes: int) -> None:
+        self._bar.update(num_bytes)
+
+    def __enter__(self) -> ByteProgress:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._bar.close()
+
+
+def _bar(items: Iterable[Item] | None, **options: Any) -> Any:
     # Imported here: the import alone costs a fifth of a cold `nevus predict`.
     from tqdm import tqdm
 
     interactive = sys.stderr.isatty()
-    yield from tqdm(
+    return tqdm(
         items,
-        total=total,
-        desc=label,
-        unit=unit,
         delay=2,
         mininterval=0.2 if interactive else 10,
         dynamic_ncols=interactive,
         file=sys.stderr,
         leave=interactive,
+        **options,
     )

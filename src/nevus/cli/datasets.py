@@ -1,0 +1,105 @@
+"""The commands on published datasets: `data list` shows the catalogue, `data fetch` downloads from it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nevus.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from nevus.data.catalogue import CatalogueEntry
+
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_data(commands: Subparsers) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        "data",
+        help="published datasets: what there is, and downloading it",
+        description="Published datasets of skin lesions, and where to get them. Downloading is the one thing in Nevus "
+        "that uses the network.",
+    )
+    actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    listing = actions.add_parser(
+        "list",
+        help="size, licence, citation and source of each dataset",
+        description="List the datasets that Nevus prepares as they are published.",
+    )
+    listing.add_argument("--json", action="store_true", help="print the list as JSON, with the files' addresses")
+    listing.set_defaults(command=list_datasets)
+    fetching = actions.add_parser(
+        "fetch",
+        help="download a dataset from its publisher",
+        description="Show a dataset's licence, then download it. Run again, it goes on where it stopped. What it "
+        "fetches is prepared as it is: nevus prepare DIR.",
+    )
+    fetching.add_argument("name", help="of the dataset, as 'nevus data list' shows it")
+    fetching.add_argument("directory", type=Path, metavar="DIR", help="folder for the files, made if it is not there")
+    fetching.add_argument("--accept-licence", action="store_true", help="accept the licence without being asked")
+    fetching.set_defaults(command=fetch_dataset)
+    for action in (listing, fetching):
+        action.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+COMMANDS = (add_data,)
+
+
+def list_datasets(arguments: argparse.Namespace) -> int:
+    from nevus.data.catalogue import catalogue
+
+    if arguments.json:
+        print(json.dumps([asdict(entry) for entry in catalogue()], indent=2))
+    else:
+        print("\n\n".join(_describe(entry) for entry in catalogue()))
+    return 0
+
+
+def fetch_dataset(arguments: argparse.Namespace) -> int:
+    from nevus.data.catalogue import find_entry
+    from nevus.data.fetch import fetch
+
+    entry = find_entry(arguments.name)
+    if entry.files:
+        print(_describe(entry), file=sys.stderr)
+        _settle_licence(entry, accepted=arguments.accept_licence)
+    paths = fetch(entry, arguments.directory)
+    print("\n".join(map(str, paths)))
+    print(f"Next: nevus prepare {arguments.directory} --out DATASET", file=sys.stderr)
+    return 0
+
+
+def _settle_licence(entry: CatalogueEntry, *, accepted: bool) -> None:
+    """Asks for a yes to the licence, unless it was given.
+
+    Raises:
+        ConfigError: it is not accepted, or nobody is there to be asked.
+    """
+    if accepted:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            f"{entry.name} is under the licence {entry.licence}. Read it at {entry.licence_url}, then run again with "
+            "--accept-licence."
+        )
+    print("Do you accept this licence? [yes/no] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise ConfigError("The licence was not accepted; nothing was fetched.")
+
+
+def _describe(entry: CatalogueEntry) -> str:
+    facts = {
+        "images": entry.images,
+        "size": entry.size,
+        "licence": f"{entry.licence} ({entry.licence_url})",
+        "cite": entry.citation,
+        "page": entry.page,
+        "checked by": entry.checked_by,
+        "to get it": entry.how or f"nevus data fetch {entry.name} DIR",
+    }
+    return f"{entry.name}: {entry.title}\n" + "\n".join(f"  {key:<11}{fact}" for key, fact in facts.items() if fact)
