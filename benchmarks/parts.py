@@ -1,0 +1,152 @@
+"""The parts of the benchmark: who competes in each. All are set against the first contender of their part."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from harness import Contender, nevus, script
+
+# Recipe and batch size of each network.
+RECIPES = {"classic": ("classic", 32), "compact": ("fast", 64)}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What contenders are told: where images, prepared things and models are, and how large an image is."""
+
+    folder: Path
+    work: Path
+    networks: tuple[str, ...]
+    image_size: int
+    target: float
+    epochs: int
+
+    @property
+    def links(self) -> Path:
+        """A folder with links to some of the images."""
+        return self.work / "images"
+
+    @property
+    def dataset(self) -> Path:
+        """These images, prepared and split."""
+        return self.work / f"dataset-{self.image_size}"
+
+    @property
+    def whole_dataset(self) -> Path:
+        """All images, prepared and split."""
+        return self.work / f"whole-{self.image_size}"
+
+    def model(self, network: str) -> Path:
+        """The model file of a network; its `model.keras` lies beside it."""
+        return self.work / f"{network}-{self.image_size}" / "model.onnx"
+
+    @property
+    def image(self) -> Path:
+        return min(self.links.glob("malignant/*.jpg"))
+
+
+def limits(setting: Setting) -> list[Contender]:
+    return [
+        Contender("matrix product, float32", script("limits", "matmul"), "gflop_per_second"),
+        Contender(
+            "decoding and resizing alone",
+            script("limits", "decode", setting.links, setting.image_size),
+            "images_per_second",
+        ),
+    ]
+
+
+def training(setting: Setting) -> list[Contender]:
+    key = "images_per_second"
+    rows = [
+        Contender(
+            "Keras notebook, classic", script("keras_notebook", "train", setting.links, setting.image_size, 3), key
+        )
+    ]
+    for network in setting.networks:
+        recipe, batch_size = RECIPES[network]
+        out = setting.work / f"train-{network}"
+        command = script("nevus_training", setting.dataset, out, network, recipe, 3)
+        rows.append(Contender(f"Nevus, {network}, recipe {recipe}", command, key))
+        rows += _torch(setting, network, "train", batch_size)
+    return rows
+
+
+def time_to_quality(setting: Setting) -> list[Contender]:
+    """Preparation is counted for all; the search for duplicates, which the notebook lacks, for none."""
+    notebook = script("keras_notebook", "train", setting.folder, setting.image_size, setting.epochs)
+    rows = [Contender("Keras notebook, classic", script("until_quality", setting.target, *notebook), "seconds")]
+    size = ["--image-size", str(setting.image_size)]
+    for network in setting.networks:
+        recipe, _ = RECIPES[network]
+        fresh, out = setting.work / "fresh", setting.work / f"quality-{network}"
+        prepare = nevus("prepare", setting.folder, "--out", fresh, "--overwrite", *size)
+        train = nevus("train", setting.whole_dataset, "--out", out, "--overwrite", "--model", network)
+        # The recipe's own number of epochs where it has a schedule over them.
+        most = ["--epochs", str(setting.epochs)] if recipe == "classic" else []
+        command = script("until_quality", setting.target, *prepare, "then", *train, "--recipe", recipe, *most)
+        rows.append(Contender(f"Nevus, {network}, recipe {recipe}", command, "seconds"))
+    return rows
+
+
+def scoring(setting: Setting) -> list[Contender]:
+    key = "images_per_second"
+    rows = [Contender("Keras predict, classic", script("keras_notebook", "memory", setting.image_size), key, "classic")]
+    for network in setting.networks:
+        rows.append(
+            Contender(f"Nevus, {network}", script("nevus_scoring", setting.model(network), "memory"), key, network)
+        )
+        rows += _torch(setting, network, "memory")
+    return rows
+
+
+def files(setting: Setting) -> list[Contender]:
+    key, size = "images_per_second", setting.image_size
+    rows = [
+        Contender("decoding and resizing alone", script("limits", "decode", setting.links, size), key),
+        Contender("Keras predict, classic", script("keras_notebook", "files", setting.links, size), key),
+    ]
+    for network in setting.networks:
+        table = setting.work / f"{network}.csv"
+        command = script("nevus_scoring", setting.model(network), setting.links, table)
+        rows.append(Contender(f"Nevus to CSV, {network}", command, key))
+        rows += _torch(setting, network, "files", setting.links)
+    return rows
+
+
+def cold_start(setting: Setting) -> list[Contender]:
+    network = setting.networks[-1]
+    model = setting.model(network)
+    bare = script("bare_cold_start", model, setting.image, setting.image_size)
+    keras = script("keras_notebook", "first", model.with_suffix(".keras"), setting.image)
+    return [
+        Contender(f"bare script, {network}", bare, None),
+        Contender(f"nevus predict, {network}", nevus("predict", model, setting.image), None),
+        Contender(f"Keras load_model and predict, {network}", keras, None),
+    ]
+
+
+def _torch(setting: Setting, network: str, *task: str | int | Path) -> list[Contender]:
+    if find_spec("torch") is None:
+        print("  PyTorch is not installed: its rows are left out (pip install torch==2.13.0)", file=sys.stderr)
+        return []
+    model = setting.model(network).with_suffix(".keras")
+    command = script("torch_speed", model, *map(str, task))
+    return [Contender(f"PyTorch, {network}", command, "images_per_second", network)]
+
+
+# A start takes less than a second and varies more: so many times the rounds.
+REPEATS = {"cold-start": 5}
+
+PARTS: dict[str, Callable[[Setting], list[Contender]]] = {
+    "limits": limits,
+    "cold-start": cold_start,
+    "scoring": scoring,
+    "files": files,
+    "training": training,
+    "time-to-quality": time_to_quality,
+}
