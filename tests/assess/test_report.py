@@ -209,10 +209,14 @@ def test_a_test_split_without_a_class_gets_no_invented_number(
 def test_a_failed_run_and_the_parity_of_its_export_are_reported(copied: Run) -> None:
     copied.finish("failed")
     check = {"figure": "probability", "input": "batch size 32", "largest": 3.1e-7, "limit": 1e-4}
-    write_json(copied.parity_json, {"model_onnx_sha256": "ab" * 32, "checks": [check]})
+    areas = {"model.keras": 0.912, "exported": 0.911}
+    entry = {"file": "model.int8.onnx", "sha256": "ab" * 32, "num_bytes": 131072, "num_images": 300}
+    entry |= {"largest_difference": 0.0123, "difference_limit": 0.15, "roc_auc": areas, "flipped": {"youden": 2}}
+    write_json(copied.parity_json, {"onnx-int8": {**entry, "checks": [check]}})
     write_report(copied)
     assert "did not end well" in page_of(copied).text
     assert "probabilitybatch size 323.1e-070.0001" in page_of(copied).text
+    assert "model.int8.onnx128\xa0KiB3000.0123limit 0.15.912.9112" in page_of(copied).text
 
 
 def test_mistakes_have_pictures_while_the_dataset_is_there(reported: Run, copied: Run) -> None:

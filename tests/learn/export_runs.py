@@ -43,6 +43,15 @@ def make_dataset(directory: Path, classes: Classes, image_size: int, num_images:
     return dataset
 
 
+def make_dark_dataset(directory: Path, image_size: int, num_images: int) -> Dataset:
+    """As `make_dataset`, but the malignant images are the darker ones, so that a network can be right."""
+    dataset = make_dataset(directory, BINARY, image_size, num_images)
+    pixels = np.load(dataset.pixels_npy) // 2
+    pixels[::2] += 100
+    np.save(dataset.pixels_npy, pixels)
+    return dataset
+
+
 def make_model(classes: Classes, image_size: int) -> keras.Model:
     """The classic network with random weights and random batch statistics, so that no node is trivial."""
     keras.utils.set_random_seed(3)
@@ -74,10 +83,14 @@ def make_run(
     image_size: int = 32,
     temperature: float = 1.0,
     model: keras.Model | None = None,
+    dark: bool = False,
 ) -> Run:
     """A run as train and evaluate leave it, with a dataset beside it; of the classic network, unless told otherwise."""
     directory.mkdir(parents=True)
-    dataset = make_dataset(directory / "dataset", classes, image_size, num_images=120)
+    if dark:
+        dataset = make_dark_dataset(directory / "dataset", image_size, num_images=120)
+    else:
+        dataset = make_dataset(directory / "dataset", classes, image_size, num_images=120)
     run = Run(directory / "run")
     model = model or make_model(classes, image_size)
     run.start(dataset, training={"network": model.name, "recipe": "classic", "epochs_run": 0})

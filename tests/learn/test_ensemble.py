@@ -18,8 +18,8 @@ from nevus.core.predictions import read_predictions
 from nevus.core.runs import Run, fold_directory
 from nevus.learn import onnx_graph
 from nevus.learn.ensemble import export_ensemble, predict_ensemble
-from nevus.learn.export import export_onnx
-from nevus.learn.parity import open_session
+from nevus.learn.export import export
+from nevus.learn.onnx_file import open_session
 
 
 def make_cross_validation(directory: Path, classes: Classes, darkness: bool = False) -> Run:
@@ -31,7 +31,7 @@ def make_cross_validation(directory: Path, classes: Classes, darkness: bool = Fa
         fold = Run(fold_directory(run.directory, number))
         shutil.copytree(made.directory, fold.directory)
         fold.update(dataset=str(made.dataset.directory))
-        export_onnx(fold, fold.dataset)
+        export(fold, fold.dataset)
     run.start(fold.dataset, num_folds=2)
     write_json(run.config_json, {})
     run.predictions_csv("out_of_fold").parent.mkdir()
@@ -63,8 +63,8 @@ def darkness(tmp_path: Path) -> Run:
 
 def test_its_answers_are_the_means_of_its_members_for_images_of_any_size(exported: Run) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (3, 50, 41, 3), dtype=np.uint8)
-    members = [open_session(onnx.load(fold.model_onnx)).run(None, {INPUT: pixels}) for fold in exported.folds]
-    answers = open_session(onnx.load(exported.ensemble_onnx)).run(None, {INPUT: pixels})
+    members = [open_session(fold.model_onnx.read_bytes()).run(None, {INPUT: pixels}) for fold in exported.folds]
+    answers = open_session(exported.ensemble_onnx.read_bytes()).run(None, {INPUT: pixels})
     for name, answer, first, second in zip(OUTPUTS, answers, *members, strict=True):
         np.testing.assert_allclose(answer, (first + second) / 2, rtol=1e-5, atol=1e-6, err_msg=name)
     assert np.abs(members[0][1] - members[1][1]).max() > 1e-3, "members that agree would show nothing"
@@ -76,7 +76,7 @@ def test_it_resizes_once_and_is_a_file_like_any_other(exported: Run) -> None:
     assert [node.op_type for node in model.graph.node].count("Resize") == 1
     assert model.graph.input == member.graph.input
     assert model.graph.output == member.graph.output
-    assert read_json(exported.parity_json, "")["model_onnx_sha256"] == sha256_of(exported.ensemble_onnx)
+    assert read_json(exported.parity_json, "")["onnx"]["sha256"] == sha256_of(exported.ensemble_onnx)
 
 
 def test_metadata_tell_what_it_is(exported: Run) -> None:
@@ -99,13 +99,13 @@ def test_averaging_leaves_the_members_as_they_are_and_one_alone_answers_as_itsel
     alone = onnx_graph.average([member])
     assert member.SerializeToString() == before
     pixels = np.random.default_rng(2).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
-    answers = [open_session(model).run(None, {INPUT: pixels}) for model in (alone, member)]
+    answers = [open_session(model.SerializeToString()).run(None, {INPUT: pixels}) for model in (alone, member)]
     for mean, single in zip(*answers, strict=True):
         np.testing.assert_array_equal(mean, single)
 
 
 def test_the_worked_example_gives_the_worked_answers(darkness: Run) -> None:
-    session = open_session(onnx.load(export_ensemble(darkness)))
+    session = open_session(export_ensemble(darkness).read_bytes())
     for grey in (0, 51, 128, 255):
         logit = 8 * (0.5 - grey / 255)
         _, risk, heatmap = session.run(None, {INPUT: np.full((1, 70, 50, 3), grey, dtype=np.uint8)})

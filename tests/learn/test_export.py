@@ -19,17 +19,18 @@ from nevus.core.files import read_json, write_json
 from nevus.core.labels import Classes
 from nevus.core.modelfile import INPUT, METADATA_KEY, OUTPUTS, golden_pixels, parse_spec
 from nevus.core.runs import Run
-from nevus.learn import export, onnx_graph
+from nevus.learn import export as export_module
+from nevus.learn import onnx_graph
 from nevus.learn.activation_map import malignancy_map
-from nevus.learn.export import export_onnx
-from nevus.learn.parity import open_session
+from nevus.learn.export import export
+from nevus.learn.onnx_file import open_session
 
 
 @pytest.fixture(scope="module", params=[(BINARY, 1.0), (HAM, 1.7)], ids=["binary", "ham10000"])
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     classes, temperature = request.param
     run = make_run(tmp_path_factory.mktemp("export") / "base", classes, temperature=temperature)
-    export_onnx(run, run.dataset)
+    export(run, run.dataset)
     return run
 
 
@@ -41,7 +42,7 @@ def darkness(tmp_path: Path) -> Run:
 def test_the_file_is_a_valid_model_with_the_promised_tensors(run: Run) -> None:
     model = onnx.load(run.model_onnx)
     onnx.checker.check_model(model, full_check=True)
-    session = open_session(model)
+    session = open_session(model.SerializeToString())
     assert [tensor.name for tensor in session.get_inputs()] == [INPUT]
     assert tuple(tensor.name for tensor in session.get_outputs()) == OUTPUTS
     num_classes = len(run.dataset_info.classes.names)
@@ -69,7 +70,7 @@ def test_metadata_tell_where_the_model_comes_from(run: Run) -> None:
 def test_golden_answers_in_the_metadata_are_those_of_the_file(run: Run) -> None:
     model = onnx.load(run.model_onnx)
     spec = parse_spec({p.key: p.value for p in model.metadata_props}[METADATA_KEY])
-    session = open_session(model)
+    session = open_session(model.SerializeToString())
     assert len({(case.height, case.width) for case in spec.golden}) == 4
     for case in spec.golden:
         probabilities, risk, _ = session.run(None, {INPUT: golden_pixels(case.height, case.width)[None]})
@@ -78,21 +79,25 @@ def test_golden_answers_in_the_metadata_are_those_of_the_file(run: Run) -> None:
 
 
 def test_parity_is_written_with_its_limits(run: Run) -> None:
-    parity = read_json(run.parity_json, "")
+    parity = read_json(run.parity_json, "")["onnx"]
     assert parity["num_images"] == 40
+    thresholds = ("youden", "sensitivity-95", "triage, low", "triage, high")
+    assert parity["flipped"] == dict.fromkeys(thresholds, 0)
+    assert parity["largest_difference"] <= parity["difference_limit"] == 1e-4
     assert all(check["largest"] <= check["limit"] for check in parity["checks"])
-    assert {"probability", "risk", "heatmap", "flipped decisions", "resized grey levels"} == {
+    decisions = {f"decisions flipped at {name}" for name in thresholds}
+    assert {"probability", "risk", "heatmap", "ROC-AUC lost", "resized grey levels", *decisions} == {
         check["figure"] for check in parity["checks"]
     }
 
 
 def test_exporting_twice_gives_the_same_bytes(darkness: Run) -> None:
-    first = export_onnx(darkness, darkness.dataset).read_bytes()
-    assert export_onnx(darkness, darkness.dataset).read_bytes() == first
+    first = export(darkness, darkness.dataset).read_bytes()
+    assert export(darkness, darkness.dataset).read_bytes() == first
 
 
 def test_the_worked_example_gives_the_worked_answers(darkness: Run) -> None:
-    session = open_session(onnx.load(export_onnx(darkness, darkness.dataset)))
+    session = open_session(export(darkness, darkness.dataset).read_bytes())
     for grey in (0, 51, 128, 255):
         pixels = np.full((1, 70, 50, 3), grey, dtype=np.uint8)
         _, risk, heatmap = session.run(None, {INPUT: pixels})
@@ -103,7 +108,7 @@ def test_the_worked_example_gives_the_worked_answers(darkness: Run) -> None:
 def test_heatmap_and_risk_follow_the_malignant_class_whatever_its_place(tmp_path: Path) -> None:
     # The one logit belongs to the second class; here that is the benign one.
     run = make_run(tmp_path / "base", Classes(("melanoma", "nevus"), ("melanoma",)), model=make_darkness_model(32))
-    session = open_session(onnx.load(export_onnx(run, run.dataset)))
+    session = open_session(export(run, run.dataset).read_bytes())
     probabilities, risk, heatmap = session.run(None, {INPUT: np.zeros((1, 32, 32, 3), dtype=np.uint8)})
     assert risk[0] == probabilities[0, 0] < 0.5
     np.testing.assert_allclose(heatmap, -8, atol=1e-5)
@@ -111,7 +116,7 @@ def test_heatmap_and_risk_follow_the_malignant_class_whatever_its_place(tmp_path
 
 def test_a_committed_model_file_of_the_serve_tests_is_current(darkness: Run) -> None:
     committed = onnx.load(Path(__file__).parents[1] / "serve" / "darkness.onnx")
-    fresh = onnx.load(export_onnx(darkness, darkness.dataset))
+    fresh = onnx.load(export(darkness, darkness.dataset))
     keys = [json.loads(model.metadata_props[0].value).keys() for model in (committed, fresh)]
     assert keys[0] == keys[1]
     assert [n.name for n in committed.graph.node] == [n.name for n in fresh.graph.node]
@@ -143,7 +148,7 @@ def _with_changed_resize(monkeypatch: pytest.MonkeyPatch, name: str, value: obje
 def _assert_gate_closes(run: Run, figure: str) -> None:
     before = {path: path.read_bytes() for path in run.directory.iterdir() if path.is_file()}
     with pytest.raises(ParityError, match=figure):
-        export_onnx(run, run.dataset)
+        export(run, run.dataset)
     assert {path: path.read_bytes() for path in run.directory.iterdir() if path.is_file()} == before
 
 
@@ -184,7 +189,7 @@ def test_gate_catches_a_model_of_nan(tmp_path: Path) -> None:
 
 
 def test_a_failed_export_leaves_the_older_file(darkness: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    export_onnx(darkness, darkness.dataset)
+    export(darkness, darkness.dataset)
     _with_wrong(monkeypatch, temperature=2.0)
     _assert_gate_closes(darkness, "probability")
     assert darkness.model_onnx.exists()
@@ -194,31 +199,31 @@ def test_missing_stages_are_named(darkness: Run) -> None:
     metrics = darkness.metrics_json.read_bytes()
     darkness.metrics_json.unlink()
     with pytest.raises(RunError, match="nevus evaluate"):
-        export_onnx(darkness, darkness.dataset)
+        export(darkness, darkness.dataset)
     darkness.metrics_json.write_bytes(metrics)
     darkness.model_keras.unlink()
     with pytest.raises(RunError, match="nevus train"):
-        export_onnx(darkness, darkness.dataset)
+        export(darkness, darkness.dataset)
 
 
 def test_a_damaged_network_is_named(darkness: Run) -> None:
     darkness.model_keras.write_bytes(b"not a model")
     with pytest.raises(RunError, match=r"model\.keras"):
-        export_onnx(darkness, darkness.dataset)
+        export(darkness, darkness.dataset)
 
 
 def test_thresholds_of_an_older_training_are_refused(darkness: Run) -> None:
     with darkness.predictions_csv("val").open("a") as file:
         file.write("\n")
     with pytest.raises(RunError, match=r"val\.csv has changed"):
-        export_onnx(darkness, darkness.dataset)
+        export(darkness, darkness.dataset)
 
 
 def test_another_dataset_is_refused(darkness: Run) -> None:
     dataset = darkness.dataset
     dataset.write_rows([replace(row, split="val") for row in dataset.rows])
     with pytest.raises(RunError, match="not the dataset"):
-        export_onnx(darkness, dataset)
+        export(darkness, dataset)
 
 
 def test_a_missing_field_is_named(darkness: Run) -> None:
@@ -226,7 +231,7 @@ def test_a_missing_field_is_named(darkness: Run) -> None:
     del chosen["temperature"]
     write_json(darkness.operating_points_json, chosen)
     with pytest.raises(RunError, match="temperature"):
-        export_onnx(darkness, darkness.dataset)
+        export(darkness, darkness.dataset)
 
 
 @given(st.data())
@@ -249,6 +254,6 @@ def test_malignancy_map_is_the_gradient_of_the_log_odds(data: st.DataObject) -> 
 
 
 def test_validation_images_are_spread_and_bounded(darkness: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "MAX_PARITY_IMAGES", 7)
-    export_onnx(darkness, darkness.dataset)
-    assert read_json(darkness.parity_json, "")["num_images"] == 7
+    monkeypatch.setattr(export_module, "MAX_PARITY_IMAGES", 7)
+    export(darkness, darkness.dataset)
+    assert read_json(darkness.parity_json, "")["onnx"]["num_images"] == 7

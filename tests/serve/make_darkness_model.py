@@ -16,8 +16,8 @@ if __name__ == "__main__":
     sys.path.insert(0, str(HERE.parent / "learn"))
     from export_runs import make_darkness_model, make_run
 
-    from nevus.learn.export import export_onnx
+    from nevus.learn.export import export
 
     with tempfile.TemporaryDirectory() as folder:
         run = make_run(Path(folder) / "darkness", model=make_darkness_model(32))
-        shutil.copy(export_onnx(run, run.dataset), HERE / "darkness.onnx")
+        shutil.copy(export(run, run.dataset), HERE / "darkness.onnx")

@@ -120,8 +120,17 @@ _RECORD = {
     "training?": {"*": anything},
 }
 _PARITY = {
-    "model_onnx_sha256?": text,
-    "checks?": [{"figure": text, "input": text, "largest": number, "limit": number}],
+    "*": {
+        "file": text,
+        "sha256": text,
+        "num_bytes": count,
+        "num_images": count,
+        "largest_difference": number,
+        "difference_limit": number,
+        "roc_auc": {"model.keras": number, "exported": number},
+        "flipped": {"*": count},
+        "checks": [{"figure": text, "input": text, "largest": number, "limit": number}],
+    }
 }
 _SEVERITIES = {"error": 0, "warning": 1, "info": 2}
 _AUDIT_FILE = {"findings": [{"number": text, "title": text, "severity": text, "summary": text}]}
@@ -205,7 +214,7 @@ def default_point(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_parity(run: Run) -> dict[str, Any] | None:
-    """How well the exported model agrees with the trained one; None if it was not exported.
+    """How well each exported file agrees with the trained network, by format; None if nothing was exported.
 
     Raises:
         RunError: the file is damaged.

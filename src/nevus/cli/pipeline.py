@@ -12,7 +12,7 @@ from nevus.cli import stages
 from nevus.cli.options import add_config_flags, config_of
 from nevus.core.config import Config
 from nevus.core.dataset import Dataset
-from nevus.core.runs import Run
+from nevus.core.runs import EXPORTED_FILES, Run
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -97,10 +97,14 @@ def add_evaluate(commands: Subparsers) -> argparse.ArgumentParser:
 def add_export(commands: Subparsers) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         "export",
-        help="write model.onnx and check that it answers as the trained network",
-        description="Export the network with its preprocessing, thresholds and card; fail unless it agrees.",
+        help="write the model as one file and check that it answers as the trained network",
+        description="Export the network with its thresholds and card into the run's folder; fail unless it agrees. "
+        "docs/deploy.md shows how each format is used.",
     )
     parser.add_argument("run", type=Path, help="folder that 'nevus evaluate' wrote")
+    parser.add_argument(
+        "--format", nargs="+", choices=tuple(EXPORTED_FILES), default=["onnx"], help="one or more (default: onnx)"
+    )
     add_config_flags(parser, "export")
     parser.set_defaults(command=export)
     return parser
@@ -207,9 +211,12 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 
 def export(arguments: argparse.Namespace) -> int:
+    from nevus.cli.summary import parity_summary
+
     run = stages.single_run(arguments.run)
-    stages.export_run(run, config_of(arguments))
-    print(run.model_onnx)
+    for file_format in arguments.format:
+        stages.export_run(run, config_of(arguments), file_format)
+    print(parity_summary(run, arguments.format))
     return 0
 
 

@@ -176,15 +176,15 @@ def evaluate_run(run: Run, config: Config) -> None:
     )
 
 
-def export_run(run: Run, config: Config) -> None:
-    """Writes the model file; a licence that is given now takes the place of the one the run was made with."""
-    from nevus.learn.export import export_onnx
+def export_run(run: Run, config: Config, file_format: str = "onnx") -> None:
+    """Writes a model file; a licence that is given now takes the place of the one the run was made with."""
+    from nevus.learn.export import export
 
     if config.licence:
         began = read_json(run.config_json, "Run 'nevus train' first.")
         write_json(run.config_json, {**began, "licence": config.licence})
-    announce("Exporting model.onnx")
-    export_onnx(run, run.dataset)
+    announce(f"Exporting {run.exported(file_format).name}")
+    export(run, run.dataset, file_format)
 
 
 def report_run(run: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,24 @@ def cross_validation_summary(run: Run) -> str:
     lines += [f"  Warning: {warning}" for warning in result["warnings"]]
     reports = f"{run.folds[0].report_html}, and one in each fold"
     return "\n".join([*lines, "", str(run.ensemble_onnx), str(run.cross_validation_json), reports, DISCLAIMER])
+
+
+def parity_summary(run: Run, file_formats: Sequence[str]) -> str:
+    """How far the answers of exported files are from those of the trained network."""
+    entries = read_json(run.parity_json, "Run 'nevus export' first.")
+    lines = [
+        f"{'':<20} {'KiB':>7} {'images':>7} {'largest difference':>20} {'ROC-AUC':>9} {'trained':>9}  "
+        "decisions that flip"
+    ]
+    for file_format in file_formats:
+        entry = entries[file_format]
+        areas = [f"{_number(entry['roc_auc'][name]):>9.4f}" for name in ("exported", "model.keras")]
+        flipped = ", ".join(f"{count} at {name}" for name, count in entry["flipped"].items() if count) or "none"
+        lines.append(
+            f"{entry['file']:<20} {entry['num_bytes'] / 1024:>7,.0f} {entry['num_images']:>7,} "
+            f"{entry['largest_difference']:>20.2g} {' '.join(areas)}  {flipped}"
+        )
+    return "\n".join([*lines, "", *(str(run.exported(file_format)) for file_format in file_formats)])
 
 
 def model_summary(spec: ModelSpec) -> str:

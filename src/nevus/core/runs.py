@@ -13,7 +13,8 @@ metrics.json            figures, computed on test once
 plots/                  the report's figures as PNG
 report.html             for people
 model_card.md           the same in short, for a model's page on a hub
-model.onnx, parity.json the exported model, and how well it agrees with model.keras
+model.onnx              the exported model; in other formats: `EXPORTED_FILES`
+parity.json             how well each exported file agrees with model.keras
 
 A cross-validation has, in place of history.csv to model.onnx:
 
@@ -38,6 +39,16 @@ from nevus.core.dataset import Dataset, DatasetInfo
 from nevus.core.errors import RunError
 from nevus.core.files import read_json, write_json
 
+# What `nevus export` writes, by format.
+EXPORTED_FILES = {
+    "onnx": "model.onnx",
+    "onnx-int8": "model.int8.onnx",
+    "litert": "model.tflite",
+    "litert-fp16": "model.fp16.tflite",
+    "litert-int8": "model.int8.tflite",
+    "keras": "model.answers.keras",
+}
+
 RUNNING, DONE, FAILED = "running", "done", "failed"
 
 _REPORTED_PACKAGES = (
@@ -61,10 +72,14 @@ class Run:
         self.plots = directory / "plots"
         self.report_html = directory / "report.html"
         self.model_card_md = directory / "model_card.md"
-        self.model_onnx = directory / "model.onnx"
+        self.model_onnx = self.exported("onnx")
         self.parity_json = directory / "parity.json"
         self.cross_validation_json = directory / "cross_validation.json"
         self.ensemble_onnx = directory / "ensemble.onnx"
+
+    def exported(self, file_format: str) -> Path:
+        """The file of an export, by its format: a key of `EXPORTED_FILES`."""
+        return self.directory / EXPORTED_FILES[file_format]
 
     def predictions_csv(self, split: str) -> Path:
         return self.directory / "predictions" / f"{split}.csv"
@@ -152,7 +167,7 @@ class Run:
         """Removes what a run writes, and nothing else, from the folder."""
         for fold in self.directory.glob("fold-[0-9]*"):
             Run(fold).clear()
-        for path in vars(self).values():
+        for path in (*vars(self).values(), *map(self.exported, EXPORTED_FILES)):
             if path == self.directory:
                 continue
             if path.is_dir():

@@ -16,7 +16,7 @@ import onnx
 
 from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
-from nevus.core.files import read_json, replacing, sha256_of, write_json
+from nevus.core.files import read_json, sha256_of
 from nevus.core.modelfile import METADATA_KEY, ModelSpec, parse_spec
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.predictions import write_predictions
@@ -25,8 +25,8 @@ from nevus.core.runs import Run
 from nevus.core.triage import Triage
 from nevus.learn import onnx_graph
 from nevus.learn.activation_map import tap
-from nevus.learn.export import figures_of_test, golden_cases, validation_pixels
-from nevus.learn.parity import Answers, answers_of_keras, check_parity
+from nevus.learn.export import figures_of_test, validation_sample, write_if_alike
+from nevus.learn.parity import Answers, answers_of_keras
 from nevus.learn.predict import load_model, predict_split
 
 _RUN_AGAIN = "Run the cross-validation again with --resume."
@@ -69,10 +69,7 @@ def export_ensemble(run: Run) -> Path:
     """
     members = [_read_member(fold) for fold in run.folds]
     specs = [spec for _, spec in members]
-    exported = onnx_graph.average([model for model, _ in members])
-    spec = _make_spec(run, specs)
-    spec = replace(spec, golden=golden_cases(exported, spec.image_size))
-    onnx.helper.set_model_props(exported, {METADATA_KEY: spec.to_json()})
+    content = onnx_graph.average([model for model, _ in members]).SerializeToString()
     origins = [
         partial(answers_of_keras, tap(load_model(fold)), spec=member)
         for fold, member in zip(run.folds, specs, strict=True)
@@ -84,16 +81,22 @@ def export_ensemble(run: Run) -> Path:
             *(np.mean([getattr(a, name) for a in answers], axis=0) for name in ("probabilities", "risk", "heatmap"))
         )
 
-    parity = check_parity(mean_answers, exported, spec, validation_pixels(run.folds[0].dataset))
-    with replacing(run.ensemble_onnx) as temporary:
-        onnx.save(exported, temporary)
-        write_json(run.parity_json, {"model_onnx_sha256": sha256_of(temporary), **parity})
+    write_if_alike(
+        run.ensemble_onnx,
+        run,
+        "onnx",
+        content,
+        _make_spec(run, specs),
+        answer=mean_answers,
+        sample=validation_sample(run.folds[0].dataset),
+        made_from={f"{fold.name}/{fold.model_onnx.name}": sha256_of(fold.model_onnx) for fold in run.folds},
+    )
     return run.ensemble_onnx
 
 
 def _read_member(fold: Run) -> tuple[onnx.ModelProto, ModelSpec]:
     """A fold's model file, which must be the one that its parity was measured on."""
-    _check_unchanged(fold.model_onnx, read_json(fold.parity_json, _RUN_AGAIN)["model_onnx_sha256"])
+    _check_unchanged(fold.model_onnx, read_json(fold.parity_json, _RUN_AGAIN)["onnx"]["sha256"])
     model = onnx.load(fold.model_onnx)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     return model, parse_spec(metadata[METADATA_KEY])

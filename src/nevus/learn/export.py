@@ -1,54 +1,104 @@
 """Export: from a run's trained network to one file that takes raw pixels and gives calibrated answers.
 
-Reads `model.keras`, `operating_points.json`, `metrics.json` and the run's record; writes
-`model.onnx` and `parity.json`, both or neither. The graph's nodes are built in `onnx_graph`,
-its agreement with Keras is measured in `parity`; nothing is trained or chosen here.
+Reads `model.keras`, `operating_points.json`, `metrics.json` and the run's record; writes the file of one
+format of `FORMATS` and its entry in `parity.json`, both or neither. The files are made in `onnx_file`,
+`litert_file` and `keras_file`, their agreement with Keras is measured in `parity`; nothing is trained or
+chosen here.
 """
 
 from __future__ import annotations
 
-import tempfile
-import warnings
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import onnx
 
 from nevus.core.config import config_from_json
 from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
 from nevus.core.files import read_json, replacing, sha256_of, write_json
-from nevus.core.manifest import name_licences
-from nevus.core.modelfile import METADATA_KEY, GoldenCase, ModelSpec, golden_pixels, licence_of_weights
+from nevus.core.manifest import ManifestRow, name_licences
+from nevus.core.modelfile import GoldenCase, ModelSpec, golden_pixels, licence_of_weights
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels
 from nevus.core.runs import Run
 from nevus.core.triage import Triage
-from nevus.learn import onnx_graph
+from nevus.learn import keras_file, litert_file, onnx_file
 from nevus.learn.activation_map import tap
-from nevus.learn.networks import LOGITS
-from nevus.learn.parity import answers_of_keras, answers_of_onnx, check_parity, golden_sizes, open_session
+from nevus.learn.parity import Answers, Exported, Limits, Sample, answers_of_keras, check_parity, golden_sizes
 from nevus.learn.predict import load_model
 
 # Enough to show a difference, few enough to take seconds.
-MAX_PARITY_IMAGES = 256
+MAX_PARITY_IMAGES = 512
+# Ranges of feature maps change little after the first hundred images.
+MAX_CALIBRATION_IMAGES = 256
 
 _EVALUATE_FIRST = "Run 'nevus evaluate' first."
 
+FLOAT32 = Limits(probability=1e-4, heatmap=1e-4, roc_auc_loss=1e-4, flipped=0.0)
+FLOAT16 = Limits(probability=0.01, heatmap=0.01, roc_auc_loss=0.001, flipped=0.01)
+INT8 = Limits(probability=0.15, heatmap=0.15, roc_auc_loss=0.003, flipped=0.03)
 
-def export_onnx(run: Run, dataset: Dataset) -> Path:
-    """Writes the model file of a run, if it answers as the Keras model does.
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How a format's file is made and run.
+
+    Attributes:
+        build: from the network with its features, the metadata and training images to the file without metadata.
+        with_metadata: adds the metadata's JSON to a file.
+        opened: gives what a file answers.
+        limits: of its parity with the Keras model.
+        resized: what a file's own resize makes of an image; None if it takes images of one size.
+    """
+
+    build: Callable[[keras.Model, ModelSpec, Pixels], bytes]
+    with_metadata: Callable[[bytes, str], bytes]
+    opened: Callable[[bytes], Exported]
+    limits: Limits
+    resized: Callable[[bytes, Pixels], Pixels] | None = None
+
+
+def _uncalibrated(
+    build: Callable[[keras.Model, ModelSpec], bytes],
+) -> Callable[[keras.Model, ModelSpec, Pixels], bytes]:
+    return lambda tapped, spec, _: build(tapped, spec)
+
+
+def _onnx(build: Callable[[keras.Model, ModelSpec, Pixels], bytes], limits: Limits) -> Format:
+    return Format(build, onnx_file.with_metadata, onnx_file.opened, limits, onnx_file.resized)
+
+
+def _litert(build: Callable[[keras.Model, ModelSpec, Pixels], bytes], limits: Limits) -> Format:
+    return Format(build, litert_file.with_metadata, litert_file.opened, limits)
+
+
+# The keys are those of `nevus.core.runs.EXPORTED_FILES`.
+FORMATS = {
+    "onnx": _onnx(_uncalibrated(onnx_file.build), FLOAT32),
+    "onnx-int8": _onnx(onnx_file.build_int8, INT8),
+    "litert": _litert(_uncalibrated(litert_file.build), FLOAT32),
+    "litert-fp16": _litert(_uncalibrated(litert_file.build_fp16), FLOAT16),
+    "litert-int8": _litert(litert_file.build_int8, INT8),
+    "keras": Format(_uncalibrated(keras_file.build), keras_file.with_metadata, keras_file.opened, FLOAT32),
+}
+
+
+def export(run: Run, dataset: Dataset, file_format: str = "onnx") -> Path:
+    """Writes the model file of a run in one format, if it answers as the Keras model does.
 
     Args:
         run: trained and evaluated.
-        dataset: the one that the run was trained on; its validation images are compared.
+        dataset: the one that the run was trained on; its validation images are compared, its training
+            images calibrate what is quantised.
+        file_format: a key of `FORMATS`.
 
     Returns:
-        The path of `model.onnx`.
+        The path of the file.
 
     Raises:
         RunError: a file that an earlier stage writes is missing or belongs to another state of the run.
@@ -57,39 +107,71 @@ def export_onnx(run: Run, dataset: Dataset) -> Path:
     metrics = read_json(run.metrics_json, _EVALUATE_FIRST)
     _check_fresh(run, dataset, metrics)
     model = load_model(run)
-    spec = _make_spec(run, dataset, metrics, model)
-    tapped = tap(model)
-    exported = onnx_graph.compose(
-        convert(tapped, spec.image_size),
-        image_size=spec.image_size,
-        classes=spec.classes,
-        class_weights=keras.ops.convert_to_numpy(model.get_layer(LOGITS).kernel),
-        temperature=spec.temperature,
+    spec, tapped = _make_spec(run, dataset, metrics, model), tap(model)
+    calibration = pixels_of(dataset, spread(dataset, "train", MAX_CALIBRATION_IMAGES))
+    content = FORMATS[file_format].build(tapped, spec, calibration)
+    path = run.exported(file_format)
+    write_if_alike(
+        path,
+        run,
+        file_format,
+        content,
+        spec,
+        answer=partial(answers_of_keras, tapped, spec=spec),
+        sample=validation_sample(dataset),
+        made_from={file.name: sha256_of(file) for file in (run.model_keras, run.operating_points_json)},
     )
-    spec = replace(spec, golden=golden_cases(exported, spec.image_size))
-    onnx.helper.set_model_props(exported, {METADATA_KEY: spec.to_json()})
-    parity = check_parity(partial(answers_of_keras, tapped, spec=spec), exported, spec, validation_pixels(dataset))
-    with replacing(run.model_onnx) as temporary:
-        onnx.save(exported, temporary)
-        write_json(run.parity_json, {"model_onnx_sha256": sha256_of(temporary), **parity})
-    return run.model_onnx
+    return path
 
 
-def convert(model: keras.Model, image_size: int) -> onnx.ModelProto:
-    """Converts a Keras model by tf2onnx, with any number of images in a batch.
+def write_if_alike(
+    path: Path,
+    run: Run,
+    file_format: str,
+    content: bytes,
+    spec: ModelSpec,
+    *,
+    answer: Callable[[Pixels], Answers],
+    sample: Sample,
+    made_from: dict[str, str],
+) -> None:
+    """Adds metadata and golden answers to a file, and writes it with its parity, if it answers as it should.
 
     Args:
-        model: from float32 [N, S, S, 3] to a dictionary of tensors, which become the graph's outputs.
-        image_size: S in pixels.
+        path: of the file.
+        run: whose `parity.json` gets an entry; entries of files that were made from something else are dropped.
+        file_format: a key of `FORMATS`.
+        content: the file without metadata.
+        spec: the metadata, without golden answers.
+        answer: of the origin, as for `check_parity`.
+        sample: the images to compare on.
+        made_from: SHA-256 of the files that the export depends on, by name.
+
+    Raises:
+        ParityError: it answers otherwise than its origin; nothing is written.
     """
-    # Keras exports what a call has traced.
-    model(np.zeros((1, image_size, image_size, 3), dtype=np.float32))
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        # tf2onnx probes NumPy names that are deprecated; nothing a user could mend.
-        warnings.simplefilter("ignore", FutureWarning)
-        path = Path(folder) / "network.onnx"
-        model.export(path, format="onnx", verbose=False, opset_version=onnx_graph.OPSET)
-        return onnx.load(path)
+    made = FORMATS[file_format]
+    spec = replace(spec, golden=golden_cases(made.opened(content), spec.image_size, any_size=made.resized is not None))
+    content = made.with_metadata(content, spec.to_json())
+    resized = partial(made.resized, content) if made.resized else None
+    parity = check_parity(answer, made.opened(content), spec, sample, made.limits, resized)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+        entry = {"file": path.name, "sha256": sha256_of(temporary), "made_from": made_from, **parity}
+        entry["num_bytes"] = len(content)
+        write_json(run.parity_json, {**_other_entries(run, made_from), file_format: entry})
+
+
+def _other_entries(run: Run, made_from: dict[str, str]) -> dict[str, Any]:
+    """What `parity.json` says of the files in other formats that are still there and were made from the same."""
+    if not run.parity_json.exists():
+        return {}
+    entries = read_json(run.parity_json, "Delete it, and run 'nevus export' again.")
+    return {
+        name: entry
+        for name, entry in entries.items()
+        if name in FORMATS and entry["made_from"] == made_from and run.exported(name).exists()
+    }
 
 
 def _check_fresh(run: Run, dataset: Dataset, metrics: dict[str, Any]) -> None:
@@ -164,18 +246,29 @@ def _describe_training(record: dict[str, Any], sources: list[str]) -> str:
     return f"{', '.join(sources)}: {sum(counts.values()):,} training images ({by_class})"
 
 
-def golden_cases(exported: onnx.ModelProto, image_size: int) -> tuple[GoldenCase, ...]:
-    """The answers of a composed graph for the golden inputs of an image size."""
-    session = open_session(exported)
+def golden_cases(answer: Exported, image_size: int, *, any_size: bool) -> tuple[GoldenCase, ...]:
+    """The answers of an exported model for the golden inputs: of its own size, and of others if it takes any size."""
     cases = []
-    for height, width in golden_sizes(image_size):
-        answers = answers_of_onnx(session, golden_pixels(height, width)[None], 1)
+    for height, width in golden_sizes(image_size) if any_size else [(image_size, image_size)]:
+        answers = answer(golden_pixels(height, width)[None], 1)
         cases.append(GoldenCase(height, width, tuple(map(float, answers.probabilities[0])), float(answers.risk[0])))
     return tuple(cases)
 
 
-def validation_pixels(dataset: Dataset) -> Pixels:
+def validation_sample(dataset: Dataset) -> Sample:
     """Up to `MAX_PARITY_IMAGES` images, spread evenly over the validation split."""
-    rows = dataset.rows_of("val")
-    chosen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MAX_PARITY_IMAGES)).round().astype(int))
-    return dataset.pixels[[rows[index].pixel_index for index in chosen]]
+    rows = spread(dataset, "val", MAX_PARITY_IMAGES)
+    malignant = dataset.info.classes.malignant
+    return Sample(pixels_of(dataset, rows), np.array([row.label in malignant for row in rows], dtype=bool))
+
+
+def spread(dataset: Dataset, split: str, most: int) -> list[ManifestRow]:
+    """At most `most` rows, spread evenly over a split."""
+    rows = dataset.rows_of(split)
+    chosen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(int))
+    return [rows[index] for index in chosen]
+
+
+def pixels_of(dataset: Dataset, rows: list[ManifestRow]) -> Pixels:
+    """uint8 [N, S, S, 3], RGB: the images of rows."""
+    return dataset.pixels[[row.pixel_index for row in rows]]

@@ -198,9 +198,10 @@ def _rename(graph: onnx.GraphProto) -> None:
     del graph.initializer[:]
     graph.initializer.extend(weights)
     for number, node in enumerate(graph.node):
-        node.name = f"network/{node.op_type}_{number}"
+        # Short: a small network in int8 would spend a tenth of its file on names.
+        node.name = f"network/{number}"
         for place, output in enumerate(node.output):
-            names.setdefault(output, f"{node.name}_output_{place}")
+            names.setdefault(output, f"{node.name}:{place}")
     for node in graph.node:
         node.input[:] = [names[name] for name in node.input]
         node.output[:] = [names[name] for name in node.output]

@@ -1,39 +1,52 @@
 """The parity gate: an exported model must answer as the Keras model it came from.
 
-Keras answers are worked out here from logits and feature maps in NumPy, by other code than the
-graph's nodes, and compared with what ONNX Runtime answers. This module writes nothing.
+Keras answers are worked out here from logits and feature maps in NumPy, by other code than an
+export's own nodes, and compared with what the exported file answers. This module writes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
-import onnx
-import onnxruntime
 from keras.ops import convert_to_numpy
 from numpy.typing import NDArray
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 
 from nevus.core.errors import ParityError
-from nevus.core.modelfile import INPUT, OUTPUTS, ModelSpec, golden_pixels
+from nevus.core.modelfile import ModelSpec, golden_pixels
 from nevus.core.predictions import softmax
 from nevus.core.preprocess import Pixels, resize
 from nevus.learn.activation_map import malignancy_map
-from nevus.learn.networks import class_logits
-from nevus.learn.onnx_graph import FEATURES, LOGITS, RESIZED
+from nevus.learn.networks import LOGITS, class_logits
+from nevus.learn.onnx_graph import FEATURES
 
 BATCH_SIZES = (1, 32)
-PROBABILITY_LIMIT = 1e-4
-# Relative to the largest value of the map: a map has no fixed range.
-HEATMAP_LIMIT = 1e-4
 # Of 255: Pillow and ONNX Runtime round their fixed-point sums each in its own way.
 RESIZED_LIMIT = 1.0
 # For images that were resized, so that their pixels are up to `RESIZED_LIMIT` apart.
 RESIZED_PROBABILITY_LIMIT = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How far the answers of a format may be from those of the Keras model.
+
+    Attributes:
+        probability: largest difference of a probability, or of the risk.
+        heatmap: largest difference of a heatmap, as a share of the largest value of all maps (1 if that is less).
+        roc_auc_loss: of the risk against the truth, malignant or not.
+        flipped: share of the images whose decision may flip at any one operating point.
+    """
+
+    probability: float
+    heatmap: float
+    roc_auc_loss: float
+    flipped: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,33 +58,68 @@ class Answers:
     heatmap: NDArray[np.floating]
 
 
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Images on which two models are compared, and the truth about them.
+
+    Attributes:
+        pixels: uint8 [N, S, S, 3], RGB, N >= 1: real images, of validation.
+        is_malignant: bool [N].
+    """
+
+    pixels: Pixels
+    is_malignant: NDArray[np.bool_]
+
+
+# The answers of an exported model for uint8 [N, H, W, 3], so many images at a time.
+Exported: TypeAlias = Callable[[Pixels, int], Answers]
+
+
 def check_parity(
-    answer: Callable[[Pixels], Answers], exported: onnx.ModelProto, spec: ModelSpec, pixels: Pixels
+    answer: Callable[[Pixels], Answers],
+    exported: Exported,
+    spec: ModelSpec,
+    sample: Sample,
+    limits: Limits,
+    resized: Callable[[Pixels], Pixels] | None = None,
 ) -> dict[str, Any]:
     """Compares an exported model with its origin.
 
     Args:
         answer: the answers of the origin for uint8 [N, S, S, 3], by `answers_of_keras`.
-        exported: the composed graph.
+        exported: the answers of the exported model.
         spec: what stands in its metadata.
-        pixels: uint8 [N, S, S, 3], RGB, N >= 1: real images, of validation.
+        sample: the images to compare on.
+        limits: how far apart they may be.
+        resized: what the exported model itself makes of an image uint8 [H, W, 3], uint8 [S, S, 3]; None if
+            it takes images of S x S pixels only.
 
     Returns:
-        The figures and their limits, for `parity.json`.
+        For `parity.json`: the largest difference of a probability, ROC-AUC of both, number of decisions that
+        flipped by operating point, and all that was checked with its limit.
 
     Raises:
-        ParityError: a difference is over its limit, or a decision flipped at an operating point or in the triage.
+        ParityError: a difference is over its limit.
     """
-    session = open_session(exported)
-    expected = answer(pixels)
+    expected = answer(sample.pixels)
+    received = {size: exported(sample.pixels, size) for size in BATCH_SIZES}
     checks = [
         check
-        for batch_size in BATCH_SIZES
-        for check in _compare(expected, answers_of_onnx(session, pixels, batch_size), spec, f"batch size {batch_size}")
+        for size, answers in received.items()
+        for check in _compare(expected, answers, spec, limits, f"batch size {size}")
     ]
-    for height, width in golden_sizes(spec.image_size):
-        checks += _compare_golden(answer, session, spec, height, width)
-        checks.append(_compare_resize(exported, spec, height, width))
+    areas = {
+        "model.keras": _roc_auc(expected, sample),
+        "exported": min(_roc_auc(answers, sample) for answers in received.values()),
+    }
+    if not np.isnan(areas["model.keras"]):
+        loss = areas["model.keras"] - areas["exported"]
+        checks.append(_check("ROC-AUC lost", "all images", loss, limits.roc_auc_loss))
+    sizes = golden_sizes(spec.image_size) if resized else [(spec.image_size, spec.image_size)]
+    for height, width in sizes:
+        checks += _compare_golden(answer, exported, spec, limits, height, width)
+        if resized:
+            checks.append(_compare_resize(resized, spec, height, width))
     failed = [check for check in checks if not check["largest"] <= check["limit"]]
     if failed:
         found = "; ".join(f"{c['figure']}, {c['input']}: {c['largest']:.3g}, limit {c['limit']:g}" for c in failed)
@@ -79,7 +127,18 @@ def check_parity(
             f"The exported model does not answer as model.keras does: {found}. "
             "Nothing was written. Expected agreement within the limits; please report this with the run's folder."
         )
-    return {"num_images": len(pixels), "batch_sizes": list(BATCH_SIZES), "checks": checks}
+    return {
+        "num_images": len(sample.pixels),
+        "batch_sizes": list(BATCH_SIZES),
+        "largest_difference": max(_distance(expected.probabilities, one.probabilities) for one in received.values()),
+        "difference_limit": limits.probability,
+        "roc_auc": areas,
+        "flipped": {
+            name: max(_flipped(expected, one, threshold) for one in received.values())
+            for name, threshold in _thresholds(spec).items()
+        },
+        "checks": checks,
+    }
 
 
 def answers_of_keras(model: keras.Model, pixels: Pixels, spec: ModelSpec, batch_size: int = 32) -> Answers:
@@ -106,12 +165,9 @@ def answers_of_keras(model: keras.Model, pixels: Pixels, spec: ModelSpec, batch_
     )
 
 
-def answers_of_onnx(session: onnxruntime.InferenceSession, pixels: Pixels, batch_size: int) -> Answers:
-    """The answers of an exported model for uint8 [N, H, W, 3], `batch_size` images at a time."""
-    batches = [
-        session.run(list(OUTPUTS), {INPUT: pixels[start : start + batch_size]})
-        for start in range(0, len(pixels), batch_size)
-    ]
+def in_batches(answer: Callable[[Pixels], Sequence[NDArray]], pixels: Pixels, batch_size: int) -> Answers:
+    """Joins the answers (probabilities, risk, heatmap) for `batch_size` images at a time."""
+    batches = [answer(pixels[start : start + batch_size]) for start in range(0, len(pixels), batch_size)]
     return Answers(*(np.concatenate(parts) for parts in zip(*batches, strict=True)))
 
 
@@ -121,65 +177,56 @@ def golden_sizes(image_size: int) -> list[tuple[int, int]]:
     return [(s, s), (2 * s + s // 3, 3 * s - 1), (s // 2 + 1, s - 3), (3 * s, s // 4)]
 
 
-def _compare(expected: Answers, received: Answers, spec: ModelSpec, where: str) -> list[dict[str, Any]]:
-    thresholds = [*(point.threshold for point in spec.operating_points), spec.triage.rule_out, spec.triage.rule_in]
-    flipped = [int(((expected.risk >= t) != (received.risk >= t)).sum()) for t in thresholds]
+def _compare(expected: Answers, received: Answers, spec: ModelSpec, limits: Limits, where: str) -> list[dict[str, Any]]:
     scale = max(1.0, float(np.abs(expected.heatmap).max()))
-    return [
-        _check("probability", where, _distance(expected.probabilities, received.probabilities), PROBABILITY_LIMIT),
-        _check("risk", where, _distance(expected.risk, received.risk), PROBABILITY_LIMIT),
-        _check("heatmap", where, _distance(expected.heatmap, received.heatmap) / scale, HEATMAP_LIMIT),
-        _check("flipped decisions", where, max(flipped), 0),
+    distances = [
+        _check("probability", where, _distance(expected.probabilities, received.probabilities), limits.probability),
+        _check("risk", where, _distance(expected.risk, received.risk), limits.probability),
+        _check("heatmap", where, _distance(expected.heatmap, received.heatmap) / scale, limits.heatmap),
+    ]
+    most_flipped = int(limits.flipped * len(expected.risk))
+    return distances + [
+        _check(f"decisions flipped at {name}", where, _flipped(expected, received, threshold), most_flipped)
+        for name, threshold in _thresholds(spec).items()
     ]
 
 
+def _thresholds(spec: ModelSpec) -> dict[str, float]:
+    """All thresholds of a model: its operating points' by name, and those of its triage."""
+    points = {point.name: point.threshold for point in spec.operating_points}
+    return {**points, "triage, low": spec.triage.rule_out, "triage, high": spec.triage.rule_in}
+
+
 def _compare_golden(
-    answer: Callable[[Pixels], Answers],
-    session: onnxruntime.InferenceSession,
-    spec: ModelSpec,
-    height: int,
-    width: int,
+    answer: Callable[[Pixels], Answers], exported: Exported, spec: ModelSpec, limits: Limits, height: int, width: int
 ) -> list[dict[str, Any]]:
     where = f"golden {height} x {width}"
     pixels = golden_pixels(height, width)
     resized = resize(Image.fromarray(pixels), spec.image_size)
     expected = answer(resized[None])
-    received = answers_of_onnx(session, pixels[None], 1)
-    if resized.shape == pixels.shape:
-        return _compare(expected, received, spec, where)
+    received = exported(pixels[None], 1)
     distance = _distance(expected.probabilities, received.probabilities)
-    return [_check("probability", where, distance, RESIZED_PROBABILITY_LIMIT)]
+    if resized.shape != pixels.shape:
+        return [_check("probability", where, distance, max(RESIZED_PROBABILITY_LIMIT, limits.probability))]
+    return [_check("probability", where, distance, limits.probability)]
 
 
-def _compare_resize(exported: onnx.ModelProto, spec: ModelSpec, height: int, width: int) -> dict[str, Any]:
-    """Compares the graph's resize with Pillow's on noise, whose edges show what smooth golden inputs hide."""
+def _compare_resize(resized: Callable[[Pixels], Pixels], spec: ModelSpec, height: int, width: int) -> dict[str, Any]:
+    """Compares an export's resize with Pillow's on noise, whose edges show what smooth golden inputs hide."""
     noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    distance = _distance(resize(Image.fromarray(noise), spec.image_size), _resized_in_graph(exported, noise))
+    distance = _distance(resize(Image.fromarray(noise), spec.image_size), resized(noise))
     return _check("resized grey levels", f"noise {height} x {width}", distance, RESIZED_LIMIT)
 
 
-def _resized_in_graph(exported: onnx.ModelProto, pixels: Pixels) -> Pixels:
-    """What the graph's own Resize makes of an image, read from inside a copy of it."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(exported)
-    copy.graph.output.append(onnx.helper.make_empty_tensor_value_info(RESIZED))
-    (resized,) = open_session(copy).run([RESIZED], {INPUT: pixels[None]})
-    return resized[0]
+def _flipped(expected: Answers, received: Answers, threshold: float) -> int:
+    return int(((expected.risk >= threshold) != (received.risk >= threshold)).sum())
 
 
-def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    """Opens a model that is in memory.
-
-    Raises:
-        ParityError: ONNX Runtime does not take it.
-    """
-    try:
-        return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    except Exception as problem:  # ONNX Runtime's errors have no common base.
-        raise ParityError(
-            f"ONNX Runtime {onnxruntime.__version__} refuses the exported model: {problem}. Nothing was written. "
-            "Please report this with the versions in run.json."
-        ) from None
+def _roc_auc(answers: Answers, sample: Sample) -> float:
+    """NaN where all images are of one kind, or a risk is no number."""
+    if len(set(sample.is_malignant.tolist())) < 2 or not np.isfinite(answers.risk).all():
+        return float("nan")
+    return float(roc_auc_score(sample.is_malignant, answers.risk))
 
 
 def _check(figure: str, where: str, largest: float, limit: float) -> dict[str, Any]:

@@ -1,0 +1,49 @@
+"""Metadata in model files other than ONNX: `nevus.json` in a zip archive that stands at the file's end.
+
+A Keras file is a zip archive, and a LiteRT file may carry one behind its own bytes, as the associated
+files of TensorFlow Lite Metadata do. So one way of reading, `unzip -p FILE nevus.json`, serves both.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+from nevus.core.errors import ModelFileError
+
+MEMBER = "nevus.json"
+
+# Metadata are some kilobytes; a file that claims more is not ours.
+MAX_METADATA_BYTES = 16 * 1024 * 1024
+
+# The earliest that the format knows, so that the same model gives the same bytes.
+_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+def add_metadata(content: bytes, text: str) -> bytes:
+    """The file with `text` as its metadata, behind what it holds."""
+    buffer = io.BytesIO(content)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr(zipfile.ZipInfo(MEMBER, _TIME), text)
+    return buffer.getvalue()
+
+
+def read_metadata(content: bytes) -> str:
+    """The metadata that `add_metadata` put into a file, which may be hostile.
+
+    Raises:
+        ModelFileError: there are none, or they are damaged or too large.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open(MEMBER) as member:
+            read = member.read(MAX_METADATA_BYTES + 1)
+    except KeyError:
+        raise ModelFileError(f"The file holds no metadata of Nevus ({MEMBER}).") from None
+    except Exception as problem:  # Damaged archives raise nearly anything.
+        raise ModelFileError(f"The file's metadata cannot be read ({type(problem).__name__}: {problem}).") from None
+    if len(read) > MAX_METADATA_BYTES:
+        raise ModelFileError(f"The file's metadata are larger than {MAX_METADATA_BYTES // 2**20} MiB.")
+    try:
+        return read.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ModelFileError("The file's metadata are not UTF-8.") from None
