@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nevus.assess.heatmaps import common_scale, overlaid, read_heatmaps
+from nevus.assess.heatmaps import common_scale, read_heatmaps
 from nevus.core.errors import NevusError
+from nevus.core.overlay import overlaid
 from nevus.core.predictions import Predictions
 from nevus.core.preprocess import Pixels
 from nevus.core.runs import Run

@@ -128,6 +128,14 @@ def load_pixels(source: Path | bytes, image_size: int, max_pixels: int = MAX_PIX
     return resize(decode(source, max_pixels), image_size)
 
 
+def load_mask(source: Path, image_size: int) -> NDArray[np.bool_]:
+    """Decodes and resizes the mask of a lesion, as its image is: bool [image_size, image_size], True where it is light.
+
+    Raises ImageError as `decode` does.
+    """
+    return np.asarray(resize(decode(source), image_size)[..., 0] > 127)
+
+
 def read_image_file(path: Path) -> bytes:
     """The bytes of a file, read whole.
 

@@ -15,6 +15,7 @@ report.html             for people
 model_card.md           the same in short, for a model's page on a hub
 model.onnx              the exported model; in other formats: `EXPORTED_FILES`
 parity.json             how well each exported file agrees with model.keras
+probe.json              whether its heatmaps tell the truth, if that was asked
 
 A cross-validation has, in place of history.csv to model.onnx:
 
@@ -74,6 +75,7 @@ class Run:
         self.model_card_md = directory / "model_card.md"
         self.model_onnx = self.exported("onnx")
         self.parity_json = directory / "parity.json"
+        self.probe_json = directory / "probe.json"
         self.cross_validation_json = directory / "cross_validation.json"
         self.ensemble_onnx = directory / "ensemble.onnx"
 

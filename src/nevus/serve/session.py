@@ -14,6 +14,7 @@ import onnxruntime
 from nevus.core.errors import ModelFileError
 from nevus.core.modelfile import INPUT, METADATA_KEY, OUTPUTS, ModelSpec, parse_spec
 from nevus.core.processors import available_processors
+from nevus.serve.graph_check import check_graph
 
 MAX_MODEL_BYTES = 512 * 1024 * 1024
 
@@ -45,6 +46,13 @@ def open_model(path: Path) -> tuple[onnxruntime.InferenceSession, ModelSpec]:
         ModelFileError: the file is missing, damaged or too large, or no model file of Nevus.
     """
     content = _read(path)
+    try:
+        check_graph(content)
+    except ModelFileError as problem:
+        raise ModelFileError(
+            f"{path} cannot be opened as a model: {problem}. "
+            "Expected a model.onnx that 'nevus export' wrote; it may be damaged: copy or export it again."
+        ) from None
     try:
         # The fallback retries a failed start and prints to standard output.
         session = onnxruntime.InferenceSession(
