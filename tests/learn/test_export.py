@@ -165,7 +165,7 @@ def test_gate_catches_a_wrong_heatmap(darkness: Run, monkeypatch: pytest.MonkeyP
 
 def test_gate_catches_swapped_classes(darkness: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     _with_wrong(monkeypatch, classes=Classes(("benign", "malignant"), ("benign",)))
-    _assert_gate_closes(darkness, "flipped decisions")
+    _assert_gate_closes(darkness, "decisions flipped")
 
 
 @pytest.mark.parametrize(

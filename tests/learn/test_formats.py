@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from export_runs import BINARY, HAM, make_darkness_model, make_model, make_run
+from PIL import Image
 
 from nevus.core.archive import read_metadata
 from nevus.core.errors import ParityError
@@ -60,6 +63,15 @@ def test_a_file_gives_the_worked_answers_and_its_golden_ones(run: Run, file_form
     for case in spec.golden:
         received = answer(golden_pixels(case.height, case.width)[None], 1)
         np.testing.assert_allclose(received.probabilities[0], case.probabilities, atol=1e-6)
+
+
+def test_the_snippet_for_litert_runs(run: Run, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
+    snippet = page.split("## LiteRT from Python")[1].split("```python\n")[1].split("```")[0]
+    Image.new("RGB", (70, 50), (51, 51, 51)).save(tmp_path / "grey.png")
+    command = [sys.executable, "-c", snippet, str(run.exported("litert")), str(tmp_path / "grey.png")]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert float(printed) == pytest.approx(1 / (1 + np.exp(-8 * (0.5 - 51 / 255) / 1.7)), abs=1e-5)
 
 
 def test_parity_has_an_entry_for_each_format_until_the_thresholds_change(run: Run) -> None:

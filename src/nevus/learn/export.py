@@ -41,7 +41,7 @@ _EVALUATE_FIRST = "Run 'nevus evaluate' first."
 
 FLOAT32 = Limits(probability=1e-4, heatmap=1e-4, roc_auc_loss=1e-4, flipped=0.0)
 FLOAT16 = Limits(probability=0.01, heatmap=0.01, roc_auc_loss=0.001, flipped=0.01)
-INT8 = Limits(probability=0.15, heatmap=0.15, roc_auc_loss=0.003, flipped=0.03)
+INT8 = Limits(probability=0.15, heatmap=0.15, roc_auc_loss=0.003, flipped=0.05)
 
 
 @dataclass(frozen=True, slots=True)

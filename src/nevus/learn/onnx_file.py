@@ -135,7 +135,8 @@ def _quantise(network: onnx.ModelProto, calibration: Pixels) -> onnx.ModelProto:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "network.onnx"
             quantize_static(
-                network,
+                # A copy: it moves the weights of what it is given out into files.
+                onnx.load_from_string(network.SerializeToString()),
                 path,
                 _Images(network.graph.input[0].name, calibration),
                 quant_format=QuantFormat.QDQ,
