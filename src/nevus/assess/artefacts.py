@@ -15,6 +15,7 @@ Bools = NDArray[np.bool_]
 
 # Of the side of an image: how far a mask is widened so that no rim of the lesion is left; how wide the border is.
 _WIDENED, _BORDER = 0.04, 0.1
+_INK = (20, 20, 20)
 
 
 def without_lesion(pixels: Pixels, mask: Bools) -> Pixels:
@@ -27,7 +28,7 @@ def without_lesion(pixels: Pixels, mask: Bools) -> Pixels:
     widened = _widened(mask)
     skin = pixels[~widened]
     colour = np.median(skin if len(skin) else pixels.reshape(-1, 3), axis=0)
-    return np.where(widened[..., np.newaxis], np.rint(colour), pixels).astype(np.uint8)
+    return np.asarray(np.where(widened[..., np.newaxis], np.rint(colour), pixels), dtype=np.uint8)
 
 
 def only_border(pixels: Pixels) -> Pixels:
@@ -37,21 +38,21 @@ def only_border(pixels: Pixels) -> Pixels:
     border = np.ones(pixels.shape[:2], dtype=bool)
     border[width:-width, width:-width] = False
     colour = np.median(pixels[border], axis=0)
-    return np.where(border[..., np.newaxis], pixels, np.rint(colour)).astype(np.uint8)
+    return np.asarray(np.where(border[..., np.newaxis], pixels, np.rint(colour)), dtype=np.uint8)
 
 
 def with_ruler(pixels: Pixels) -> Pixels:
     """The image with the black ticks of a ruler along its lower edge."""
     size = pixels.shape[0]
-    # Drawn large and brought down, so that thin ticks stay smooth.
-    image = Image.fromarray(pixels).resize((4 * size, 4 * size), Image.Resampling.BICUBIC)
-    draw = ImageDraw.Draw(image)
-    large = image.width
+    # Drawn large and brought down, so that thin ticks are smooth.
+    ticks = Image.new("L", (4 * size, 4 * size), 0)
+    draw, large = ImageDraw.Draw(ticks), 4 * size
     thickness = max(1, large // 160)
     for number, x in enumerate(range(large // 20, large, large // 40)):
         height = large // 8 if number % 5 == 0 else large // 16
-        draw.rectangle((x, large - height, x + thickness, large), fill=(20, 20, 20))
-    return np.asarray(image.resize((size, size), Image.Resampling.BOX))
+        draw.rectangle((x, large - height, x + thickness, large), fill=255)
+    ink = Image.new("RGB", (size, size), _INK)
+    return np.asarray(Image.composite(ink, Image.fromarray(pixels), ticks.resize((size, size), Image.Resampling.BOX)))
 
 
 def with_dark_corners(pixels: Pixels) -> Pixels:
@@ -60,11 +61,11 @@ def with_dark_corners(pixels: Pixels) -> Pixels:
     y, x = np.indices((size, size)) + 0.5
     radius = np.hypot(y - size / 2, x - size / 2) / (size / 2)
     light = np.clip((1.12 - radius) / 0.08, 0, 1)[..., np.newaxis]
-    return np.rint(pixels * light).astype(np.uint8)
+    return np.asarray(np.rint(pixels * light), dtype=np.uint8)
 
 
 def _widened(mask: Bools) -> Bools:
     """The mask, wider by a share of the image's side."""
     reach = max(1, round(mask.shape[0] * _WIDENED))
     image = Image.fromarray(mask.astype(np.uint8) * 255)
-    return np.asarray(image.filter(ImageFilter.MaxFilter(2 * reach + 1))) > 0
+    return np.asarray(np.asarray(image.filter(ImageFilter.MaxFilter(2 * reach + 1))) > 0)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
+from scipy.stats import rankdata
 
 from nevus.core.preprocess import Pixels
 
@@ -45,13 +46,13 @@ def share_inside(maps: Floats, masks: Bools) -> Floats:
     heat = np.maximum(maps, 0)
     total = heat.sum(axis=(1, 2))
     inside = (heat * masks).sum(axis=(1, 2))
-    return np.divide(inside, total, out=np.full(len(maps), np.nan), where=total > 0)
+    return np.asarray(np.divide(inside, total, out=np.full(len(maps), np.nan), where=total > 0))
 
 
 def hits(maps: Floats, masks: Bools) -> Bools:
     """Bool [N]: whether the hottest place of each map lies on the lesion (pointing game [2])."""
     hottest = maps.reshape(len(maps), -1).argmax(axis=1)
-    return masks.reshape(len(masks), -1)[np.arange(len(maps)), hottest]
+    return np.asarray(masks.reshape(len(masks), -1)[np.arange(len(maps)), hottest])
 
 
 def curve_areas(risk: Risk, pixels: Pixels, maps: Floats) -> tuple[Floats, Floats]:
@@ -105,11 +106,12 @@ def random_maps(num_images: int, map_size: tuple[int, int], size: int, seed: int
 
 def rank_correlation(first: Floats, second: Floats) -> Floats:
     """Float64 [N]: Spearman's correlation of each pair of maps, [N, h, w] both; NaN where one is constant."""
-    ranks = [np.argsort(np.argsort(maps.reshape(len(maps), -1), axis=1), axis=1) for maps in (first, second)]
+    flat = [maps.reshape(len(maps), -1) for maps in (first, second)]
+    ranks = [rankdata(maps, axis=1) for maps in flat]
     centred = [rank - rank.mean(axis=1, keepdims=True) for rank in ranks]
-    constant = [np.ptp(maps.reshape(len(maps), -1), axis=1) == 0 for maps in (first, second)]
     norm = np.sqrt((centred[0] ** 2).sum(axis=1) * (centred[1] ** 2).sum(axis=1))
-    return np.where(constant[0] | constant[1], np.nan, (centred[0] * centred[1]).sum(axis=1) / np.maximum(norm, 1e-12))
+    product = (centred[0] * centred[1]).sum(axis=1)
+    return np.asarray(np.divide(product, norm, out=np.full(len(first), np.nan), where=norm > 0))
 
 
 def _blurred(image: Pixels) -> Pixels:

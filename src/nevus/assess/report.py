@@ -92,6 +92,7 @@ def _render(run: Run) -> tuple[str, str, list[Plot]]:
         config=config,
         options=options(),
         parity=results.read_parity(run),
+        probe=results.read_probe(run),
         facts=facts,
         missed=missed,
         false_alarms=false_alarms,

@@ -132,6 +132,17 @@ _PARITY = {
         "checks": [{"figure": text, "input": text, "largest": number, "limit": number}],
     }
 }
+_HEAT = dict.fromkeys(("share_inside", "pointing_game", "deletion", "insertion"), figure)
+_PROBE = {
+    "data": text,
+    "generated": flag,
+    "num_images": count,
+    "num_malignant": count,
+    "lesion_share": number,
+    "heat": {"*": {**_HEAT, "over_bell": _HEAT}},
+    "randomised": [{"layers": text, "correlation": figure}],
+    "artefacts": [{"images": text, "roc_auc": figure, "mean_risk": figure, "mean_change": figure, "flipped": figure}],
+}
 _SEVERITIES = {"error": 0, "warning": 1, "info": 2}
 _AUDIT_FILE = {"findings": [{"number": text, "title": text, "severity": text, "summary": text}]}
 
@@ -224,6 +235,19 @@ def read_parity(run: Run) -> dict[str, Any] | None:
     mend = "Run 'nevus export' again."
     parity: dict[str, Any] = parsed(read_json(run.parity_json, mend), _PARITY, str(run.parity_json), mend)
     return parity
+
+
+def read_probe(run: Run) -> dict[str, Any] | None:
+    """What the probe of the model found; None if it was not probed.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    if not run.probe_json.exists():
+        return None
+    mend = "Run 'nevus probe' again."
+    found: dict[str, Any] = parsed(read_json(run.probe_json, mend), _PROBE, str(run.probe_json), mend)
+    return found
 
 
 def read_audit(run: Run) -> list[dict[str, Any]] | None:

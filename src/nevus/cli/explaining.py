@@ -136,7 +136,7 @@ def probe(arguments: argparse.Namespace) -> int:
     images, described = _outlined(arguments, run, spec.image_size)
 
     def answer(pixels: Pixels) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        answers = predictor.predict(pixels, heatmap=True)
+        answers = list(predictor.predict_many(pixels, heatmap=True))
         return np.array([one.risk for one in answers]), np.array([one.heatmap for one in answers])
 
     randomised: Any = ()

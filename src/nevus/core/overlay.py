@@ -69,14 +69,9 @@ def side_by_side(image: Image.Image, heatmap: NDArray[np.floating], scale: float
     return sheet
 
 
-def _draw_scale(
-    sheet: Image.Image,
-    draw: ImageDraw.ImageDraw,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    x: int,
-    scale: float,
-) -> None:
+def _draw_scale(sheet: Image.Image, x: int, scale: float) -> None:
     """A bar from the colour of what raises the risk, at the top, to that of what lowers it."""
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT_SIZE)
     ramp = np.linspace(1.0, -1.0, _HEIGHT)[:, np.newaxis].repeat(16, axis=1)
     grey = np.full((_HEIGHT, 16, 3), 160, dtype=np.uint8)
     sheet.paste(Image.fromarray(overlaid(grey, ramp, 1.0)), (x, _MARGIN))

@@ -155,4 +155,8 @@ def log_odds(logits: tf.Tensor, classes: Classes) -> tf.Tensor:
     malignant = classes.malignant_mask
     if logits.shape[1] == 1:
         return logits[:, 0] * (1.0 if malignant[1] else -1.0)
-    return ops.logsumexp(logits[:, malignant], axis=1) - ops.logsumexp(logits[:, ~malignant], axis=1)
+    # Added to a logit, -1e9 takes it out of a sum: its exponential is 0.
+    of_malignant, of_benign = (
+        ops.logsumexp(logits + np.where(kept, 0, -1e9).astype(np.float32), axis=1) for kept in (malignant, ~malignant)
+    )
+    return of_malignant - of_benign
