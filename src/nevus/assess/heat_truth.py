@@ -80,16 +80,13 @@ def curve_areas(risk: Risk, pixels: Pixels, maps: Floats) -> tuple[Floats, Float
         taken = (ranks < step / NUM_STEPS)[..., np.newaxis]
         deletion.append(risk(np.where(taken, blurred, pixels)))
         insertion.append(risk(np.where(taken, pixels, blurred)))
-    areas = [
-        np.trapezoid(np.array(curve, dtype=np.float64), dx=1 / NUM_STEPS, axis=0) for curve in (deletion, insertion)
-    ]
-    return areas[0], areas[1]
+    return _area(deletion), _area(insertion)
 
 
 def _area(curve: list[NDArray[np.floating]]) -> Floats:
     """By the trapezoidal rule."""
     points = np.array(curve, dtype=np.float64)
-    return np.asarray((points[:-1] + points[1:]).sum(axis=0) / (2 * NUM_STEPS))
+    return np.asarray((points[:-1] + points[1:]).sum(axis=0) / (2 * NUM_STEPS), dtype=np.float64)
 
 
 def centre_gaussian(num_images: int, size: int) -> Floats:

@@ -206,18 +206,19 @@ def _explained(
 def _outlined(arguments: argparse.Namespace, run: Run | None, image_size: int) -> tuple[Outlined, dict[str, Any]]:
     """The images of a folder that have masks, at most so many of each kind, and what to say of them."""
     from nevus.assess.probe import Outlined
-    from nevus.core.labels import is_malignant
     from nevus.core.preprocess import load_mask, load_pixels
     from nevus.core.progress import progress
+    from nevus.data.diagnoses import is_malignant
     from nevus.data.masks import find_mask
     from nevus.data.sources import find_images
 
-    listing = find_images(arguments.data)
+    root, listing = find_images(arguments.data)
     splits = _splits_of_images(run)
     candidates: dict[bool, list[Any]] = {True: [], False: []}
     num_seen = 0
     for image in listing.images:
-        kind, mask = is_malignant(image.diagnosis), find_mask(arguments.data, image.path)
+        kind = is_malignant(image.diagnosis) if image.malignant is None else image.malignant
+        mask = find_mask(root, image.path)
         if kind is None or mask is None:
             continue
         if splits.get(image.path.as_posix(), "test") != "test":
@@ -240,7 +241,7 @@ def _outlined(arguments: argparse.Namespace, run: Run | None, image_size: int) -
     pixels, masks, kinds, groups, rejected = [], [], [], [], 0
     for image, mask, kind in progress(chosen, total=len(chosen), label="Reading"):
         try:
-            pixels.append(load_pixels(arguments.data / image.path, image_size))
+            pixels.append(load_pixels(root / image.path, image_size))
             masks.append(load_mask(mask, image_size))
         except ImageError:
             rejected += 1
