@@ -8,8 +8,9 @@ collections than those of the fit. Tables of error rates go to standard output; 
 
 The check is one ONNX graph, so that Python and the browser run the same: uint8 [1, height, width, 3] to
 `margins`, float32 [1, 3] (size, sharpness, likeness), refused where one is below 0. Its features are computed
-by nodes of the graph, also for the fit: a thumbnail of 8 x 8 cells, mean and standard deviation of each colour,
-and how fine detail fades at three scales.
+by nodes of the graph, also for the fit. Sharpness: a logistic regression on how fine detail fades at three scales.
+Likeness: one on brightness, two colour differences and texture of 8 x 8 cells (how these spread, and how the middle
+differs from the border), with all their products.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from sklearn.linear_model import LogisticRegression
-from sklearn.neural_network import MLPClassifier
 
 from nevus.core.errors import ImageError
 from nevus.core.preprocess import decode
@@ -41,7 +41,11 @@ MIN_SIDE = 100
 BLUR = 4.0
 # Of the dermoscopic images of the fit, each of the two fitted margins refuses this share.
 REFUSED = 0.005
-HIDDEN = 24
+# Ranks, of the cells in order, that stand for the spread of a plane.
+RANKS = (3, 16, 32, 48, 60)
+NUM_FEATURES = 5 * (len(RANKS) + 4)
+# Standardised features are clipped here, so that a product cannot run away.
+FARTHEST = 6.0
 SEED = 7
 
 Floats = NDArray[np.float32]
@@ -56,18 +60,28 @@ def node(kind: str, inputs: list[str], output: str, **attributes: object) -> onn
 
 
 def feature_nodes() -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    """uint8 pixels to `layout` float32 [1, 6 * CELLS ** 2] and `detail` float32 [1, 3]."""
+    """uint8 pixels to `layout` float32 [1, NUM_FEATURES] and `detail` float32 [1, 3]."""
     cell = SIDE // CELLS
-    laplacian = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], dtype=np.float32)[None, None]
+    inside = np.zeros((CELLS, CELLS), dtype=bool)
+    inside[2:-2, 2:-2] = True
+    border = (~inside).ravel() / (~inside).sum()
     constants = {
         "size": np.array([SIDE, SIDE], dtype=np.int64),
         "255": np.array(255, dtype=np.float32),
         "least": np.array(1e-4, dtype=np.float32),
         "zero": np.array(0, dtype=np.float32),
         "channels": np.array([1], dtype=np.int64),
+        "cells": np.array([2], dtype=np.int64),
         "all": np.array([1, 2, 3], dtype=np.int64),
-        "flat": np.array([1, -1], dtype=np.int64),
-        "laplacian": laplacian,
+        "as_planes": np.array([1, 3, CELLS**2], dtype=np.int64),
+        "as_row": np.array([1, NUM_FEATURES], dtype=np.int64),
+        "laplacian": np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], dtype=np.float32)[None, None],
+        # Brightness, red against green, yellow against blue.
+        "colours": np.array([[[1 / 3] * 3, [1, -1, 0], [0.5, 0.5, -1]]], dtype=np.float32),
+        "num_cells": np.array([CELLS**2], dtype=np.int64),
+        "ranks": np.array(RANKS, dtype=np.int64),
+        "border": border.astype(np.float32)[:, None],
+        "border_less_middle": (border - inside.ravel() / inside.sum()).astype(np.float32)[:, None],
     }
     pool = {"kernel_shape": [cell, cell], "strides": [cell, cell]}
     half = {"kernel_shape": [2, 2], "strides": [2, 2]}
@@ -86,16 +100,30 @@ def feature_nodes() -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
         node("Cast", ["resized"], "float", to=TensorProto.FLOAT),
         node("Div", ["float", "255"], "scaled"),
         node("Transpose", ["scaled"], "image", perm=[0, 3, 1, 2]),
-        node("AveragePool", ["image"], "mean", **pool),
+        node("AveragePool", ["image"], "cell_mean", **pool),
         node("Mul", ["image", "image"], "squared"),
-        node("AveragePool", ["squared"], "mean_squared", **pool),
-        node("Mul", ["mean", "mean"], "squared_mean"),
-        node("Sub", ["mean_squared", "squared_mean"], "difference"),
-        # Rounding can carry a variance below 0.
-        node("Max", ["difference", "zero"], "variance"),
-        node("Sqrt", ["variance"], "deviation"),
-        node("Concat", ["mean", "deviation"], "cells", axis=1),
-        node("Reshape", ["cells", "flat"], "layout"),
+        node("AveragePool", ["squared"], "cell_mean_squared", **pool),
+        *deviation_nodes("cell_mean", "cell_mean_squared", "cell_deviation"),
+        node("Reshape", ["cell_mean", "as_planes"], "mean_planes"),
+        node("Reshape", ["cell_deviation", "as_planes"], "deviation_planes"),
+        node("MatMul", ["colours", "mean_planes"], "colour_planes"),
+        node("ReduceMean", ["deviation_planes", "channels"], "texture", keepdims=1),
+        node("ReduceMax", ["deviation_planes", "channels"], "most_texture", keepdims=1),
+        node("ReduceMin", ["deviation_planes", "channels"], "least_texture", keepdims=1),
+        node("Sub", ["most_texture", "least_texture"], "coloured_texture"),
+        node("Concat", ["colour_planes", "texture", "coloured_texture"], "planes", axis=1),
+        node("Mul", ["planes", "planes"], "planes_squared"),
+        node("ReduceMean", ["planes", "cells"], "average", keepdims=1),
+        node("ReduceMean", ["planes_squared", "cells"], "average_squared", keepdims=1),
+        *deviation_nodes("average", "average_squared", "spread"),
+        helper.make_node("TopK", ["planes", "num_cells"], ["sorted", "order"], name="sorted", axis=2, largest=0),
+        node("Gather", ["sorted", "ranks"], "quantiles", axis=2),
+        node("MatMul", ["planes", "border_less_middle"], "contrast"),
+        node("MatMul", ["planes", "border"], "border_average"),
+        node("MatMul", ["planes_squared", "border"], "border_average_squared"),
+        *deviation_nodes("border_average", "border_average_squared", "border_spread"),
+        node("Concat", ["average", "spread", "quantiles", "contrast", "border_spread"], "by_plane", axis=2),
+        node("Reshape", ["by_plane", "as_row"], "layout"),
         node("ReduceMean", ["image", "channels"], "grey_1", keepdims=1),
         node("AveragePool", ["grey_1"], "grey_2", **half),
         node("AveragePool", ["grey_2"], "grey_4", **half),
@@ -105,39 +133,48 @@ def feature_nodes() -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
             node("Conv", [f"grey_{scale}", "laplacian"], f"edges_{scale}"),
             node("Abs", [f"edges_{scale}"], f"strength_{scale}"),
             node("ReduceMean", [f"strength_{scale}", "all"], f"detail_{scale}", keepdims=0),
+            node("Add", [f"detail_{scale}", "least"], f"above_{scale}"),
+            node("Log", [f"above_{scale}"], f"log_{scale}"),
+            node("Unsqueeze", [f"log_{scale}", "channels"], f"column_{scale}"),
         ]
-    nodes += [
-        *(node("Add", [f"detail_{scale}", "least"], f"above_{scale}") for scale in (1, 2, 4)),
-        *(node("Log", [f"above_{scale}"], f"log_{scale}") for scale in (1, 2, 4)),
-        *(node("Unsqueeze", [f"log_{scale}", "channels"], f"column_{scale}") for scale in (1, 2, 4)),
-        node("Concat", ["column_1", "column_2", "column_4"], "detail", axis=1),
-    ]
+    nodes.append(node("Concat", ["column_1", "column_2", "column_4"], "detail", axis=1))
     return nodes, [numpy_helper.from_array(value, name) for name, value in constants.items()]
 
 
-def margin_nodes(sharpness: Sequence[Floats], likeness: Sequence[Floats]) -> tuple[list[onnx.NodeProto], list]:
-    """Features to `margins`: a linear one of the detail, one of the layout with a hidden layer, one of the size."""
-    weights, bias = sharpness
-    first, first_bias, second, second_bias = likeness
+def deviation_nodes(mean: str, mean_squared: str, output: str) -> list[onnx.NodeProto]:
+    """The standard deviation from the mean and the mean of the squares."""
+    return [
+        node("Mul", [mean, mean], f"{mean}_then_squared"),
+        node("Sub", [mean_squared, f"{mean}_then_squared"], f"{output}_squared"),
+        # Rounding can carry a variance below 0.
+        node("Max", [f"{output}_squared", "zero"], f"{output}_variance"),
+        node("Sqrt", [f"{output}_variance"], output),
+    ]
+
+
+def margin_nodes(sharpness: dict[str, Floats], likeness: dict[str, Floats]) -> tuple[list[onnx.NodeProto], list]:
+    """Features to `margins`: of the size, of the detail (linear), of the layout (linear and all products)."""
     constants = {
-        "sharpness_weights": weights,
-        "sharpness_bias": bias,
-        "first_weights": first,
-        "first_bias": first_bias,
-        "second_weights": second,
-        "second_bias": second_bias,
+        **{f"sharpness_{name}": value for name, value in sharpness.items()},
+        **{f"likeness_{name}": value for name, value in likeness.items()},
+        "lowest": np.array(-FARTHEST, dtype=np.float32),
+        "highest": np.array(FARTHEST, dtype=np.float32),
         "min_side": np.array(MIN_SIDE, dtype=np.float32),
         "sides": np.array([1, 2], dtype=np.int64),
-        "as_column": np.array([-1, 1], dtype=np.int64),
+        "column": np.array([1], dtype=np.int64),
+        "as_column": np.array([1, 1], dtype=np.int64),
     }
     nodes = [
-        node("MatMul", ["detail", "sharpness_weights"], "sharpness_sum"),
-        node("Add", ["sharpness_sum", "sharpness_bias"], "sharpness"),
-        node("MatMul", ["layout", "first_weights"], "first_sum"),
-        node("Add", ["first_sum", "first_bias"], "first"),
-        node("Relu", ["first"], "hidden"),
-        node("MatMul", ["hidden", "second_weights"], "second_sum"),
-        node("Add", ["second_sum", "second_bias"], "likeness"),
+        node("MatMul", ["detail", "sharpness_linear"], "sharpness_sum"),
+        node("Add", ["sharpness_sum", "sharpness_constant"], "sharpness"),
+        node("Sub", ["layout", "likeness_mean"], "centred"),
+        node("Div", ["centred", "likeness_deviation"], "unclipped"),
+        node("Clip", ["unclipped", "lowest", "highest"], "standard"),
+        node("MatMul", ["standard", "likeness_products"], "half_product"),
+        node("Add", ["half_product", "likeness_linear"], "with_linear"),
+        node("Mul", ["with_linear", "standard"], "terms"),
+        node("ReduceSum", ["terms", "column"], "likeness_sum", keepdims=1),
+        node("Add", ["likeness_sum", "likeness_constant"], "likeness"),
         node("Shape", ["pixels"], "shape"),
         node("Gather", ["shape", "sides"], "height_and_width"),
         node("ReduceMin", ["height_and_width"], "shorter_side", keepdims=0),
@@ -255,23 +292,41 @@ def phantoms(seed: int, count: int, folder: Path) -> list[Path]:
 # Fit and measure ---------------------------------------------------------------------------------------------------
 
 
-def fit_sharpness(sharp: Floats, soft: Floats) -> tuple[Floats, Floats]:
-    features = np.concatenate([sharp, soft])
-    labels = np.repeat([1, 0], [len(sharp), len(soft)])
-    fitted = LogisticRegression(C=100.0, class_weight="balanced").fit(features, labels)
-    weights, bias = fitted.coef_.T.astype(np.float32), fitted.intercept_.astype(np.float32)
-    return weights, bias - np.quantile(sharp @ weights + bias, REFUSED).astype(np.float32)
+def fit_sharpness(sharp: Floats, soft: Floats) -> dict[str, Floats]:
+    fitted = LogisticRegression(C=100.0, class_weight="balanced").fit(*labelled(sharp, soft))
+    linear, constant = fitted.coef_.T, fitted.intercept_
+    return floats(linear=linear, constant=constant - np.quantile(sharp @ linear + constant, REFUSED))
 
 
-def fit_likeness(alike: Floats, other: Floats) -> tuple[Floats, ...]:
-    features = np.concatenate([alike, other])
-    labels = np.repeat([1, 0], [len(alike), len(other)])
-    fitted = MLPClassifier((HIDDEN,), alpha=1e-2, early_stopping=True, max_iter=60, random_state=SEED)
-    fitted.fit(features, labels)
-    first, second = (weights.astype(np.float32) for weights in fitted.coefs_)
-    first_bias, second_bias = (bias.astype(np.float32) for bias in fitted.intercepts_)
-    logits = np.maximum(alike @ first + first_bias, 0) @ second + second_bias
-    return first, first_bias, second, second_bias - np.quantile(logits, REFUSED).astype(np.float32)
+def fit_likeness(alike: Floats, other: Floats) -> dict[str, Floats]:
+    """A logistic regression with products, its scaling folded into `constant + z @ linear + z @ products @ z`."""
+    features, labels = labelled(alike.astype(np.float64), other.astype(np.float64))
+    mean, deviation = features.mean(axis=0), features.std(axis=0)
+    standard = np.clip((features - mean) / deviation, -FARTHEST, FARTHEST)
+    first, second = np.triu_indices(NUM_FEATURES)
+    expanded = np.concatenate([standard, standard[:, first] * standard[:, second]], axis=1)
+    shift, scale = expanded.mean(axis=0), expanded.std(axis=0)
+    fitted = LogisticRegression(C=0.1, max_iter=100).fit((expanded - shift) / scale, labels)
+    weights = fitted.coef_[0] / scale
+    constant = fitted.intercept_[0] - weights @ shift
+    products = np.zeros((NUM_FEATURES, NUM_FEATURES))
+    products[first, second] = weights[NUM_FEATURES:]
+    logits = expanded[: len(alike)] @ weights + constant
+    return floats(
+        mean=mean,
+        deviation=deviation,
+        linear=weights[:NUM_FEATURES],
+        products=products,
+        constant=constant - np.quantile(logits, REFUSED),
+    )
+
+
+def labelled(good: Floats, bad: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    return np.concatenate([good, bad]), np.repeat([1, 0], [len(good), len(bad)])
+
+
+def floats(**values: NDArray[np.float64]) -> dict[str, Floats]:
+    return {name: np.asarray(value, dtype=np.float32) for name, value in values.items()}
 
 
 def main() -> int:
@@ -280,7 +335,7 @@ def main() -> int:
     parser.add_argument("--fit-others", type=Path, nargs="+", required=True, metavar="FOLDER")
     parser.add_argument("--test-others", type=Path, nargs="+", required=True, metavar="FOLDER")
     parser.add_argument("--phantoms", type=Path, default=Path("build/quality_phantoms"), help="where to keep phantoms")
-    parser.add_argument("--count", type=int, default=1500, help="images of each dermoscopic set, fit and test each")
+    parser.add_argument("--count", type=int, default=1000, help="images of each dermoscopic set, fit and test each")
     parser.add_argument("--write", action="store_true", help=f"replace {QUALITY_MODEL}")
     arguments = parser.parse_args()
     random = np.random.default_rng(SEED)
@@ -292,10 +347,10 @@ def main() -> int:
 
     real = [path for folder in sets.values() for path in dermoscopic(folder, arguments.count, 0)] + made[0]
     others = list(find_images(arguments.fit_others))
-    features = make_model({"layout": 6 * CELLS**2, "detail": 3}, feature_nodes())
-    alike, sharp = run(features, varied(opened(real), random, 2))
-    other, _ = run(features, cropped(opened(others, 100), random, 2))
-    drawn, _ = run(features, generated(random, 600))
+    features = make_model({"layout": NUM_FEATURES, "detail": 3}, feature_nodes())
+    alike, sharp = run(features, varied(opened(real), random, 1))
+    other, _ = run(features, cropped(opened(others, 100), random, 4))
+    drawn, _ = run(features, generated(random, 2000))
     _, soft = run(features, blurred(opened(real), BLUR))
     check = make_model(
         {"margins": 3},
@@ -303,7 +358,7 @@ def main() -> int:
         margin_nodes(fit_sharpness(sharp, soft), fit_likeness(alike, np.concatenate([other, drawn]))),
     )
     print(
-        f"fitted on {len(real):,} dermoscopic images and phantoms, {len(other) // 3:,} others; {len(check):,} bytes\n"
+        f"fitted on {len(real):,} dermoscopic images and phantoms, {len(other) // 5:,} others; {len(check):,} bytes\n"
     )
 
     print("share refused, of images that were not in the fit\n")

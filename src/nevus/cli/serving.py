@@ -1,8 +1,9 @@
-"""The command `serve`: the HTTP API and the page."""
+"""The commands `serve` and `web`: the HTTP API with its page, and the page alone as a static folder."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nevus.core import shipped
@@ -46,6 +47,26 @@ def add_serve(commands: Subparsers) -> argparse.ArgumentParser:
     return parser
 
 
+def add_web(commands: Subparsers) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        "web",
+        help="a static folder with the page, where the model runs in the browser",
+        description="Write a folder for any static server: the page of 'nevus serve', the model, and ONNX Runtime for "
+        "the browser. No image leaves the reader's machine, and it works offline after the first visit.",
+    )
+    parser.add_argument("model", metavar="name_or_file", help="a shipped model, or a model.onnx")
+    parser.add_argument("directory", type=Path, help="a new folder")
+    parser.add_argument(
+        "--runtime",
+        type=Path,
+        metavar="FOLDER",
+        default=Path("node_modules/onnxruntime-web"),
+        help="the npm package onnxruntime-web, which 'npm install onnxruntime-web' brings (default: %(default)s)",
+    )
+    parser.set_defaults(command=web)
+    return parser
+
+
 def serve(arguments: argparse.Namespace) -> int:
     from nevus.serve.http.run import run_server
     from nevus.serve.http.settings import Settings, api_key_for
@@ -57,4 +78,12 @@ def serve(arguments: argparse.Namespace) -> int:
     return 0 if run_server(load(arguments.model), settings) else 1
 
 
-COMMANDS = (add_serve,)
+def web(arguments: argparse.Namespace) -> int:
+    from nevus.serve.web import write_web_folder
+
+    write_web_folder(shipped.find_model(arguments.model), arguments.directory, arguments.runtime)
+    print(f"{arguments.directory}\nLook at it with: python -m http.server -d {arguments.directory} --bind 127.0.0.1")
+    return 0
+
+
+COMMANDS = (add_serve, add_web)

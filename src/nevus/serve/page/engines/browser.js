@@ -1,0 +1,103 @@
+// Runs the model in the browser itself: no image leaves this machine. ONNX Runtime is compiled to WebAssembly.
+
+import * as ort from "./ort.wasm.bundle.min.mjs";
+
+export const privacy = "Images stay on this device: the model runs in this page, which asks no server for anything.";
+export const atOnce = 1;
+
+/** Never thrown here: the server's engine wants a key. */
+export class KeyRequired extends Error {}
+export function useKey() {}
+
+const INPUT = "pixels";
+let described, model, quality;
+
+async function bytes(address) {
+  const response = await fetch(address);
+  if (!response.ok) throw new Error(`${address} is missing from this folder`);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+/** The model's metadata and the colours of its heatmaps. */
+export async function loadModel() {
+  // One thread needs no headers that a plain static server does not send.
+  ort.env.wasm.numThreads = 1;
+  ort.env.wasm.wasmPaths = { wasm: new URL("./ort-wasm-simd-threaded.wasm", import.meta.url).href };
+  described = await (await fetch("./model.json")).json();
+  quality = await ort.InferenceSession.create(await bytes("./quality.onnx"));
+  model = await ort.InferenceSession.create(await bytes("./model.onnx"));
+  if ("serviceWorker" in navigator) navigator.serviceWorker.register("./service-worker.js").catch(() => {});
+  return described;
+}
+
+/** Pixels of a file, upright, transparent ones over white: { data, width, height }, data as uint8 RGB. */
+export async function decode(file, maxPixels) {
+  const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+  const { width, height } = bitmap;
+  if (width * height > maxPixels) {
+    bitmap.close();
+    throw new RangeError(`${width} x ${height} pixels is over the limit of ${maxPixels.toLocaleString("en")}.`);
+  }
+  const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  context.fillStyle = "white";
+  context.fillRect(0, 0, width, height);
+  context.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  const rgba = context.getImageData(0, 0, width, height).data;
+  const data = new Uint8Array(width * height * 3);
+  for (let from = 0, to = 0; from < rgba.length; from += 4, to += 3) {
+    data[to] = rgba[from];
+    data[to + 1] = rgba[from + 1];
+    data[to + 2] = rgba[from + 2];
+  }
+  return { data, width, height };
+}
+
+/** What the model says of pixels: probabilities in the order of the classes, risk, and the raw heatmap. */
+export async function score({ data, width, height }) {
+  const { probabilities, risk, heatmap } = await model.run({ [INPUT]: new ort.Tensor("uint8", data, [1, height, width, 3]) });
+  return { probabilities: [...probabilities.data], risk: risk.data[0], heatmap };
+}
+
+async function refusal({ data, width, height }) {
+  const { margins } = await quality.run({ [INPUT]: new ort.Tensor("uint8", data, [1, height, width, 3]) });
+  const place = margins.data.findIndex((margin) => margin < 0);
+  return place < 0 ? null : described.refusals[place];
+}
+
+/** Risk, probabilities and heatmap of one file, or the error. */
+export async function predict(file) {
+  let pixels;
+  try {
+    pixels = await decode(file, described.limits.max_pixels);
+  } catch (problem) {
+    if (problem instanceof RangeError) return { error: { code: "too_many_pixels", message: problem.message } };
+    return { error: { code: "not_readable", message: "This browser cannot read the file as an image." } };
+  }
+  const error = await refusal(pixels);
+  if (error !== null) return { error };
+  const { probabilities, risk, heatmap } = await score(pixels);
+  if (!Number.isFinite(risk)) return { error: { code: "no_answer", message: "The model gave no finite risk for this image." } };
+  const named = Object.fromEntries(described.model.classes.names.map((name, index) => [name, probabilities[index]]));
+  return { risk, probabilities: named, error: null, heatmap: await colour(heatmap) };
+}
+
+/** A heatmap as a picture: the same colours as nevus.serve.heatmap; the browser smooths it when it stretches it. */
+async function colour({ data, dims: [, height, width] }) {
+  const { raises, lowers, strongest } = described.heatmap_colours;
+  const [above, below] = [raises, lowers].map((text) => [1, 3, 5].map((start) => parseInt(text.slice(start, start + 2), 16)));
+  const most = data.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+  const picture = new ImageData(width, height);
+  data.forEach((value, index) => {
+    picture.data.set(value > 0 ? above : below, 4 * index);
+    picture.data[4 * index + 3] = most > 0 ? (255 * strongest * Math.abs(value)) / most : 0;
+  });
+  const small = new OffscreenCanvas(width, height);
+  small.getContext("2d").putImageData(picture, 0, 0);
+  const size = described.model.image_size;
+  const large = new OffscreenCanvas(size, size);
+  const context = large.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(small, 0, 0, size, size);
+  return URL.createObjectURL(await large.convertToBlob());
+}

@@ -1,0 +1,109 @@
+"""A static folder in which the page runs the model in the browser: no server, no image leaves the machine.
+
+ONNX Runtime for the browser is the npm package `onnxruntime-web`, which the user installs; nothing is
+fetched here. Every file of the folder is one that the page asks for, and the page asks for no other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from nevus.core.errors import ConfigError, ModelFileError
+from nevus.core.preprocess import MAX_PIXELS
+from nevus.serve.page import ENGINES, PAGE, describe_model
+from nevus.serve.quality import QUALITY_MODEL, REFUSALS
+from nevus.serve.session import open_model
+
+RUNTIME_VERSIONS = (1, 20), (2, 0)
+RUNTIME_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
+
+# WebAssembly must be allowed by name; everything else comes from the folder itself.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'"
+)
+_POLICY_GOES_BEFORE = '<meta name="viewport"'
+
+
+def write_web_folder(model: Path, directory: Path, runtime: Path = Path("node_modules/onnxruntime-web")) -> None:
+    """Writes the folder, whole or not at all.
+
+    Args:
+        model: a `model.onnx` that `nevus export` wrote.
+        directory: must not exist yet, or be empty.
+        runtime: folder of the npm package onnxruntime-web.
+
+    Raises:
+        ModelFileError: the model cannot be used.
+        ConfigError: the folder is taken, or the package is missing or of another version.
+    """
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise ConfigError(f"{directory} is not empty. Name a new folder.")
+    _, spec = open_model(model)
+    runtime_files = _runtime_files(runtime)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".nevus-web-", dir=directory.parent) as temporary:
+        folder = Path(temporary) / "web"
+        shutil.copytree(PAGE, folder)
+        shutil.copy(ENGINES / "browser.js", folder / "engine.js")
+        shutil.copy(model, folder / "model.onnx")
+        shutil.copy(QUALITY_MODEL, folder)
+        for path in runtime_files:
+            shutil.copy(path, folder)
+        facts = {
+            **describe_model(spec),
+            "limits": {"max_pixels": MAX_PIXELS},
+            "refusals": [refusal._asdict() for refusal in REFUSALS],
+        }
+        (folder / "model.json").write_text(json.dumps(facts, allow_nan=False), encoding="utf-8")
+        _state_policy(folder / "index.html")
+        _write_service_worker(folder)
+        if directory.exists():
+            directory.rmdir()
+        folder.rename(directory)
+
+
+def _runtime_files(runtime: Path) -> list[Path]:
+    install = "Install it beside you with: npm install onnxruntime-web"
+    try:
+        package = json.loads((runtime / "package.json").read_text(encoding="utf-8"))
+        version = str(package["version"])
+        major, minor = map(int, version.split(".")[:2])
+    except FileNotFoundError:
+        raise ConfigError(f"{runtime} is no folder of the npm package onnxruntime-web. {install}") from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ConfigError(f"{runtime / 'package.json'} cannot be read. {install}") from None
+    lowest, above = RUNTIME_VERSIONS
+    files = [runtime / "dist" / name for name in RUNTIME_FILES]
+    missing = [path.name for path in files if not path.is_file()]
+    if package.get("name") != "onnxruntime-web" or not lowest <= (major, minor) < above or missing:
+        raise ConfigError(
+            f"{runtime} holds {package.get('name')} {version}{', without ' + ', '.join(missing) if missing else ''}. "
+            f"Expected onnxruntime-web from {lowest[0]}.{lowest[1]} to below {above[0]}.{above[1]}. {install}"
+        )
+    return files
+
+
+def _state_policy(page: Path) -> None:
+    """The policy as an element: a static server cannot be told to send headers."""
+    text = page.read_text(encoding="utf-8")
+    if text.count(_POLICY_GOES_BEFORE) != 1:
+        raise ModelFileError("The page has no place for its policy. This is a fault of Nevus.")
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{CONTENT_SECURITY_POLICY}">\n'
+    page.write_text(text.replace(_POLICY_GOES_BEFORE, policy + _POLICY_GOES_BEFORE), encoding="utf-8")
+
+
+def _write_service_worker(folder: Path) -> None:
+    """The list of all files, and a version that changes with any of them."""
+    digest = hashlib.sha256()
+    names = sorted(path.name for path in folder.iterdir())
+    for name in names:
+        digest.update(name.encode() + (folder / name).read_bytes())
+    text = (ENGINES / "service-worker.js").read_text(encoding="utf-8")
+    text = text.replace("@VERSION@", f"nevus-{digest.hexdigest()[:16]}")
+    text = text.replace("/* @FILES@ */", ", ".join(json.dumps(f"./{name}") for name in ["", *names]))
+    (folder / "service-worker.js").write_text(text, encoding="utf-8")
