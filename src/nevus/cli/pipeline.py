@@ -27,6 +27,9 @@ SOURCES = (
     "a table; several become one dataset"
 )
 
+# A folder for browsers, made from model.onnx: no other form of the network.
+_WEB = "web"
+
 
 def add_run(commands: Subparsers) -> argparse.ArgumentParser:
     parser = commands.add_parser(
@@ -103,8 +106,13 @@ def add_export(commands: Subparsers) -> argparse.ArgumentParser:
     )
     parser.add_argument("run", type=Path, help="folder that 'nevus evaluate' wrote")
     parser.add_argument(
-        "--format", nargs="+", choices=tuple(EXPORTED_FILES), default=["onnx"], help="one or more (default: onnx)"
+        "--format",
+        nargs="+",
+        choices=(*EXPORTED_FILES, _WEB),
+        default=["onnx"],
+        help="one or more (default: onnx); web is a static folder: see 'nevus web'",
     )
+    parser.add_argument("--web-folder", type=Path, metavar="FOLDER", help="where --format web goes (default: RUN/web)")
     add_config_flags(parser, "export")
     parser.set_defaults(command=export)
     return parser
@@ -214,9 +222,19 @@ def export(arguments: argparse.Namespace) -> int:
     from nevus.cli.summary import parity_summary
 
     run = stages.single_run(arguments.run)
-    for file_format in arguments.format:
+    formats = [file_format for file_format in arguments.format if file_format != _WEB]
+    if _WEB in arguments.format and not run.model_onnx.exists() and "onnx" not in formats:
+        formats = ["onnx", *formats]
+    for file_format in formats:
         stages.export_run(run, config_of(arguments), file_format)
-    print(parity_summary(run, arguments.format))
+    if formats:
+        print(parity_summary(run, formats))
+    if _WEB in arguments.format:
+        from nevus.serve.web import write_web_folder
+
+        folder = arguments.web_folder or run.directory / "web"
+        write_web_folder(run.model_onnx, folder)
+        print(folder)
     return 0
 
 
