@@ -20,6 +20,11 @@ def test_classic_network_is_as_published() -> None:
     assert [network.get_layer(f"conv{number}").filters for number in (1, 2, 3)] == [32, 64, 128]
 
 
+def test_compact_network_is_no_larger_than_the_classic_one() -> None:
+    compact, classic = (networks.build(name, image_size=128, num_classes=2) for name in ("compact", "classic"))
+    assert compact.count_params() <= classic.count_params()
+
+
 @pytest.mark.parametrize("name", networks.NETWORKS)
 @pytest.mark.parametrize(("num_classes", "num_outputs"), [(2, 1), (3, 3), (7, 7)])
 def test_every_network_keeps_the_contract_that_export_relies_on(name: str, num_classes: int, num_outputs: int) -> None:

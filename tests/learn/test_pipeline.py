@@ -17,10 +17,10 @@ from nevus.learn.pipeline import (
     steps_in_epoch,
     training_batches,
 )
-from nevus.learn.recipe import RECIPES, Recipe
+from nevus.learn.recipe import RECIPES, Augmentation, Recipe
 
 RECIPE = dataclasses.replace(RECIPES["classic"], batch_size=24)
-PLAIN = dataclasses.replace(RECIPE, flip=False, rotation=0.0, zoom=0.0)
+PLAIN = dataclasses.replace(RECIPE, augmentation=Augmentation())
 STEPS = 4  # 80 training images in batches of 24, 24, 24 and 8
 
 

@@ -20,13 +20,14 @@ from nevus.core.dataset import Dataset
 from nevus.core.errors import DataError, RunError
 from nevus.core.files import read_json
 from nevus.core.runs import DONE, FAILED, RUNNING, Run
-from nevus.learn import recipe as recipe_module
+from nevus.learn import optimization
 from nevus.learn import train as train_module
 from nevus.learn.predict import load_model
-from nevus.learn.recipe import RECIPES
+from nevus.learn.recipe import RECIPES, Plateau
 from nevus.learn.train import EpochReport, train
 
-CONFIG = Config(epochs=4, batch_size=20, learning_rate=1e-3)
+CONFIG = Config(model="classic", epochs=4, batch_size=20, learning_rate=1e-3)
+ONE_CYCLE = Config(model="compact", epochs=4, batch_size=20)
 STEPS = 4  # 80 training images
 
 
@@ -68,6 +69,22 @@ def finished(tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) ->
     run = Run(tmp_path_factory.mktemp("runs") / "finished")
     train(run, tiny_dataset, CONFIG)
     return run
+
+
+@pytest.fixture(scope="module")
+def finished_cycle(tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that nothing disturbed, under a schedule that no validation steers."""
+    run = Run(tmp_path_factory.mktemp("runs") / "finished")
+    train(run, tiny_dataset, ONE_CYCLE)
+    return run
+
+
+def test_one_cycle_runs_through_all_epochs_and_its_rate_is_written_down(finished_cycle: Run) -> None:
+    rates = [float(row["learning_rate"]) for row in history_of(finished_cycle)]
+    assert len(rates) == 4
+    assert max(rates) == rates[0] > rates[1] > rates[2] > rates[3] > 0
+    assert finished_cycle.record["training"]["recipe"]["name"] == "fast"
+    assert not finished_cycle.record["training"]["stopped_early"]
 
 
 def test_a_run_leaves_what_the_stages_after_it_need(finished: Run) -> None:
@@ -119,7 +136,7 @@ from nevus.learn.train import EpochReport, train
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
-moment, dataset, directory = sys.argv[1:]
+moment, model, dataset, directory = sys.argv[1:]
 if moment == "in an epoch":
     original = EpochReport.on_train_batch_end
     def on_train_batch_end(self, batch, logs=None):
@@ -137,40 +154,44 @@ else:
         saved.append(file)
         save(file, **arrays)
     np.savez = savez
-train(Run(Path(directory)), Dataset(Path(dataset)), Config(epochs=4, batch_size=20, learning_rate=1e-3))
+rate = 1e-3 if model == "classic" else None
+train(Run(Path(directory)), Dataset(Path(dataset)), Config(model=model, epochs=4, batch_size=20, learning_rate=rate))
 """
 
 
-@pytest.mark.parametrize("moment", ["in an epoch", "in a save"])
+@pytest.mark.parametrize(("moment", "config"), [("in an epoch", ONE_CYCLE), ("in a save", CONFIG)])
 def test_a_killed_run_resumes_to_the_weights_of_one_never_killed(
-    moment: str, finished: Run, tiny_dataset: Dataset, tmp_path: Path
+    moment: str, config: Config, finished: Run, finished_cycle: Run, tiny_dataset: Dataset, tmp_path: Path
 ) -> None:
     run = Run(tmp_path / "killed")
-    arguments = [moment, str(tiny_dataset.directory), str(run.directory)]
+    arguments = [moment, config.model, str(tiny_dataset.directory), str(run.directory)]
     child = subprocess.run([sys.executable, "-c", _KILLED_RUN, *arguments], capture_output=True, text=True, check=False)
     assert child.returncode == -signal.SIGKILL, child.stderr
     # No bar, and none of TensorFlow's chatter: a line an epoch is all that a log file gets.
     scores = r"loss \d\.\d{4}  val loss \d\.\d{4}  val ROC-AUC \d\.\d{4}"
-    line = rf"epoch  \d/4  {scores}  learning rate 1\.0e-03  \d+ s(  best so far)?\n"
+    line = rf"epoch  \d/4  {scores}  learning rate \d\.\de-\d\d  \d+ s(  best so far)?\n"
     assert re.fullmatch(f"({line})+", child.stderr)
     assert run.record["status"] == RUNNING
     assert len(history_of(run)) == 2
     assert not run.model_keras.exists()
 
-    train(run, tiny_dataset, CONFIG, resume=True)
+    train(run, tiny_dataset, config, resume=True)
 
-    assert_same(run, finished)
+    assert_same(run, finished if config is CONFIG else finished_cycle)
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Config:
     """A recipe under which the learning rate falls and training stops within a few epochs."""
     recipe = dataclasses.replace(
-        RECIPES["classic"], epochs=12, stop_patience=3, reduce_patience=1, reduce_factor=0.1, batch_size=20
+        RECIPES["classic"],
+        epochs=12,
+        batch_size=20,
+        schedule=Plateau(stop_patience=3, reduce_patience=1, reduce_factor=0.1, least_learning_rate=1e-6),
     )
     monkeypatch.setitem(RECIPES, "classic", recipe)
-    monkeypatch.setattr(recipe_module, "_SETTLING_STEPS", 0)
-    return Config(learning_rate=3e-2)
+    monkeypatch.setattr(optimization, "_SETTLING_STEPS", 0)
+    return Config(model="classic", learning_rate=3e-2)
 
 
 def test_what_the_callbacks_count_survives_an_interruption(

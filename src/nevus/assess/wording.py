@@ -99,7 +99,9 @@ def facts_of(
         ),
         "network": plain(training.get("network", NOT_RECORDED)),
         "parameters": plain(training.get("num_parameters", NOT_RECORDED)),
-        "recipe": plain(config.get("recipe", NOT_RECORDED)),
+        "recipe": plain(
+            recipe.get("name", NOT_RECORDED) if isinstance(recipe, dict) else config.get("recipe", NOT_RECORDED)
+        ),
         "hyperparameters": plain(hyperparameters) if hyperparameters else NOT_RECORDED,
         "class_weights": plain(training.get("class_weights", NOT_RECORDED)),
         "speed": (

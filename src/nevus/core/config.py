@@ -66,8 +66,10 @@ class Config:
         None, "folds", "cross-validate: train so many times, each time testing on another share", int, low=2, high=20
     )
     seed: int = option(0, "split", "seed of the splits and of the training", int, low=0, high=2**31 - 1)
-    model: str = option("classic", "train", "network to train", str, choices=("classic",))
-    recipe: str = option("classic", "train", "how it is trained", str, choices=("classic",))
+    model: str = option("compact", "train", "network to train", str, choices=("compact", "classic"))
+    recipe: str | None = option(
+        None, "train", "how it is trained; the network's own recipe if not given", str, choices=("fast", "classic")
+    )
     epochs: int | None = option(None, "train", "most passes over the training images", int, low=1, high=100_000)
     batch_size: int | None = option(None, "train", "images in a training step", int, low=1, high=65_536)
     learning_rate: float | None = option(None, "train", "learning rate at the start", float, low=1e-9, high=10.0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -43,7 +44,7 @@ def build(name: str, image_size: int, num_classes: int) -> keras.Model:
     if num_classes < 2:
         raise ConfigError(f"A network needs two or more classes. Received: num_classes={num_classes}.")
     pixels = keras.Input((image_size, image_size, 3), dtype="float32", name=PIXELS)
-    return keras.Model(pixels, NETWORKS[name](pixels, num_classes), name=name)
+    return keras.Model(pixels, NETWORKS[name].layers(pixels, num_classes), name=name)
 
 
 def class_logits(outputs: ArrayLike) -> NDArray[np.float64]:
@@ -76,4 +77,67 @@ def _classic(pixels: KerasTensor, num_classes: int) -> KerasTensor:
     return _head(x, num_classes, dropout=0.4)
 
 
-NETWORKS: dict[str, Callable[[KerasTensor, int], KerasTensor]] = {"classic": _classic}
+def _compact(pixels: KerasTensor, num_classes: int) -> KerasTensor:
+    """Nevus's own network: residual blocks of separable convolutions, most of them on few pixels.
+
+    Each block is two depthwise-separable convolutions (Chollet 2017, arXiv:1610.02357) around which its
+    input goes by (He et al. 2016, arXiv:1512.03385); where it halves the maps, the shortcut averages
+    2 x 2 pixels and is mapped to the new width (He et al. 2019, arXiv:1812.01187). docs/experiments.md has
+    what else was tried.
+    """
+    x = layers.Rescaling(1 / 64, offset=-2, name="scale")(pixels)
+    x = layers.Conv2D(24, 3, strides=2, padding="same", use_bias=False, name="stem_conv")(x)
+    x = layers.ReLU(name="stem_relu")(_normalise(x, "stem"))
+    for name, filters, stride in _COMPACT_BLOCKS:
+        y = _separable(x, filters, stride, name=f"{name}a")
+        y = layers.ReLU(name=f"{name}a_relu")(y)
+        y = _separable(y, filters, 1, name=f"{name}b")
+        if stride > 1:
+            x = layers.AveragePooling2D(stride, padding="same", name=f"{name}_halve")(x)
+            x = _pointwise(x, filters, name=f"{name}_shortcut")
+        x = layers.Add(name=f"{name}_add")([x, y])
+        x = layers.ReLU(name=f"{name}_relu")(x)
+    return _head(x, num_classes, dropout=0.1)
+
+
+_COMPACT_BLOCKS = (
+    ("block1", 32, 2),
+    ("block2", 48, 2),
+    ("block3", 48, 1),
+    ("block4", 96, 2),
+    ("block5", 96, 1),
+    ("block6", 96, 1),
+)
+
+
+def _separable(x: KerasTensor, filters: int, stride: int, name: str) -> KerasTensor:
+    x = layers.DepthwiseConv2D(3, stride, padding="same", use_bias=False, name=f"{name}_depthwise")(x)
+    return _pointwise(_normalise(x, f"{name}_depthwise"), filters, name)
+
+
+def _pointwise(x: KerasTensor, filters: int, name: str) -> KerasTensor:
+    return _normalise(layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_conv")(x), name)
+
+
+def _normalise(x: KerasTensor, name: str) -> KerasTensor:
+    # Keras's own momentum of .99 lags behind a network that learns fast: it was unstable in validation.
+    return layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A row of `NETWORKS`.
+
+    Attributes:
+        layers: from pixels, float32 [N, S, S, 3] in [0, 255], and the number of classes to the logits.
+        recipe: the key of `nevus.learn.recipe.RECIPES` that suits it.
+    """
+
+    layers: Callable[[KerasTensor, int], KerasTensor]
+    recipe: str
+
+
+NETWORKS: dict[str, Network] = {
+    "compact": Network(_compact, "fast"),
+    "classic": Network(_classic, "classic"),
+}

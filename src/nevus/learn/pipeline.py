@@ -15,7 +15,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from nevus.core.dataset import Dataset
-from nevus.learn.augment import draw_transforms, warp
+from nevus.core.preprocess import Pixels
+from nevus.learn.augment import draw, vary
 from nevus.learn.recipe import Recipe
 
 EVALUATION_BATCH_SIZE = 64
@@ -42,19 +43,17 @@ def training_batches(dataset: Dataset, recipe: Recipe, seed: int, first_epoch: i
     steps = steps_in_epoch(len(rows), recipe.batch_size)
     size = dataset.info.image_size
 
-    def load(batch: np.int64) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.float32]]:
+    def load(batch: np.int64) -> tuple[Pixels, NDArray[np.int32]]:
         epoch, step = divmod(int(batch), steps)
         chosen = _order(len(rows), seed, epoch)[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-        generator = np.random.default_rng((seed, epoch, 1 + step))
-        matrices = draw_transforms(recipe, size, len(chosen), generator)
-        return dataset.pixels[rows[chosen]], labels[chosen], matrices
+        variations = draw(recipe.augmentation, size, len(chosen), np.random.default_rng((seed, epoch, 1 + step)))
+        return vary(dataset.pixels[rows[chosen]], variations), labels[chosen]
 
     def batch_of(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        pixels, targets, matrices = tf.numpy_function(load, [batch], [tf.uint8, tf.int32, tf.float32], stateful=False)
+        pixels, targets = tf.numpy_function(load, [batch], [tf.uint8, tf.int32], stateful=False)
         pixels.set_shape((None, size, size, 3))
         targets.set_shape((None,))
-        matrices.set_shape((None, 8))
-        return warp(tf.cast(pixels, tf.float32), matrices), targets
+        return tf.cast(pixels, tf.float32), targets
 
     batches = tf.data.Dataset.range(first_epoch * steps, tf.int64.max)
     return batches.map(batch_of, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
@@ -69,7 +68,7 @@ def evaluation_batches(dataset: Dataset, split: str) -> tf.data.Dataset:
     rows, labels = _pixel_indices(dataset, split), labels_of(dataset, split)
     size = dataset.info.image_size
 
-    def load(chosen: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def load(chosen: NDArray[np.int64]) -> Pixels:
         return dataset.pixels[chosen]
 
     def batch_of(chosen: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

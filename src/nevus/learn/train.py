@@ -25,8 +25,9 @@ from nevus.core.files import read_json, replacing, write_json
 from nevus.core.runs import DONE, FAILED, RUNNING, Run
 from nevus.learn import networks
 from nevus.learn.checkpoint import Checkpoint
+from nevus.learn.optimization import compile_network, steering
 from nevus.learn.pipeline import evaluation_batches, labels_of, steps_in_epoch, training_batches
-from nevus.learn.recipe import Recipe, compile_network, recipe_of
+from nevus.learn.recipe import Recipe, recipe_name, recipe_of
 
 
 def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False) -> None:
@@ -47,11 +48,13 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False) -
         DataError: a split or a class of split train has no images.
     """
     recipe, classes = recipe_of(config), dataset.info.classes
+    num_images = len(dataset.rows_of("train"))
+    steps = steps_in_epoch(num_images, recipe.batch_size)
     class_weights = _balanced_class_weights(dataset)
     _warn_of_absent_classes(dataset)
     keras.utils.set_random_seed(config.seed)
     network = networks.build(config.model, dataset.info.image_size, len(classes.names))
-    compile_network(network, recipe, classes)
+    compile_network(network, recipe, classes, steps)
 
     if resume:
         _check_resumable(run, dataset, config)
@@ -61,17 +64,7 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False) -
         write_json(run.config_json, config.to_json())
     run.checkpoints.mkdir(exist_ok=True)
 
-    num_images = len(dataset.rows_of("train"))
-    steps = steps_in_epoch(num_images, recipe.batch_size)
-    stopping = keras.callbacks.EarlyStopping(patience=recipe.stop_epochs(steps), restore_best_weights=True)
-    others = [
-        keras.callbacks.ReduceLROnPlateau(
-            factor=recipe.reduce_factor, patience=recipe.reduce_epochs(steps), min_lr=recipe.least_learning_rate
-        ),
-        keras.callbacks.ModelCheckpoint(
-            run.checkpoints / "best.weights.h5", monitor="val_loss", save_best_only=True, save_weights_only=True
-        ),
-    ]
+    stopping, others = steering(recipe, steps, run.checkpoints / "best.weights.h5")
     checkpoint = Checkpoint(run.checkpoints / "last.npz", run.history_csv, stopping, others)
     first_epoch = recipe.epochs if checkpoint.stopped else checkpoint.next_epoch
     try:
@@ -102,7 +95,7 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False) -
         training={
             "network": config.model,
             "num_parameters": network.count_params(),
-            "recipe": dataclasses.asdict(recipe),
+            "recipe": {"name": recipe_name(config), **dataclasses.asdict(recipe)},
             "class_weights": {classes.names[index]: weight for index, weight in class_weights.items()},
             "epochs_run": len(history),
             "best_epoch": stopping.best_epoch + 1,
@@ -155,6 +148,8 @@ class EpochReport(keras.callbacks.Callback):
         self._bar.close()
         logs = {} if logs is None else logs
         self._check_finite("validation", logs["val_loss"])
+        # Of a schedule, Keras notes no rate.
+        logs.setdefault("learning_rate", float(self.model.optimizer.learning_rate))
         logs["seconds"] = time.perf_counter() - self._began
         logs["images_per_second"] = self._num_images / self._training_seconds
         print(
