@@ -109,7 +109,7 @@ def test_info_says_what_the_ensemble_is(finished: Run, capsys: pytest.CaptureFix
     capsys.readouterr()
     assert main(["info", str(finished.ensemble_onnx)]) == 0
     out = capsys.readouterr().out
-    assert f"ensemble of {NUM_FOLDS} classic, {NUM_FOLDS * 94_273:,} parameters" in out
+    assert f"ensemble of {NUM_FOLDS} compact, {NUM_FOLDS * 82_593:,} parameters" in out
     assert "chosen on out-of-fold images" in out
     assert f"120 images (60 benign, 60 malignant) in {NUM_FOLDS} folds" in out
 
