@@ -23,7 +23,7 @@ def add_config_flags(parser: argparse.ArgumentParser, *stages: str) -> None:
             dest=name,
             type=option.type,
             nargs="+" if option.many else None,
-            metavar=name.upper() if not option.choices else "{" + ",".join(option.choices) + "}",
+            metavar=name.upper() if not option.choices else "{" + ",".join(map(str, option.choices)) + "}",
             default=argparse.SUPPRESS,
             help=f"{option.help} (default: {shown})",
         )

@@ -30,7 +30,7 @@ class Option:
     many: bool = False
     low: float | None = None
     high: float | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[str | int, ...] = ()
 
 
 def option(default: Any, stage: str, help: str, type: type, **limits: Any) -> Any:
@@ -69,6 +69,13 @@ class Config:
     model: str = option("compact", "train", "network to train", str, choices=("compact", "classic"))
     recipe: str | None = option(
         None, "train", "how it is trained; the network's own recipe if not given", str, choices=("fast", "classic")
+    )
+    views: int = option(
+        1,
+        "train",
+        "views of an image that an answer is averaged over: better, and as many times slower",
+        int,
+        choices=(1, 2, 4),
     )
     epochs: int | None = option(None, "train", "most passes over the training images", int, low=1, high=100_000)
     batch_size: int | None = option(None, "train", "images in a training step", int, low=1, high=65_536)
@@ -167,9 +174,10 @@ def _check(name: str, opt: Option, value: Any) -> None:
         raise ConfigError(f"{flag}: expected {wanted}. Received: {value!r}.")
     for item in items:
         if opt.choices and item not in opt.choices:
-            nearest = difflib.get_close_matches(str(item), opt.choices, n=1)
+            names = list(map(str, opt.choices))
+            nearest = difflib.get_close_matches(str(item), names, n=1)
             hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
-            raise ConfigError(f"{flag}: expected one of {', '.join(opt.choices)}. Received: '{item}'.{hint}")
+            raise ConfigError(f"{flag}: expected one of {', '.join(names)}. Received: '{item}'.{hint}")
         low, high = (-math.inf if opt.low is None else opt.low), (math.inf if opt.high is None else opt.high)
         if opt.type is not str and not low <= item <= high:
             bounds = f"{opt.low:g} or more" if opt.high is None else f"{opt.low:g} to {opt.high:g}"

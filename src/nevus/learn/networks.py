@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
-from keras import KerasTensor, layers
+from keras import KerasTensor, layers, ops
 from numpy.typing import ArrayLike, NDArray
 
 from nevus.core.errors import ConfigError
@@ -22,13 +22,15 @@ from nevus.core.errors import ConfigError
 PIXELS, POOL, LOGITS = "pixels", "pool", "logits"
 
 
-def build(name: str, image_size: int, num_classes: int) -> keras.Model:
+def build(name: str, image_size: int, num_classes: int, views: int = 1) -> keras.Model:
     """Builds an untrained network.
 
     Args:
         name: a key of `NETWORKS`.
         image_size: side S of the square input in pixels.
         num_classes: C >= 2.
+        views: 1; 2 to average over the image and its mirror image; 4 to average over those upside down too. Views
+            have no weights, so those of a network with another number of views fit.
 
     Returns:
         A model from `pixels`, float32 [N, S, S, 3], RGB in [0, 255], to `logits`, float32:
@@ -44,7 +46,12 @@ def build(name: str, image_size: int, num_classes: int) -> keras.Model:
     if num_classes < 2:
         raise ConfigError(f"A network needs two or more classes. Received: num_classes={num_classes}.")
     pixels = keras.Input((image_size, image_size, 3), dtype="float32", name=PIXELS)
-    return keras.Model(pixels, NETWORKS[name].layers(pixels, num_classes), name=name)
+    network = NETWORKS[name]
+    x = layers.GlobalAveragePooling2D(name=POOL)(_average_views(network.maps, pixels, views))
+    x = layers.Dropout(network.dropout, name="dropout")(x)
+    # float32 whatever the precision of the layers before: probabilities near 0 and 1 need the digits.
+    logits = layers.Dense(1 if num_classes == 2 else num_classes, dtype="float32", name=LOGITS)(x)
+    return keras.Model(pixels, logits, name=name)
 
 
 def class_logits(outputs: ArrayLike) -> NDArray[np.float64]:
@@ -60,24 +67,34 @@ def class_logits(outputs: ArrayLike) -> NDArray[np.float64]:
     return np.concatenate([np.zeros_like(logits), logits], axis=1) if logits.shape[1] == 1 else logits
 
 
-def _head(maps: KerasTensor, num_classes: int, dropout: float) -> KerasTensor:
-    x = layers.GlobalAveragePooling2D(name=POOL)(maps)
-    x = layers.Dropout(dropout, name="dropout")(x)
-    # float32 whatever the precision of the layers before: probabilities near 0 and 1 need the digits.
-    return layers.Dense(1 if num_classes == 2 else num_classes, dtype="float32", name=LOGITS)(x)
+def _average_views(maps: Callable[[KerasTensor], KerasTensor], pixels: KerasTensor, views: int) -> KerasTensor:
+    """The maps of an image and of its mirror images, turned back and averaged.
+
+    All that follows the maps is linear, so the logits are the mean of those of the views, and so is the class
+    activation map.
+    """
+    axes = (2, 1)[: views.bit_length() - 1]
+    images = pixels
+    for axis in axes:
+        images = ops.concatenate([images, ops.flip(images, axis=axis)], axis=0)
+    averaged = maps(images)
+    for axis in reversed(axes):
+        straight, mirrored = ops.split(averaged, 2, axis=0)
+        averaged = (straight + ops.flip(mirrored, axis=axis)) / 2
+    return averaged
 
 
-def _classic(pixels: KerasTensor, num_classes: int) -> KerasTensor:
+def _classic(pixels: KerasTensor) -> KerasTensor:
     """The small CNN of the Keras tutorials on the melanoma set: 94,273 parameters for two classes."""
     x = layers.Rescaling(1 / 255, name="scale")(pixels)
     for number, filters in enumerate((32, 64, 128), start=1):
         x = layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"conv{number}")(x)
         x = layers.BatchNormalization(name=f"norm{number}")(x)
         x = layers.MaxPooling2D(name=f"halve{number}")(x)
-    return _head(x, num_classes, dropout=0.4)
+    return x
 
 
-def _compact(pixels: KerasTensor, num_classes: int) -> KerasTensor:
+def _compact(pixels: KerasTensor) -> KerasTensor:
     """Nevus's own network: residual blocks of separable convolutions, most of them on few pixels.
 
     Each block is two depthwise-separable convolutions (Chollet 2017, arXiv:1610.02357) around which its
@@ -97,7 +114,7 @@ def _compact(pixels: KerasTensor, num_classes: int) -> KerasTensor:
             x = _pointwise(x, filters, name=f"{name}_shortcut")
         x = layers.Add(name=f"{name}_add")([x, y])
         x = layers.ReLU(name=f"{name}_relu")(x)
-    return _head(x, num_classes, dropout=0.1)
+    return x
 
 
 _COMPACT_BLOCKS = (
@@ -129,15 +146,17 @@ class Network:
     """A row of `NETWORKS`.
 
     Attributes:
-        layers: from pixels, float32 [N, S, S, 3] in [0, 255], and the number of classes to the logits.
+        maps: from pixels, float32 [N, S, S, 3] in [0, 255], to the last feature maps, [N, h, w, K].
+        dropout: share of the pooled maps that are left out in training.
         recipe: the key of `nevus.learn.recipe.RECIPES` that suits it.
     """
 
-    layers: Callable[[KerasTensor, int], KerasTensor]
+    maps: Callable[[KerasTensor], KerasTensor]
+    dropout: float
     recipe: str
 
 
 NETWORKS: dict[str, Network] = {
-    "compact": Network(_compact, "fast"),
-    "classic": Network(_classic, "classic"),
+    "compact": Network(_compact, dropout=0.1, recipe="fast"),
+    "classic": Network(_classic, dropout=0.4, recipe="classic"),
 }

@@ -213,8 +213,8 @@ def _check_resumable(run: Run, dataset: Dataset, config: Config) -> None:
 
 
 def _save(network: keras.Model, run: Run, dataset: Dataset, config: Config) -> None:
-    """Saves the network alone, without optimizer, loss and metrics, which only training needs."""
-    bare = networks.build(config.model, dataset.info.image_size, len(dataset.info.classes.names))
+    """Saves the network alone, without what only training needs, and with the views that only prediction averages."""
+    bare = networks.build(config.model, dataset.info.image_size, len(dataset.info.classes.names), config.views)
     bare.set_weights(network.get_weights())
     with replacing(run.model_keras) as temporary:
         # Keras insists on its suffix.
