@@ -67,7 +67,7 @@ def main() -> None:
 
 def link_images(source: Path, target: Path, num_images: int) -> Path:
     """Links the images of a folder, over and over, under new names in the same class folders."""
-    images = find_images(source)[1].images
+    images = find_images(source).images
     for number, image in enumerate(islice(cycle(images), num_images)):
         path = target / image.diagnosis / f"copy_{number:07}{image.path.suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ def write_isic2024(source: Path, target: Path, num_images: int) -> None:
     """Writes crops of a folder's images as ISIC 2024 is published on Kaggle: one HDF5 file and a table."""
     import h5py
 
-    paths = [source / image.path for image in find_images(source)[1].images]
+    paths = [source / image.path for image in find_images(source).images]
     random = np.random.default_rng(0)
     target.mkdir()
     with h5py.File(target / "train-image.hdf5", "w") as file, (target / "train-metadata.csv").open("w") as table:
@@ -100,7 +100,7 @@ def write_isic2024(source: Path, target: Path, num_images: int) -> None:
 
 def decoding_speed(root: Path, image_size: int, num_images: int = 2000) -> float:
     """Images a second through `load_pixels` in this process."""
-    paths = [root / image.path for image in find_images(root)[1].images[:num_images]]
+    paths = [root / image.path for image in find_images(root).images[:num_images]]
     start = time.process_time()
     for path in paths:
         load_pixels(path, image_size)

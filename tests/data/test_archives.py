@@ -47,7 +47,7 @@ def members(num_images: int = 12, prefix: str = "") -> dict[str, bytes]:
 
 
 def listed(source: Path) -> list[tuple[str, str, str]]:
-    return [(image.path.as_posix(), image.diagnosis, image.split) for image in find_images(source)[1].images]
+    return [(image.path.as_posix(), image.diagnosis, image.split) for image in find_images(source).images]
 
 
 # Zip archives are folders

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from nevus.core.errors import ConfigError, DataError
-from nevus.data import sources
-from nevus.data.sources import Listing, SourceImage, TableColumns
+from nevus.data.sources import Listing, SourceImage, TableColumns, find_images
 
 ISIC2019_CLASSES = "MEL,NV,BCC,AK,BKL,DF,VASC,SCC,UNK"
 ISIC2020_COLUMNS = (
@@ -63,10 +62,6 @@ def table(columns: str, *rows: dict[str, object]) -> str:
     return text.getvalue()
 
 
-def find(source: Path, columns: TableColumns | None = None) -> Listing:
-    return sources.find_images(source, columns)[1]
-
-
 def by_stem(listing: Listing) -> dict[str, SourceImage]:
     return {image.path.stem: image for image in listing.images}
 
@@ -92,7 +87,7 @@ def test_ham10000_under_each_of_its_published_names(tmp_path: Path, name: str) -
         rows = list(csv.reader(text.splitlines()))
         text = "".join("\t".join(f'"{cell}"' for cell in row) + "\n" for row in rows)
     write(tmp_path, {name: text})
-    listing = find(tmp_path)
+    listing = find_images(tmp_path)
     assert (listing.kind, listing.num_ignored, listing.rejected) == ("HAM10000", 1, ())
     nevus = by_stem(listing)["ISIC_0024306"]
     assert (nevus.diagnosis, nevus.lesion_id, nevus.licence) == ("nv", "HAM_0000550", "CC BY-NC 4.0")
@@ -129,7 +124,7 @@ def test_isic_2018_keeps_its_splits_and_lesions(tmp_path: Path) -> None:
             "ISIC_0024306,HAM_0000550,serial imaging showing no change\n"
         },
     )
-    listing = find(tmp_path)
+    listing = find_images(tmp_path)
     images = by_stem(listing)
     assert listing.kind == "ISIC 2018 task 3"
     assert {stem: (image.split, image.diagnosis) for stem, image in images.items()} == {
@@ -161,7 +156,7 @@ def test_isic_2019_with_its_metadata_and_its_class_of_no_class(tmp_path: Path) -
             "ISIC_0034321,40.0,head/neck,male\n",
         },
     )
-    listing = find(tmp_path)
+    listing = find_images(tmp_path)
     images = by_stem(listing)
     assert listing.given_splits == ("test", "train")
     assert images["ISIC_0000000"].metadata == {"age": "55.0", "sex": "female", "site": "anterior torso"}
@@ -187,7 +182,7 @@ def test_a_wrong_ground_truth_is_an_error(tmp_path: Path, text: str, message: st
     touch(tmp_path, "ISIC_2019_Training_Input/ISIC_0000000.jpg")
     write(tmp_path, {"ISIC_2019_Training_GroundTruth.csv": text})
     with pytest.raises(DataError, match=message):
-        find(tmp_path)
+        find_images(tmp_path)
 
 
 # ISIC 2020
@@ -218,7 +213,7 @@ def test_isic_2020_with_patients_lesions_and_its_list_of_duplicates(tmp_path: Pa
             "ISIC_0000001,ISIC_0000002,test\n"
         }
     write(tmp_path, {name: table(columns, *rows)} | duplicates)
-    listing = find(tmp_path)
+    listing = find_images(tmp_path)
     images = by_stem(listing)
     assert listing.kind == "ISIC 2020"
     assert [(image.diagnosis, image.malignant) for image in listing.images] == [
@@ -235,7 +230,7 @@ def test_isic_2020_with_patients_lesions_and_its_list_of_duplicates(tmp_path: Pa
 def test_somebody_elses_train_csv_is_passed_over(tmp_path: Path) -> None:
     touch(tmp_path, "benign/a.jpg", "malignant/b.jpg")
     write(tmp_path, {"train.csv": "id,label\n1,0\n"})
-    assert find(tmp_path).kind == "class folders"
+    assert find_images(tmp_path).kind == "class folders"
 
 
 # ISIC 2024
@@ -274,7 +269,7 @@ def test_isic_2024_of_kaggle_in_an_hdf5_file(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "train-image.hdf5", "w") as file:
         for row in isic2024_rows():
             file[str(row["isic_id"])] = np.void(b"not read yet")
-    listing = find(tmp_path)
+    listing = find_images(tmp_path)
     check_isic2024(listing)
     assert listing.images[0].path == Path("train-image.hdf5/ISIC_0015670")
 
@@ -296,7 +291,7 @@ def test_isic_2024_of_the_isic_in_three_tables(tmp_path: Path) -> None:
             "ISIC_2024_Training_Supplement.csv": table(supplement, *picked[supplement]),
         },
     )
-    check_isic2024(find(tmp_path))
+    check_isic2024(find_images(tmp_path))
 
 
 # The ISIC Archive
@@ -328,7 +323,7 @@ def test_the_isic_archive_as_isic_cli_writes_it(tmp_path: Path) -> None:
         {"isic_id": "ISIC_0000005"},
     ]
     touch(tmp_path, *(f"{row['isic_id']}.jpg" for row in rows), "attribution.txt", "licenses/CC-0.txt")
-    listing = find(write(tmp_path, {"metadata.csv": table(columns, *rows)}))
+    listing = find_images(write(tmp_path, {"metadata.csv": table(columns, *rows)}))
     images = by_stem(listing)
     assert listing.kind == "ISIC Archive"
     first = images["ISIC_0000001"]
@@ -351,7 +346,7 @@ def test_the_isic_archive_of_before_2024(tmp_path: Path) -> None:
         {"isic_id": "ISIC_0000002", "benign_malignant": "benign"},
     ]
     write(tmp_path, {"challenge-2020_metadata.csv": table(columns, *rows)})
-    assert [(image.diagnosis, image.malignant) for image in find(tmp_path).images] == [
+    assert [(image.diagnosis, image.malignant) for image in find_images(tmp_path).images] == [
         ("melanoma", True),
         ("benign", False),
     ]
@@ -361,7 +356,7 @@ def test_isic_metadata_without_any_diagnosis_is_an_error(tmp_path: Path) -> None
     touch(tmp_path, "ISIC_0000001.jpg")
     write(tmp_path, {"metadata.csv": "isic_id,attribution,copyright_license,sex\nISIC_0000001,,CC-0,male\n"})
     with pytest.raises(DataError, match="no column names the diagnosis"):
-        find(tmp_path)
+        find_images(tmp_path)
 
 
 # PAD-UFES-20 and Derm7pt
@@ -375,7 +370,7 @@ def test_pad_ufes_20(tmp_path: Path) -> None:
         {"patient_id": "PAT_46", "lesion_id": "881", "age": "55", "gender": "FEMALE", "fitspatrick": "3.0"}
         | {"region": "NECK", "diagnostic": "BCC", "img_id": "PAT_46_881_939.png", "biopsed": "True"},
     ]
-    listing = find(write(tmp_path, {"metadata.csv": table(PAD_COLUMNS, *rows)}))
+    listing = find_images(write(tmp_path, {"metadata.csv": table(PAD_COLUMNS, *rows)}))
     images = by_stem(listing)
     assert listing.kind == "PAD-UFES-20"
     bcc = images["PAT_46_881_939"]
@@ -399,7 +394,7 @@ def derm7pt(root: Path, test_index: str = "2") -> Path:
 
 
 def test_derm7pt_takes_the_dermoscopic_images_and_its_splits(tmp_path: Path) -> None:
-    listing = find(derm7pt(tmp_path))
+    listing = find_images(derm7pt(tmp_path))
     assert listing.kind == "Derm7pt"
     assert {image.path.name: (image.diagnosis, image.split, image.lesion_id) for image in listing.images} == {
         "NEL026.jpg": ("basal cell carcinoma", "train", "case 1"),
@@ -414,7 +409,7 @@ def test_derm7pt_takes_the_dermoscopic_images_and_its_splits(tmp_path: Path) -> 
 )
 def test_derm7pt_with_indexes_of_another_release_is_an_error(tmp_path: Path, index: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        find(derm7pt(tmp_path, index))
+        find_images(derm7pt(tmp_path, index))
 
 
 # DermaMNIST
@@ -435,7 +430,7 @@ def write_dermamnist(path: Path, size: int = 28, num: Sequence[int] = (14, 7, 7)
 @pytest.mark.parametrize("as_folder", [True, False])
 def test_dermamnist_keeps_its_splits(tmp_path: Path, name: str, size: int, as_folder: bool) -> None:
     write_dermamnist(tmp_path / name, size)
-    listing = find(tmp_path if as_folder else tmp_path / name)
+    listing = find_images(tmp_path if as_folder else tmp_path / name)
     assert listing.kind == "DermaMNIST"
     assert [sum(image.split == split for image in listing.images) for split in ("train", "val", "test")] == [14, 7, 7]
     assert listing.images[4].diagnosis == "melanoma"
@@ -446,7 +441,7 @@ def test_two_sizes_of_dermamnist_are_an_error(tmp_path: Path) -> None:
     for name in ("dermamnist.npz", "dermamnist_64.npz"):
         write_dermamnist(tmp_path / name)
     with pytest.raises(DataError, match="holds 2 sizes of DermaMNIST"):
-        find(tmp_path)
+        find_images(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -465,7 +460,7 @@ def test_a_wrong_dermamnist_is_an_error(tmp_path: Path, change: dict[str, np.nda
     kept = {key: array for key, array in arrays.items() if array is not None}
     np.savez_compressed(tmp_path / "dermamnist.npz", **kept)  # type: ignore[arg-type]
     with pytest.raises(DataError, match=message):
-        find(tmp_path)
+        find_images(tmp_path)
 
 
 # Tables of one's own
@@ -508,7 +503,7 @@ def own_rows() -> list[dict[str, object]]:
 def test_a_table_of_ones_own_with_columns_named_by_flags(tmp_path: Path, suffix: str) -> None:
     root = touch(tmp_path / "data", "photos/a.jpg", "photos/b.jpeg", "c.png", "one/twice.png", "two/twice.png")
     touch(tmp_path, "secret.png")
-    listing = find(write_own_table(root, suffix, own_rows()), COLUMNS)
+    listing = find_images(write_own_table(root, suffix, own_rows()), COLUMNS)
     assert listing.kind == "table"
     assert [(image.path.as_posix(), image.diagnosis, image.split) for image in listing.images] == [
         ("c.png", "nevus", ""),
@@ -527,18 +522,18 @@ def test_a_table_of_ones_own_with_columns_named_by_flags(tmp_path: Path, suffix:
 def test_a_table_needs_its_columns_named(tmp_path: Path) -> None:
     path = write_own_table(touch(tmp_path, "a.jpg"), ".csv", [{"file": "a.jpg", "dx": "nevus"}])
     with pytest.raises(ConfigError, match="--image-column and --diagnosis-column"):
-        find(path)
+        find_images(path)
     with pytest.raises(DataError, match=r"missing columns \['diagnosis'\]. Found: \['file', 'dx'\]"):
-        find(path, TableColumns(image="file", diagnosis="diagnosis"))
+        find_images(path, TableColumns(image="file", diagnosis="diagnosis"))
     with pytest.raises(DataError, match="Perhaps 'file' for 'files'"):
-        find(path, TableColumns(image="files", diagnosis="dx"))
+        find_images(path, TableColumns(image="files", diagnosis="dx"))
 
 
 def test_an_unknown_split_in_a_table_is_an_error(tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [{"file": "a.jpg", "dx": "nevus", "fold": "third"}]
     path = write_own_table(touch(tmp_path, "a.jpg"), ".csv", rows)
     with pytest.raises(DataError, match="row 2: split 'third' is unknown"):
-        find(path, TableColumns(image="file", diagnosis="dx", split="fold"))
+        find_images(path, TableColumns(image="file", diagnosis="dx", split="fold"))
 
 
 # What all tables share
@@ -568,24 +563,24 @@ def test_a_missing_column_is_named(tmp_path: Path, name: str, image: str, header
     with pytest.raises(
         DataError, match=rf"{name}: missing columns \['{missing}'\]\. Found: \['{header.split(',')[0]}'"
     ):
-        find(tmp_path)
+        find_images(tmp_path)
 
 
 def test_a_table_that_names_an_image_twice_is_an_error(tmp_path: Path) -> None:
     touch(tmp_path, "ISIC_1.jpg")
     write(tmp_path, {"HAM10000_metadata.csv": "image_id,lesion_id,dx\nISIC_1,a,nv\nISIC_1,b,mel\n"})
     with pytest.raises(DataError, match="image_id 'ISIC_1' stands in two rows"):
-        find(tmp_path)
+        find_images(tmp_path)
 
 
 def test_a_table_that_is_none_is_an_error(tmp_path: Path) -> None:
     touch(tmp_path, "ISIC_1.jpg")
     (tmp_path / "HAM10000_metadata.csv").write_bytes(b"image_id,lesion_id,dx\nISIC_1,\xff,nv\n")
     with pytest.raises(DataError, match="is not a CSV table in UTF-8"):
-        find(tmp_path)
+        find_images(tmp_path)
 
 
 def test_none_of_the_images_described_is_an_error(tmp_path: Path) -> None:
     write(tmp_path, {"HAM10000_metadata.csv": "image_id,lesion_id,dx\nISIC_1,a,nv\n"})
     with pytest.raises(DataError, match="none of 1 images can be used: in HAM10000_metadata"):
-        find(tmp_path)
+        find_images(tmp_path)

@@ -284,6 +284,20 @@ def test_a_source_named_twice_is_an_error(tmp_path: Path) -> None:
         prepare([root, root], tmp_path / "dataset", image_size=16)
 
 
+def test_splits_of_one_source_are_kept_and_the_other_sources_are_divided(tmp_path: Path) -> None:
+    write_images(tmp_path / "published" / "train", 20)
+    write_images(tmp_path / "published" / "test", 10, size=18)
+    write_images(tmp_path / "clinic", 20, size=22)
+    dataset = prepare([tmp_path / "published", tmp_path / "clinic"], tmp_path / "dataset", image_size=16)
+    split(dataset, val_fraction=0.2, test_fraction=0.2, seed=0)
+    splits_of = {
+        name: {row.split for row in dataset.rows if row.source == name and "/test/" not in f"/{row.path}"}
+        for name in ("published", "clinic")
+    }
+    assert splits_of == {"published": {"train", "val"}, "clinic": {"train", "val"}}
+    assert sum(row.split == "test" for row in dataset.rows) == 10
+
+
 @pytest.mark.real_data
 def test_ham10000_is_seven_classes_and_no_lesion_is_split(tmp_path: Path, ham10000: Path) -> None:
     """A part of its lesions; the segmentation masks beside them are no images."""

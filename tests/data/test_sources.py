@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from nevus.core.errors import DataError
-from nevus.data import sources
-from nevus.data.sources import Listing
+from nevus.data.sources import find_images
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -19,10 +18,6 @@ def touch(root: Path, *names: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     return root
-
-
-def find_images(source: Path) -> Listing:
-    return sources.find_images(source)[1]
 
 
 def found(root: Path) -> list[tuple[str, str, str]]:

@@ -208,17 +208,18 @@ def _outlined(arguments: argparse.Namespace, run: Run | None, image_size: int) -
     from nevus.assess.probe import Outlined
     from nevus.core.preprocess import load_mask, load_pixels
     from nevus.core.progress import progress
+    from nevus.data.archives import ImageReader
     from nevus.data.diagnoses import is_malignant
     from nevus.data.masks import find_mask
     from nevus.data.sources import find_images
 
-    root, listing = find_images(arguments.data)
+    listing = find_images(arguments.data)
     splits = _splits_of_images(run)
     candidates: dict[bool, list[Any]] = {True: [], False: []}
     num_seen = 0
     for image in listing.images:
         kind = is_malignant(image.diagnosis) if image.malignant is None else image.malignant
-        mask = find_mask(root, image.path)
+        mask = find_mask(listing.root, image.path)
         if kind is None or mask is None:
             continue
         if splits.get(image.path.as_posix(), "test") != "test":
@@ -239,16 +240,17 @@ def _outlined(arguments: argparse.Namespace, run: Run | None, image_size: int) -
     # Mixed, so that the first ones are of both kinds.
     chosen = [chosen[index] for index in generator.permutation(len(chosen))]
     pixels, masks, kinds, groups, rejected = [], [], [], [], 0
-    for image, mask, kind in progress(chosen, total=len(chosen), label="Reading"):
-        try:
-            pixels.append(load_pixels(root / image.path, image_size))
-            masks.append(load_mask(mask, image_size))
-        except ImageError:
-            rejected += 1
-            del pixels[len(masks) :]
-            continue
-        kinds.append(kind)
-        groups.append(image.lesion_id or image.path.as_posix())
+    with ImageReader(listing.root) as reader:
+        for image, mask, kind in progress(chosen, total=len(chosen), label="Reading"):
+            try:
+                pixels.append(load_pixels(reader.locate(image.path), image_size))
+                masks.append(load_mask(mask, image_size))
+            except ImageError:
+                rejected += 1
+                del pixels[len(masks) :]
+                continue
+            kinds.append(kind)
+            groups.append(image.lesion_id or image.path.as_posix())
     described = {
         "data": arguments.data.resolve().name,
         "generated": listing.generated,

@@ -33,10 +33,9 @@ from nevus.data.sources import Listing, SourceImage, TableColumns, find_images
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """One source: the name that its rows carry, the folder that their paths are relative to, and its images."""
+    """One source: the name that its rows carry, and its images."""
 
     name: str
-    root: Path
     listing: Listing
 
 
@@ -123,7 +122,8 @@ def prepare(
             image_size=image_size,
             classes=dataset_classes,
             sources=tuple(
-                DatasetSource(source.name, source.listing.kind, str(source.root.resolve())) for source in sources
+                DatasetSource(source.name, source.listing.kind, str(source.listing.root.resolve()))
+                for source in sources
             ),
             num_images=len(accepted),
             num_rejected=len(rejected),
@@ -139,7 +139,7 @@ def _find_sources(paths: Sequence[Path], columns: TableColumns | None) -> list[_
     if len(set(resolved)) < len(resolved):
         raise DataError(f"The same source is named twice: {', '.join(map(str, paths))}. Name each once.")
     names = _source_names(resolved)
-    return [_Source(name, *find_images(path, columns)) for name, path in zip(names, paths, strict=True)]
+    return [_Source(name, find_images(path, columns)) for name, path in zip(names, paths, strict=True)]
 
 
 def _source_names(paths: Sequence[Path]) -> list[str]:
@@ -154,6 +154,10 @@ def _source_names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
+def _described(source: _Source) -> DatasetSource:
+    return DatasetSource(source.name, source.listing.kind, str(source.listing.root.resolve()))
+
+
 def _named(image: SourceImage) -> Named:
     return image.diagnosis, image.malignant
 
@@ -161,7 +165,7 @@ def _named(image: SourceImage) -> Named:
 def _locate_all(sources: Sequence[_Source]) -> Iterator[Located]:
     """Yields where each image is, in order. Archives are read by this process alone, and each opened once."""
     for source in sources:
-        with ImageReader(source.root) as reader:
+        with ImageReader(source.listing.root) as reader:
             for image in source.listing.images:
                 yield _locate(reader, image.path)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nevus.core.errors import DataError
@@ -67,15 +67,12 @@ LAYOUTS = (
 )
 
 
-def find_images(source: Path, columns: TableColumns | None = None) -> tuple[Path, Listing]:
+def find_images(source: Path, columns: TableColumns | None = None) -> Listing:
     """Lists the images of a dataset, whichever of `LAYOUTS` it has.
 
     Args:
         source: a folder, a zip archive, a file of a dataset, or a table of one's own.
         columns: of a table of one's own.
-
-    Returns:
-        The folder that paths are relative to, and the listing.
 
     Raises:
         DataError: the source is missing, unreadable or has none of the layouts, or none of its images can be used.
@@ -85,28 +82,28 @@ def find_images(source: Path, columns: TableColumns | None = None) -> tuple[Path
         raise DataError(f"{source} does not exist. {EXPECTED}")
     try:
         if source.is_file() and source.suffix.lower() in TABLE_SUFFIXES:
-            root, listing = generic_table(source, columns or TableColumns())
+            listing = generic_table(source, columns or TableColumns())
         else:
-            root, listing = _find_by_layout(source)
+            listing = _find_by_layout(source)
     except OSError as problem:
         raise DataError(f"{problem.filename or source} cannot be read: {problem.strerror}.") from None
     if not listing.images:
         reason = f": {listing.rejected[0][1]}" if listing.rejected else ""
         raise DataError(f"{source}: none of {len(listing.rejected)} images can be used{reason}. {EXPECTED}")
-    return root, listing
+    return replace(listing, root=source if source.is_dir() else source.parent)
 
 
-def _find_by_layout(source: Path) -> tuple[Path, Listing]:
+def _find_by_layout(source: Path) -> Listing:
     with Files(source) as files:
         for layout in LAYOUTS:
             tables = files.tables(layout.tables)
             listing = layout.read(files, tables) if tables else None
             if listing is not None:
-                return files.root, listing
+                return listing
         listing = class_folders(files)
         if listing is None:
             raise DataError(_what_is_wrong(source, files))
-        return files.root, listing
+        return listing
 
 
 def _what_is_wrong(source: Path, files: Files) -> str:

@@ -40,15 +40,12 @@ class TableColumns:
         return tuple(name for name in (self.image, self.diagnosis, self.lesion, self.patient, self.split) if name)
 
 
-def generic_table(table: Path, columns: TableColumns) -> tuple[Path, Listing]:
+def generic_table(table: Path, columns: TableColumns) -> Listing:
     """The images that a table names, anywhere below the table's folder, in zip archives too.
 
     Args:
         table: a file `.csv`, `.tsv` or `.parquet`. Its further columns are kept as metadata.
         columns: which of its columns say what.
-
-    Returns:
-        The folder that the listing's paths are relative to, and the listing.
 
     Raises:
         ConfigError: the columns of image and diagnosis are not named.
@@ -78,7 +75,7 @@ def generic_table(table: Path, columns: TableColumns) -> tuple[Path, Listing]:
             seen.add(found)
             images.append(_image(table, number, found, row, columns))
     images.sort(key=lambda image: image.path)
-    return table.parent, Listing("table", tuple(images), tuple(rejected), len(files.names) - len(images))
+    return Listing("table", tuple(images), tuple(rejected), len(files.names) - len(images))
 
 
 def _image(table: Path, number: int, name: str, row: dict[str, str], columns: TableColumns) -> SourceImage:

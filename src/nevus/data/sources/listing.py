@@ -54,6 +54,7 @@ class Listing:
         rejected: image files that the layout has no place for, each with the reason.
         num_ignored: files whose names are not those of images (`Thumbs.db`, `licence.txt`).
         duplicates: pairs of paths that the source itself names as the same picture.
+        root: the folder that all paths are relative to; a reader of a layout leaves it open.
     """
 
     kind: str
@@ -61,6 +62,7 @@ class Listing:
     rejected: tuple[tuple[Path, str], ...] = ()
     num_ignored: int = 0
     duplicates: tuple[tuple[Path, Path], ...] = ()
+    root: Path = Path()
 
     @property
     def given_splits(self) -> tuple[str, ...]:

@@ -1,0 +1,54 @@
+"""Decoding reads no further ahead than it must: what memory holds does not grow with the number of images."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import pytest
+from PIL import Image
+
+from nevus.core.errors import ImageError
+from nevus.data import decoding
+from nevus.data.decoding import CHUNK, Decoded, Located, decode_all
+
+
+def bmp(side: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (side, side), "brown").save(buffer, "BMP")
+    return buffer.getvalue()
+
+
+class Source:
+    """Images without end, that counts how many were asked for."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.num_read = data, 0
+
+    def __iter__(self) -> Iterator[Located]:
+        while True:
+            self.num_read += 1
+            yield ImageError("no such file") if self.num_read == 1 else self.data
+
+
+@pytest.mark.parametrize(("side", "in_a_chunk"), [(8, CHUNK), (600, 4)])
+def test_one_chunk_at_a_time_is_read_small_in_number_and_in_bytes(
+    side: int, in_a_chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "CHUNK_BYTES", 3 * len(bmp(600)))
+    source = Source(bmp(side))
+    outcomes = decode_all(source, 400_000, image_size=8, max_pixels=10**6, workers=1)
+    assert next(outcomes) == "no such file"
+    assert isinstance(next(outcomes), Decoded)
+    assert source.num_read == in_a_chunk
+
+
+def test_worker_processes_get_a_bounded_number_of_chunks() -> None:
+    source = Source(bmp(8))
+    outcomes = decode_all(source, 400_000, image_size=8, max_pixels=10**6, workers=1 + 1)
+    assert next(outcomes) == "no such file"
+    assert source.num_read == (2 * 2 + 1) * CHUNK
+    for _ in range(3 * CHUNK):
+        assert isinstance(next(outcomes), Decoded)
+    assert source.num_read == (2 * 2 + 4) * CHUNK
+    outcomes.close()  # type: ignore[attr-defined]
