@@ -12,7 +12,7 @@ from nevus.core.labels import Classes
 from nevus.core.preprocess import Pixels
 from nevus.learn.activation_map import malignancy_map, tap
 from nevus.learn.gradcam import METHODS, explainer
-from nevus.learn.networks import class_logits
+from nevus.learn.networks import build, class_logits
 
 ALL_CLASSES = [BINARY, Classes(("melanoma", "nevus"), ("melanoma",)), HAM]
 
@@ -93,3 +93,14 @@ def test_maps_have_the_size_of_their_layer(pixels: Pixels) -> None:
 def test_an_unknown_layer_or_method_is_named(method: str, layer: str | None) -> None:
     with pytest.raises(ConfigError, match=layer or method):
         explainer(make_model(BINARY, 32), BINARY, method, layer)
+
+
+def test_a_network_with_views_is_explained_at_its_last_layer_and_within(pixels: Pixels) -> None:
+    model = build("classic", 32, 2, views=2)
+    answer = tap(model)(pixels.astype(np.float32), training=False)
+    weights = class_logits(np.asarray(model.get_layer("logits").kernel))
+    features = np.asarray(answer["features"], dtype=np.float64)
+    expected = malignancy_map(features, class_logits(answer["logits"]), weights, BINARY)
+    np.testing.assert_allclose(explainer(model, BINARY, "grad-cam")(pixels), expected, atol=1e-5)
+    assert explainer(model, BINARY, "grad-cam", "conv2")(pixels).shape == (5, 16, 16)
+    assert explainer(model, BINARY, "integrated-gradients", "conv3")(pixels).shape == (5, 8, 8)

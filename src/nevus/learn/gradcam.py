@@ -41,7 +41,8 @@ def explainer(model: keras.Model, classes: Classes, method: str, layer: str | No
             pooling if None, and the pixels themselves for integrated gradients.
 
     Returns:
-        A function whose maps have the layer's height and width.
+        A function whose maps have the layer's height and width. Of a network that averages over mirror images,
+        an inner layer's map is the share of the image itself, unmirrored.
 
     Raises:
         ConfigError: there is no such layer or method, or its output is no map.
@@ -115,13 +116,13 @@ def integrated_gradients(joined: keras.Model, classes: Classes, pixels: NDArray[
     """
     plain = np.broadcast_to(pixels.mean(axis=(1, 2), keepdims=True), pixels.shape)
     total: NDArray[np.float64] | None = None
-    before = ops.convert_to_numpy(joined(plain, training=False)[0]).astype(np.float64)
+    before = _maps(joined, plain)
     for step in range(NUM_STEPS):
         # The gradient in the middle of a step stands for all of it.
         middle = plain + (pixels - plain) * np.float32((step + 0.5) / NUM_STEPS)
         _, gradients = _maps_and_gradients(joined, classes, middle)
         end = plain + (pixels - plain) * np.float32((step + 1) / NUM_STEPS)
-        after = ops.convert_to_numpy(joined(end, training=False)[0]).astype(np.float64)
+        after = _maps(joined, end)
         part = (gradients * (after - before)).sum(axis=3)
         total = part if total is None else total + part
         before = after
@@ -136,6 +137,11 @@ METHODS: dict[str, Callable[[keras.Model, Classes, NDArray[np.float32]], NDArray
 }
 
 
+def _maps(joined: keras.Model, pixels: NDArray[np.float32]) -> NDArray[np.float64]:
+    """A layer's output for the images themselves, [N, h, w, K]."""
+    return ops.convert_to_numpy(joined(pixels, training=False)[0]).astype(np.float64)[: len(pixels)]
+
+
 def _maps_and_gradients(
     joined: keras.Model, classes: Classes, pixels: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -145,9 +151,12 @@ def _maps_and_gradients(
         tape.watch(images)
         maps, logits = joined(images, training=False)
         target = log_odds(logits, classes)
-    # None where the log-odds do not depend on the layer.
+    # Zero where the log-odds do not depend on the layer.
     gradients = tape.gradient(target, maps, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    return tuple(ops.convert_to_numpy(ops.cast(tensor, "float32")).astype(np.float64) for tensor in (maps, gradients))
+    found = (ops.convert_to_numpy(ops.cast(tensor, "float32")).astype(np.float64) for tensor in (maps, gradients))
+    # A network that averages over mirror images has theirs behind those of the images themselves.
+    maps_of_images, gradients_of_images = (values[: len(pixels)] for values in found)
+    return maps_of_images, gradients_of_images
 
 
 def log_odds(logits: tf.Tensor, classes: Classes) -> tf.Tensor:

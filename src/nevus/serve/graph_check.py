@@ -13,14 +13,14 @@ from typing import TypeAlias
 
 from nevus.core.errors import ModelFileError
 
-# What the export makes of networks of Keras layers; none of them can repeat itself or read a file, and none
-# (Expand, Tile, ConstantOfShape, Range) makes much memory of a few bytes.
+# What the export makes of networks of Keras layers; none of them can run a graph again and again or read a file.
+# Expand and ReverseSequence are what a mirror image becomes.
 OPERATORS = frozenset(
-    """Abs Add AveragePool BatchNormalization Cast Clip Concat Constant Conv DequantizeLinear Div Elu Erf Exp Flatten
-    Gather Gelu Gemm GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish Identity LayerNormalization LeakyRelu Log
-    MatMul Max MaxPool Mean Min Mul Neg PRelu Pad Pow QuantizeLinear Reciprocal ReduceMax ReduceMean ReduceSum Relu
-    Reshape Resize Shape Sigmoid Slice Softmax Softplus Softsign Split Sqrt Squeeze Sub Tanh Transpose
-    Unsqueeze""".split()
+    """Abs Add AveragePool BatchNormalization Cast Clip Concat Constant Conv DequantizeLinear Div Elu Erf Exp
+    Expand Flatten Gather Gelu Gemm GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish Identity
+    LayerNormalization LeakyRelu Log MatMul Max MaxPool Mean Min Mul Neg PRelu Pad Pow QuantizeLinear Reciprocal
+    ReduceMax ReduceMean ReduceSum Relu Reshape Resize ReverseSequence Shape Sigmoid Slice Softmax Softplus
+    Softsign Split Sqrt Squeeze Sub Tanh Transpose Unsqueeze""".split()
 )
 MAX_NODES = 20_000
 MAX_METADATA_BYTES = 16 * 1024 * 1024
