@@ -1,108 +1,201 @@
 """What does a leak inflate? HAM10000 split at random against split by lesion, same network, several seeds.
 
 HAM10000 holds up to six photographs of one lesion. Split at random, photographs of one lesion stand in
-training and test at once. This trains the same network on both kinds of split and prints the difference:
+training and test at once. For each seed this trains the same network on both kinds of split:
 
     python examples/leak_experiment.py PATH/TO/HAM10000 runs/leak
+    python examples/leak_experiment.py PATH/TO/HAM10000 runs/leak --table
 
-Finished trainings are kept, so that the command goes on where it was cut off.
+The second command prints what is there so far as a Markdown table. Finished trainings are kept, and one that
+was cut off goes on at its last epoch. Every option of `nevus train` is there; docs/leak-experiment.md has the result.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import stats
+from sklearn.metrics import recall_score
 
 from nevus.assess import metrics
+from nevus.cli import stages
+from nevus.cli.options import add_config_flags, config_of
 from nevus.core.config import Config
 from nevus.core.dataset import Dataset
-from nevus.core.files import write_json
+from nevus.core.errors import NevusError, RunError
+from nevus.core.files import finite, link_or_copy, read_json, write_json
 from nevus.core.predictions import read_predictions
-from nevus.core.runs import Run
-from nevus.data.prepare import prepare
-from nevus.data.splits import split
-from nevus.learn.predict import predict
-from nevus.learn.train import train
+from nevus.core.runs import DONE, Run
 
 BY_LESION, AT_RANDOM = "by lesion", "at random"
+SPLITS = (BY_LESION, AT_RANDOM)
+FIGURES = {
+    "roc_auc": "ROC-AUC, malignant or benign",
+    "balanced_accuracy": "balanced accuracy of all classes",
+    "roc_auc_of_new": "ROC-AUC, images of new lesions only",
+    "balanced_accuracy_of_new": "balanced accuracy, images of new lesions only",
+    "share_leaked": "share of test images whose lesion was trained on",
+}
+SEEDS = 5
+IMAGE_SIZE = 64
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("images", type=Path, help="folder with HAM10000_metadata.csv and the images")
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--image-size", type=int, default=64)
-    parser.add_argument("--epochs", type=int, default=15)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("out", type=Path, help="folder for the trainings and results.json")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"how many, from --seed on (default: {SEEDS})")
+    parser.add_argument("--table", action="store_true", help="train nothing; print the table of results.json")
+    add_config_flags(parser, "prepare", "split", "train")
     arguments = parser.parse_args()
-
-    prepared = Dataset(arguments.out / "dataset")
-    if not prepared.info_json.exists():
-        prepare(arguments.images, prepared.directory, image_size=arguments.image_size)
-    results = []
-    for seed in range(arguments.seeds):
-        config = Config(
-            image_size=arguments.image_size,
-            epochs=arguments.epochs,
-            learning_rate=arguments.learning_rate,
-            seed=seed,
-        )
-        for how in (BY_LESION, AT_RANDOM):
-            result = {"seed": seed, "split": how, **measure(prepared, arguments.out, how, config)}
-            results.append(result)
-            write_json(arguments.out / "results.json", results)
-            print(", ".join(f"{name} {value}" for name, value in result.items()), flush=True)
-    print_table(results)
+    results_json = arguments.out / "results.json"
+    try:
+        if not arguments.table:
+            write_json(results_json, experiment(arguments, results_json))
+        print(markdown(read_json(results_json, "Run this without --table first.")))
+    except NevusError as problem:
+        parser.exit(1, f"{problem}\n")
 
 
-def measure(prepared: Dataset, out: Path, how: str, config: Config) -> dict[str, float]:
-    """Trains on one split and scores its test images: all of them, and those whose lesion was not trained on."""
-    run = Run(out / f"{how.replace(' ', '-')}-{config.seed}")
+def experiment(arguments: argparse.Namespace, results_json: Path) -> dict[str, Any]:
+    """Trains what is not trained yet and measures all; what is measured is written after each training."""
+    first = config_of(arguments, image_size=IMAGE_SIZE)
+    prepared = prepared_dataset(arguments.images, arguments.out / "dataset", first)
+    runs: list[dict[str, Any]] = []
+    for seed in range(first.seed, first.seed + arguments.seeds):
+        for how in SPLITS:
+            config = replace(first, seed=seed)
+            run = Run(arguments.out / f"{how.replace(' ', '-')}-{seed}")
+            train_on(prepared, run, how, config)
+            runs.append({"seed": seed, "split": how, **measure(prepared, run)})
+            write_json(results_json, summary(prepared, first, runs))
+            print(", ".join(f"{name} {value}" for name, value in runs[-1].items()), flush=True)
+    return summary(prepared, first, runs)
+
+
+def prepared_dataset(images: Path, directory: Path, config: Config) -> Dataset:
+    """The images, decoded once, with groups: images of one lesion, and near-duplicates of one another."""
+    dataset = Dataset(directory)
+    if not dataset.info_json.exists():
+        stages.prepare_images([images], directory, config, overwrite=False)
+    if any(not row.group for row in dataset.rows):
+        stages.split_dataset(dataset, config)
+    return dataset
+
+
+def train_on(prepared: Dataset, run: Run, how: str, config: Config) -> None:
+    """Trains and predicts, unless that is done.
+
+    Raises:
+        RunError: the folder holds a training with other options.
+    """
+    from nevus.learn.predict import predict
+    from nevus.learn.train import train
+
+    begun = run.run_json.exists()
+    if begun and read_json(run.config_json, "Delete the folder.") != finite(config.to_json()):
+        raise RunError(f"{run.directory} was trained with other options. Name another folder, or delete this one.")
+    dataset = split_again(prepared, run.directory / "dataset", how, config)
+    if not (begun and run.record["status"] == DONE):
+        train(run, dataset, config, resume=begun)
     if not run.predictions_csv("test").exists():
-        run.clear()
-        train(run, split_again(prepared, run.directory / "dataset", how, config), config)
-        predict(run, run.dataset)
-    lesion_of = {row.image_id: row.lesion_id for row in prepared.rows}
-    trained_lesions = {lesion_of[row.image_id] for row in run.dataset.rows if row.split == "train"}
-    test = read_predictions(run.predictions_csv("test"), run.dataset_info.classes)
-    is_new = np.array([lesion_of[image_id] not in trained_lesions for image_id in test.image_ids])
-    return {
-        "roc_auc": metrics.roc_auc(test.is_malignant, test.risk()),
-        "roc_auc_of_new_lesions": metrics.roc_auc(test.is_malignant[is_new], test.risk()[is_new]),
-        "share_leaked": float(1 - is_new.mean()),
-    }
+        predict(run, dataset)
 
 
 def split_again(prepared: Dataset, directory: Path, how: str, config: Config) -> Dataset:
-    """A dataset of the same images with a split of its own."""
+    """A dataset of the same images with a split of its own; the same one each time."""
+    from nevus.data.splits import split
+
     dataset = Dataset(directory)
+    if dataset.info_json.exists() and all(row.group for row in dataset.rows):
+        return dataset
     directory.mkdir(parents=True, exist_ok=True)
-    dataset.pixels_npy.unlink(missing_ok=True)
-    os.link(prepared.pixels_npy, dataset.pixels_npy)
-    rows = prepared.rows
+    link_or_copy(prepared.pixels_npy, dataset.pixels_npy)
+    rows = [replace(row, group="", split="") for row in prepared.rows]
     if how == AT_RANDOM:
-        rows = [replace(row, lesion_id="", duplicate_group="") for row in rows]
+        rows = [replace(row, lesion_id="", patient_id="", duplicate_group="") for row in rows]
     dataset.write_rows(rows)
     dataset.write_info(prepared.info)
     return split(dataset, val_fraction=config.val_fraction, test_fraction=config.test_fraction, seed=config.seed)
 
 
-def print_table(results: list[dict[str, float]]) -> None:
-    """Means over the seeds, and the difference between the splits with its 95 % interval (Student, unpaired)."""
-    by_split = {how: [result for result in results if result["split"] == how] for how in (BY_LESION, AT_RANDOM)}
-    for how, found in by_split.items():
-        for name in ("roc_auc", "roc_auc_of_new_lesions", "share_leaked"):
-            values = np.array([result[name] for result in found])
-            print(f"{how:<10} {name:<24} mean {values.mean():.4f}  sd {values.std(ddof=1):.4f}")
-    first, second = ([result["roc_auc"] for result in by_split[how]] for how in (AT_RANDOM, BY_LESION))
-    interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval()
-    print(f"inflation {np.mean(first) - np.mean(second):.4f} ({interval.low:.4f} to {interval.high:.4f})")
+def measure(prepared: Dataset, run: Run) -> dict[str, float]:
+    """The figures of a run's test images: all of them, and those of groups that were not trained on."""
+    group_of = {row.image_id: row.group for row in prepared.rows}
+    trained = {group_of[row.image_id] for row in run.dataset.rows if row.split == "train"}
+    test = read_predictions(run.predictions_csv("test"), run.dataset_info.classes)
+    is_new = np.array([group_of[image_id] not in trained for image_id in test.image_ids])
+    return {
+        "num_images": len(is_new),
+        "roc_auc": metrics.roc_auc(test.is_malignant, test.risk()),
+        "balanced_accuracy": balanced_accuracy(test.labels, test.logits),
+        "roc_auc_of_new": metrics.roc_auc(test.is_malignant[is_new], test.risk()[is_new]),
+        "balanced_accuracy_of_new": balanced_accuracy(test.labels[is_new], test.logits[is_new]),
+        "share_leaked": float(1 - is_new.mean()),
+    }
+
+
+def balanced_accuracy(labels: np.ndarray, logits: np.ndarray) -> float:
+    """The mean over the classes of the share that is given its class; of the classes that are there."""
+    return float(recall_score(labels, logits.argmax(axis=1), labels=np.unique(labels), average="macro"))
+
+
+def summary(prepared: Dataset, config: Config, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """What `results.json` holds: each run, and by figure the means and the paired difference of the splits."""
+    return {
+        "dataset_fingerprint": prepared.fingerprint,
+        "num_images": len(prepared.rows),
+        "config": config.to_json(),
+        "runs": runs,
+        "differences": {name: paired(runs, name) for name in FIGURES},
+    }
+
+
+def paired(runs: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """At random less by lesion, seed by seed, with the 95 % interval of Student's t for the mean difference."""
+    of_seed = {how: {run["seed"]: run[name] for run in runs if run["split"] == how} for how in SPLITS}
+    seeds = sorted(set(of_seed[BY_LESION]) & set(of_seed[AT_RANDOM]))
+    gaps = np.array([of_seed[AT_RANDOM][seed] - of_seed[BY_LESION][seed] for seed in seeds])
+    low = high = math.nan
+    if gaps.size > 1 and np.ptp(gaps) > 0:
+        low, high = stats.ttest_1samp(gaps, 0.0).confidence_interval()
+    means = {how: float(np.mean(list(values.values()))) if values else math.nan for how, values in of_seed.items()}
+    return {
+        **means,
+        "difference": {"value": float(gaps.mean()) if gaps.size else math.nan, "low": float(low), "high": float(high)},
+        "num_seeds": len(seeds),
+    }
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """The results as a Markdown table."""
+
+    def shown(value: float | None) -> str:
+        return "-" if value is None else f"{value:.3f}"
+
+    lines = [f"| | {BY_LESION} | {AT_RANDOM} | inflation (95 % interval) |", "| --- | --- | --- | --- |"]
+    for name, title in FIGURES.items():
+        row = results["differences"][name]
+        gap = row["difference"]
+        interval = f" ({shown(gap['low'])} to {shown(gap['high'])})" if gap["low"] is not None else ""
+        lines.append(
+            f"| {title} | {shown(row[BY_LESION])} | {shown(row[AT_RANDOM])} | {shown(gap['value'])}{interval} |"
+        )
+    config = results["config"]
+    seeds = results["differences"]["roc_auc"]["num_seeds"]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Means over {seeds} seed{'s' * (seeds != 1)}; network {config['model']}, recipe {config['recipe']}, "
+            f"{config['image_size']} pixels, {results['num_images']:,} images.",
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -41,6 +41,8 @@ def make_predictions(split, seed, noise):
 def shuffled(predictions):
     order = np.random.default_rng(0).permutation(200)
     texts = {name: [getattr(predictions, name)[i] for i in order] for name in ("image_ids", "paths", "groups")}
+    if predictions.also_in:
+        texts["also_in"] = [predictions.also_in[i] for i in order]
     return replace(predictions, **texts, labels=predictions.labels[order], logits=predictions.logits[order])
 
 
@@ -64,8 +66,10 @@ def runs(tmp_path_factory):
 def test_figures_are_those_of_metrics_json(runs):
     found = compare(runs)
     assert found["reference"] == "good"
-    assert found["test"] == {"num_images": 200, "num_groups": 100, "num_malignant": 100, "prevalence": 0.5}
-    for run, row in zip(runs, found["runs"], strict=True):
+    assert list(found["splits"]) == ["test"]
+    part = found["splits"]["test"]
+    assert (part["num_images"], part["num_groups"], part["num_malignant"], part["prevalence"]) == (200, 100, 100, 0.5)
+    for run, row in zip(runs, part["runs"], strict=True):
         metrics = json.loads(run.metrics_json.read_text())
         point = next(point for point in metrics["operating_points"] if point["name"] == "youden")
         assert (row["name"], row["operating_point"], row["threshold"]) == (run.name, "youden", point["threshold"])
@@ -76,7 +80,7 @@ def test_figures_are_those_of_metrics_json(runs):
 
 def test_differences_are_paired_whatever_the_order_of_the_files(runs):
     found = compare(runs)
-    noisy, same = found["differences"]
+    noisy, same = found["splits"]["test"]["differences"]
     first, second = (make_predictions("test", 1, noise) for noise in (1.5, 0.0))
     metrics = [json.loads(run.metrics_json.read_text()) for run in runs]
     expected = roc_auc_difference(
@@ -87,7 +91,7 @@ def test_differences_are_paired_whatever_the_order_of_the_files(runs):
     )
     assert noisy["roc_auc"]["value"] == pytest.approx(expected.estimate.value)
     assert noisy["roc_auc"]["p_value"] == pytest.approx(expected.p_value)
-    rows = {row["name"]: row for row in found["runs"]}
+    rows = {row["name"]: row for row in found["splits"]["test"]["runs"]}
     for name in DIFFERENCES:
         assert noisy[name]["value"] == pytest.approx(rows["noisy"][name]["value"] - rows["good"][name]["value"])
     assert noisy["roc_auc"]["high"] < 0.0
@@ -107,7 +111,8 @@ def test_result_is_json_and_text(runs):
 
 def test_runs_of_one_name_go_by_their_folders(runs, tmp_path):
     other = make_run(tmp_path / "good", 0.5)
-    assert [row["name"] for row in compare([runs[0], other])["runs"]] == [str(runs[0].directory), str(other.directory)]
+    rows = compare([runs[0], other])["splits"]["test"]["runs"]
+    assert [row["name"] for row in rows] == [str(runs[0].directory), str(other.directory)]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +145,7 @@ def test_runs_without_current_figures_are_refused(runs, tmp_path):
     evaluate(fresh, default_operating_point="youden", bootstrap=100, seed=0)
     points = json.loads(fresh.operating_points_json.read_text())
     write_json(fresh.operating_points_json, {**points, "default": "lost"})
-    with pytest.raises(RunError, match=r"operating_points\.json do not fit"):
+    with pytest.raises(RunError, match=r"operating_points\.json: the default operating point 'lost' is none of"):
         compare([runs[0], fresh])
     write_json(fresh.operating_points_json, points)
     test = read_predictions(fresh.predictions_csv("test"), CLASSES)
@@ -168,10 +173,48 @@ def test_page_of_a_test_without_a_class_has_no_curve_and_no_number(tmp_path):
 
     chosen = [make_run(tmp_path / name, noise, benign) for name, noise in (("a", 0.0), ("b", 0.5))]
     found = compare(chosen)
-    assert np.isnan(found["differences"][0]["roc_auc"]["value"])
-    assert np.isnan(found["differences"][0]["sensitivity"]["p_value"])
+    (difference,) = found["splits"]["test"]["differences"]
+    assert np.isnan(difference["roc_auc"]["value"])
+    assert np.isnan(difference["sensitivity"]["p_value"])
     write_comparison(chosen, found, tmp_path / "page.html")
     assert "not defined" in (tmp_path / "page.html").read_text()
+
+
+def leaking(test):
+    """The first 40 images, too good, are of trained lesions."""
+    logits = test.logits.copy()
+    logits[:40, 1] = 8.0 * (2 * test.labels[:40] - 1)
+    return replace(test, logits=logits, also_in=["train"] * 40 + [""] * 160)
+
+
+def test_a_leaking_test_is_compared_twice_and_shown_side_by_side(tmp_path):
+    chosen = [
+        make_run(tmp_path / "a", 0.0, leaking),
+        make_run(tmp_path / "b", 1.5, lambda test: shuffled(leaking(test))),
+    ]
+    found = compare(chosen)
+    assert list(found["splits"]) == ["test_without_leaks", "test"]
+    metrics = [json.loads(run.metrics_json.read_text()) for run in chosen]
+    for split, num_images in (("test_without_leaks", 160), ("test", 200)):
+        part = found["splits"][split]
+        assert part["num_images"] == num_images
+        values = [one["splits"][split]["roc_auc"]["value"] for one in metrics]
+        assert [row["roc_auc"]["value"] for row in part["runs"]] == values
+        assert part["differences"][0]["roc_auc"]["value"] == pytest.approx(values[1] - values[0])
+    clean, published = (found["splits"][split]["runs"][1]["roc_auc"] for split in ("test_without_leaks", "test"))
+    assert published["value"] > clean["value"]
+    text = format_comparison(found)
+    assert text.index("80 malignant, without the leaked images:") < text.index("100 malignant, as published:")
+    write_comparison(chosen, found, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("<svg") == 4
+    assert "Of its images 40 share a lesion" in page
+
+
+def test_runs_whose_leaks_differ_are_compared_as_published_with_a_warning(runs, tmp_path):
+    found = compare([runs[0], make_run(tmp_path / "b", 1.5, leaking)])
+    assert list(found["splits"]) == ["test"]
+    assert "are not the same in all runs" in found["warnings"][-1]
 
 
 def test_page_of_another_kind_is_refused(runs, tmp_path):

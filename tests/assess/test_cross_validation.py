@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from nevus.assess.cross_validation import FIGURES_AT_POINT, cross_validate, spread
+from nevus.assess.cross_validation_page import write_cross_validation_page
 from nevus.assess.evaluate import evaluate
 from nevus.assess.metrics import UndefinedMetricWarning
 from nevus.core.dataset import DatasetInfo
@@ -23,7 +25,7 @@ from nevus.core.files import finite, sha256_of, write_json
 from nevus.core.labels import Classes
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.predictions import Predictions, read_predictions, write_predictions
-from nevus.core.runs import Run, fold_directory
+from nevus.core.runs import Run, environment, fold_directory
 
 CLASSES = Classes(names=("benign", "malignant"), malignant=("malignant",))
 OPTIONS = {"default_operating_point": "youden", "bootstrap": 100, "seed": 0}
@@ -62,7 +64,19 @@ def make_fold(run: Run, number: int, test: Predictions, val: Predictions) -> Non
 def run(tmp_path: Path) -> Run:
     """Three evaluated folds, each with its own scale and offset of logits."""
     run = Run(tmp_path)
-    write_json(run.run_json, {"dataset_info": INFO.to_json(), "dataset_fingerprint": "d" * 64, "num_folds": NUM_FOLDS})
+    write_json(
+        run.run_json,
+        {
+            "status": "done",
+            "command": ["nevus", "run", "my images", "--folds", "3"],
+            "dataset": "dataset",
+            "dataset_info": INFO.to_json(),
+            "dataset_fingerprint": "d" * 64,
+            "split_counts": {split: {} for split in ("train", "val", "test")},
+            "environment": environment(),
+            "num_folds": NUM_FOLDS,
+        },
+    )
     for number in range(1, NUM_FOLDS + 1):
         wrong = {"shift": 0.4 * number, "scale": float(number)}
         test = make_predictions(f"fold{number}", 40 + 2 * number, seed=number, **wrong)
@@ -228,3 +242,36 @@ def test_spread_of_a_figure_that_a_fold_lacks_is_not_a_number() -> None:
 def test_tensorflow_is_never_loaded() -> None:
     code = "import sys, nevus.assess.cross_validation; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_page_shows_mean_spread_and_every_fold(run: Run) -> None:
+    result = cross_validate(run, **OPTIONS)
+    (run.plots).mkdir()
+    (run.plots / "of-an-older-page.png").touch()
+    assert write_cross_validation_page(run) == run.report_html
+    page = run.report_html.read_text(encoding="utf-8")
+    words = " ".join(re.sub("<[^>]*>", " ", page).split())
+    over_folds = result["over_folds"]["roc_auc"]
+    assert (
+        f"{over_folds['mean']:.3f} mean of 3 folds; standard deviation {over_folds['standard_deviation']:.3f}" in words
+    )
+    for fold in result["folds"]:
+        assert f'<a href="{fold["name"]}/report.html">' in page
+        assert f"{fold['test']['roc_auc']['value']:.3f}" in words
+    sensitivity = result["operating_points"][1]["out_of_fold"]["sensitivity"]["value"]
+    assert f"Of 100 malignant images, {100 * sensitivity:.0f} are caught" in words
+    assert "age: 0-29" in words
+    assert "The source gives no test split" in words
+    assert "nevus run &#39;my images&#39; --folds 3" in page
+    assert not re.search(r"<script|\bnan\b|https?://", page)
+    assert {path.stem for path in run.plots.iterdir()} == {
+        "folds", "roc", "precision-recall", "confusion-matrices", "reliability", "decision-curve", "subgroups",
+    }  # fmt: skip
+
+
+def test_a_page_of_other_predictions_is_refused(run: Run) -> None:
+    cross_validate(run, **OPTIONS)
+    path = run.predictions_csv("out_of_fold")
+    path.write_text(path.read_text().replace("lesion", "mole"))
+    with pytest.raises(RunError, match=r"out_of_fold\.csv is not the file that .*--resume"):
+        write_cross_validation_page(run)

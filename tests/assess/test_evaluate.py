@@ -174,7 +174,7 @@ def test_screening_figures_stand_for_a_named_prevalence_only(tmp_path, predictio
     assert evaluate(run, **DEFAULT)["screening"] is None
     result = evaluate(run, **DEFAULT, prevalence=0.02)
     assert result["screening"]["prevalence"] == 0.02
-    for point, there in zip(result["operating_points"], result["screening"]["operating_points"], strict=True):
+    for point, there in zip(result["operating_points"], result["screening"]["test"]["operating_points"], strict=True):
         assert there["name"] == point["name"]
         assert there["ppv"]["value"] < point["test"]["ppv"]["value"]
         assert there["npv"]["value"] > point["test"]["npv"]["value"]
@@ -224,6 +224,28 @@ def test_a_leaking_test_folder_is_scored_twice_and_fits_nothing(tmp_path, predic
     ]
 
 
+def test_every_section_without_leaks_is_that_of_a_test_without_the_leaked_images(tmp_path, predictions):
+    leaking = with_leaks(predictions)
+    leaking["test"] = replace(leaking["test"], metadata={"sex": ["female", "male", "male"] * 50})
+    shorter = {**leaking, "test": leaking["test"].where(np.arange(150) >= 16)}
+    found, expected = (
+        finite(evaluate(make_run(tmp_path / name, one), **DEFAULT, prevalence=0.02))
+        for name, one in (("leaking", leaking), ("shorter", shorter))
+    )
+    for section in ("splits", "calibration", "screening", "decision_curve", "triage", "subgroups", "subgroup_gaps"):
+        assert found[section]["test_without_leaks"] == expected[section]["test"], section
+        assert found[section]["test"] != expected[section]["test"], section
+    for section in ("operating_points", "conformal"):
+        assert [one["test_without_leaks"] for one in found[section]] == [one["test"] for one in expected[section]]
+
+
+def test_a_test_that_leaks_as_a_whole_has_one_score_and_says_so(tmp_path, predictions):
+    test = predictions["test"]
+    result = evaluate(make_run(tmp_path, {**predictions, "test": replace(test, also_in=["train"] * 150)}), **DEFAULT)
+    assert result["leak"]["num_images"] == 150
+    assert set(result["splits"]) == {"val", "test"}
+
+
 def test_a_leak_that_the_predictions_do_not_own_up_to_is_refused(tmp_path, predictions):
     leaking = with_leaks(predictions)
     leaking["test"] = replace(leaking["test"], also_in=[])
@@ -235,7 +257,7 @@ def test_metadata_columns_become_subgroups(tmp_path, predictions):
     test = predictions["test"]
     columns = {"lesion_id": test.groups, "sex": ["female", "male", ""] * 50, "age": ["20", "55", "80"] * 50}
     result = evaluate(make_run(tmp_path, {**predictions, "test": replace(test, metadata=columns)}), **DEFAULT)
-    assert [(row["column"], row["value"]) for row in result["subgroups"]] == [
+    assert [(row["column"], row["value"]) for row in result["subgroups"]["test"]] == [
         ("sex", "female"),
         ("sex", "male"),
         ("sex", "not recorded"),
@@ -243,7 +265,7 @@ def test_metadata_columns_become_subgroups(tmp_path, predictions):
         ("age", "50-69"),
         ("age", "70+"),
     ]
-    assert {gap["column"] for gap in result["subgroup_gaps"]} == {"sex", "age"}
+    assert {gap["column"] for gap in result["subgroup_gaps"]["test"]} == {"sex", "age"}
 
 
 def test_several_malignant_classes_add_up(tmp_path):

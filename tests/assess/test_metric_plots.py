@@ -30,7 +30,7 @@ def made(labels: Bools, risk: Floats, sex: list[str]) -> list[Plot]:
     )
     curve = decision_curve.measure(labels, risk, groups, float(labels.mean()))
     bands = triage.measure(triage.Triage(0.2, 0.8), labels, risk, groups)
-    rows = subgroups.measure({"sex": sex}, labels, risk, groups, threshold=0.5)
+    rows = subgroups.measure({"sex": sex}, labels, risk, groups, called=risk >= 0.5)
     by_class = {"benign": int((~labels).sum()), "malignant": int(labels.sum())}
     return [
         metric_plots.reliability(*(read_back(figures[name], CALIBRATION) for name in ("before", "after"))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
@@ -65,10 +66,9 @@ def all_plots(num_images: int = 1_500, name: str = "youden", num_epochs: int = 3
         "learning_rate": np.where(epochs < 15, 1e-4, 5e-5),
     }
     bands = curve_bands(is_malignant, risk, np.arange(num_images), resamples=20)
-    clean = np.arange(num_images) % 10 > 0
     return [
-        curve_plots.roc(is_malignant, risk, marks, ESTIMATE, bands[0], clean),
-        curve_plots.precision_recall(is_malignant, risk, marks, ESTIMATE, bands[1], clean),
+        curve_plots.roc(is_malignant, risk, marks, ESTIMATE, bands[0]),
+        curve_plots.precision_recall(is_malignant, risk, marks, ESTIMATE, bands[1]),
         plots.threshold_sweep(is_malignant, risk, marks),
         plots.confusion_matrices(marks),
         plots.score_histogram(is_malignant, risk, marks[3]),
@@ -106,10 +106,11 @@ def test_names_are_drawn_as_they_are() -> None:
             assert "&lt;script&gt;" in svg
 
 
-def test_png_is_light_and_1000_pixels_wide(tmp_path: Path) -> None:
+def test_png_is_light_and_1000_pixels_wide() -> None:
     plot = all_plots()[0]
-    plot.write_png(tmp_path / "roc.png")
-    with Image.open(tmp_path / "roc.png") as image:
+    svg, png = plot.svg_and_png()
+    assert svg == plot.svg()
+    with Image.open(io.BytesIO(png)) as image:
         assert image.width == 1_000
         assert image.convert("RGB").getpixel((2, 2)) == (255, 255, 255)
         assert image.info["Description"] == plot.alternative
@@ -135,12 +136,19 @@ def test_texts_carry_the_numbers() -> None:
     roc, precision_recall, sweep, matrices, histogram, training = all_plots()
     assert "0.950 (95 % interval 0.940 to 0.960)" in roc.caption
     assert "20 resamples" in roc.caption
-    assert "without leaked images" in roc.svg()
     assert "prevalence" in precision_recall.caption
     assert "sensitivity-95 (default) at 0.200" in sweep.alternative
     assert "missed" in matrices.alternative
     assert "Median risk of benign images 0.0" in histogram.alternative
     assert "epoch 18" in training.caption
+
+
+def test_a_figure_beside_another_of_its_kind_says_whose_it_is() -> None:
+    plot = all_plots()[0]
+    clean = plot.of("without the leaked images")
+    assert (clean.name, clean.title) == ("roc-without-the-leaked-images", "ROC curve, without the leaked images")
+    assert clean.alternative.endswith("images without the leaked images.")
+    assert not set(re.findall(r'id="[^"]+', plot.svg())) & set(re.findall(r'id="[^"]+', clean.svg()))
 
 
 @pytest.mark.parametrize("truth", [False, True])

@@ -116,8 +116,10 @@ def test_the_audit_is_read_worst_first(run: Run) -> None:
     [
         (("temperature",), None),
         (("temperature",), -1),
-        (("decision_curve", "model"), []),
-        (("screening", "decision_curve", "thresholds"), [0.5]),
+        (("decision_curve", "test", "model"), []),
+        (("screening", "test_without_leaks", "decision_curve", "thresholds"), [0.5]),
+        (("triage", "test_without_leaks"), None),
+        (("operating_points", 1, "test_without_leaks"), None),
         (("calibration", "test", "after", "reliability"), []),
         (("splits", "test", "roc_auc"), 0.97),
         (("operating_points", 0, "test", "ppv", "value"), "high"),
@@ -141,10 +143,10 @@ def test_a_report_of_damaged_figures_is_refused(run: Run, way: tuple[str | int, 
 def test_a_class_that_a_conformal_set_lacks_is_refused(run: Run) -> None:
     before = run.metrics_json.read_bytes()
     metrics = json.loads(before)
-    del metrics["conformal"][1]["coverage"]["benign"]
+    del metrics["conformal"][1]["test"]["coverage"]["benign"]
     try:
         run.metrics_json.write_text(json.dumps(metrics))
-        with pytest.raises(RunError, match=r"metrics\.json lacks a field .*nevus evaluate"):
+        with pytest.raises(RunError, match=r"metrics\.json: the conformal sets .*nevus evaluate"):
             write_report(run)
     finally:
         run.metrics_json.write_bytes(before)

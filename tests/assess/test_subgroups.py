@@ -18,7 +18,7 @@ GROUPS = np.arange(200)
 
 
 def measure(**metadata):
-    return subgroups.measure(metadata, LABELS, RISK, GROUPS, 0.5)
+    return subgroups.measure(metadata, LABELS, RISK, GROUPS, RISK >= 0.5)
 
 
 def test_figures_are_those_of_the_members():
@@ -71,7 +71,7 @@ def test_small_subgroups_are_marked_and_shown():
 
 def test_images_of_one_lesion_count_once():
     site = ["sole"] * 40 + ["trunk"] * 160
-    (sole, _) = subgroups.measure({"site": site}, LABELS, RISK, np.arange(200) // 4, 0.5)
+    (sole, _) = subgroups.measure({"site": site}, LABELS, RISK, np.arange(200) // 4, RISK >= 0.5)
     assert (sole["num_malignant"], sole["num_malignant_groups"], sole["too_small"]) == (20, 10, False)
 
 

@@ -105,6 +105,20 @@ def test_the_ensemble_predicts_as_its_predictions_of_the_source_test_say(
         assert answer["risk"] == pytest.approx(expected[path], abs=1e-4)
 
 
+def test_the_page_of_the_whole_names_every_fold_and_scores_the_ensemble_twice(
+    copy: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = copy.report_html.read_text(encoding="utf-8")
+    for fold in copy.folds:
+        assert f'<a href="{fold.name}/report.html">' in page
+        assert (copy.directory / fold.name / "report.html").exists()
+    assert page.index("without the leaked images") < page.index("as published")
+    copy.report_html.unlink()
+    assert main(["report", str(copy.directory)]) == 0
+    assert capsys.readouterr().out.strip() == str(copy.report_html)
+    assert copy.report_html.read_text(encoding="utf-8") == page
+
+
 def test_info_says_what_the_ensemble_is(finished: Run, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert main(["info", str(finished.ensemble_onnx)]) == 0
@@ -147,7 +161,7 @@ def test_a_run_is_resumed_with_the_folds_it_was_begun_with(
     assert "a cross-validation of 2 folds, and was to be resumed with no --folds" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("stage", ["evaluate", "export", "report"])
+@pytest.mark.parametrize("stage", ["evaluate", "export"])
 def test_a_stage_alone_is_for_a_fold(finished: Run, stage: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([stage, str(finished.directory)]) == 1
     assert f"name a fold, such as {finished.folds[0].directory}" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from typing import Any
 from nevus.assess.drawing import interval_text
 from nevus.core.estimate import Estimate
 from nevus.core.modelfile import DISCLAIMER, INTENDED_USE, LIMITATIONS
+from nevus.core.triage import BANDS
 
 OPEN = "Open: to be filled in by the author."
 
@@ -70,21 +71,20 @@ class ModelCard:
 def make_card(
     name: str,
     facts: Mapping[str, str],
-    scores: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any]]],
+    versions: Mapping[str, str],
+    metrics: Mapping[str, Any],
     point: Mapping[str, Any],
-    gaps: Sequence[Mapping[str, Any]],
 ) -> ModelCard:
     """Fills in the card.
 
     Args:
         name: of the run.
         facts: of the run, as text by name; the same as for the checklists.
-        scores: for each version of the test split, such as without leaked images, its name, its figures and those
-            at the default operating point, as metrics.json has them. The first is the one to be quoted.
-        point: the default operating point.
-        gaps: `subgroup_gaps` of metrics.json; empty without subgroups.
+        versions: of the test split, by their names in `metrics`: what each is called. The first is to be quoted.
+        metrics: as `results.read_metrics` gives it.
+        point: the default operating point in there.
     """
-    results = [(title, _figures(split, at_point)) for title, split, at_point in scores]
+    results = [(title, _figures(metrics["splits"][split], point[split])) for split, title in versions.items()]
     metadata = {
         "license": "other",
         "license_name": _identifier(facts["licence"].split(";")[0]),
@@ -122,7 +122,10 @@ def make_card(
             "Bias, risks and limitations",
             (
                 ("Limitations", LIMITATIONS),
-                ("Largest gaps between subgroups", _gaps(gaps)),
+                *(
+                    (f"Largest gaps between subgroups, {title}", _gaps((metrics["subgroup_gaps"] or {}).get(split)))
+                    for split, title in versions.items()
+                ),
                 ("Recommendations", "Test it on images from the place of use, by skin type, before any conclusion."),
             ),
         ),
@@ -155,6 +158,8 @@ def make_card(
                     )
                     for title, figures in results
                 ),
+                *((f"Calibration, {title}", _calibration(metrics, split)) for split, title in versions.items()),
+                *((f"Triage, {title}", _triage(metrics, split)) for split, title in versions.items()),
             ),
         ),
         Section(
@@ -217,7 +222,25 @@ def _ends(estimate: Estimate) -> str:
     return f"{estimate.low:.3f} to {estimate.high:.3f}"
 
 
-def _gaps(gaps: Sequence[Mapping[str, Any]]) -> str:
+def _calibration(metrics: Mapping[str, Any], split: str) -> str:
+    if not metrics["calibration"]:
+        return "Not known."
+    after = metrics["calibration"][split]["after"]
+    figures = {"expected calibration error": "ece", "slope": "slope", "intercept": "intercept"}
+    return "; ".join(f"{label} {interval_text(after[name])}" for label, name in figures.items())
+
+
+def _triage(metrics: Mapping[str, Any], split: str) -> str:
+    if not metrics["triage"]:
+        return "Not known."
+    bands = metrics["triage"][split]
+    shares = {f"{name} risk": bands[name]["share"] for name in BANDS}
+    shares["not low, of the malignant images"] = bands["sensitivity_of_rule_out"]
+    shares["not high, of the benign images"] = bands["specificity_of_rule_in"]
+    return "; ".join(f"{label} {interval_text(share)}" for label, share in shares.items())
+
+
+def _gaps(gaps: Sequence[Mapping[str, Any]] | None) -> str:
     if not gaps:
         return "Not known: the data have no metadata column with subgroups that are large enough."
     widest = sorted(gaps, key=lambda gap: -gap["gap"].value)[:3]

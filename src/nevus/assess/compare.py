@@ -8,29 +8,34 @@ made in `comparison_page`. It must not choose a threshold or open a model.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from nevus.assess.inputs import Scored, read_checked, scored
+from nevus.assess import results, wording
+from nevus.assess.evaluate import WITHOUT_LEAKS
+from nevus.assess.inputs import Scored, leaked, read_checked, scored
 from nevus.assess.metrics import Bools, UndefinedMetricWarning
 from nevus.assess.paired import right_share_difference
-from nevus.assess.uncertainty import Difference, roc_auc_difference
+from nevus.assess.uncertainty import Difference, group_codes, roc_auc_difference
 from nevus.core.errors import RunError
 from nevus.core.estimate import Estimate
-from nevus.core.files import read_json, sha256_of
 from nevus.core.predictions import Predictions
 from nevus.core.runs import Run
 
-SCHEMA_VERSION = 1
-_EVALUATE = "Run 'nevus evaluate' again."
+SCHEMA_VERSION = 2
 
 SCORES = {"roc_auc": "ROC-AUC", "average_precision": "Average precision", "brier": "Brier score"}
 SHARES = {"sensitivity": "Sensitivity", "specificity": "Specificity", "accuracy": "Accuracy"}
 FIGURES = {**SCORES, **SHARES, "ppv": "PPV", "npv": "NPV", "f1": "F1"}
 DIFFERENCES = {"roc_auc": SCORES["roc_auc"], **SHARES}
+
+_OTHER_LEAKS = (
+    "the test images that leak are not the same in all runs, so there are no figures without them; "
+    "train all on one prepared dataset"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +44,26 @@ class Entry:
 
     Attributes:
         name: of the run, or its folder where two runs have one name.
-        metrics: what its metrics.json holds.
+        metrics: what its metrics.json holds, as `results.read_metrics` gives it.
         point: its default operating point in there.
-        test: its test images, in the order of the first run.
+        tests: its test images, by the versions of the test that all runs share, in the order of the first run.
     """
 
     name: str
     metrics: dict[str, Any]
     point: dict[str, Any]
-    test: Scored
+    tests: dict[str, Scored]
 
-    @property
-    def decided(self) -> Bools:
-        """bool [N]: which images are called malignant at the default operating point."""
-        return np.asarray(self.test.risk >= self.point["threshold"])
+    def decided(self, split: str) -> Bools:
+        """bool [N]: which images of a version are called malignant at the default operating point."""
+        return np.asarray(self.tests[split].risk >= self.point["threshold"])
 
 
 def read_entries(runs: Sequence[Run]) -> list[Entry]:
     """Reads the runs and lines their test images up.
+
+    Returns:
+        An entry for each run. `tests` has a version without leaked images if the same ones leak in all runs.
 
     Raises:
         RunError: there are fewer than two runs, one is not evaluated or not since its last predictions, or the
@@ -67,14 +74,23 @@ def read_entries(runs: Sequence[Run]) -> list[Entry]:
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
         names = [str(run.directory) for run in runs]
+    evaluations = [results.read_metrics(run) for run in runs]
+    points = [results.default_point(run, metrics) for run, metrics in zip(runs, evaluations, strict=True)]
     tests = [read_checked(run.predictions_csv("test"), run.dataset_info.classes) for run in runs]
-    entries: list[Entry] = []
-    for run, name, test in zip(runs, names, tests, strict=True):
-        metrics, point = _read_evaluation(run)
-        order = _order(runs[0], tests[0], run, test)
+    orders = [_order(runs[0], tests[0], run, test) for run, test in zip(runs, tests, strict=True)]
+    leaks = np.stack([leaked(test)[order] for test, order in zip(tests, orders, strict=True)])
+    versions = {"test": np.ones(leaks.shape[1], dtype=bool)}
+    if (leaks == leaks[0]).all() and all(metrics["splits"][WITHOUT_LEAKS] for metrics in evaluations):
+        versions = {WITHOUT_LEAKS: ~leaks[0], **versions}
+    groups = {split: group_codes(tests[0].where(chosen).groups) for split, chosen in versions.items()}
+    entries = []
+    for name, metrics, point, test, order in zip(names, evaluations, points, tests, orders, strict=True):
         own = scored(test, metrics["temperature"])
-        groups = entries[0].test.groups if entries else own.groups
-        entries.append(Entry(name, metrics, point, Scored(own.labels[order], own.risk[order], groups)))
+        lined_up = {
+            split: Scored(own.labels[order][chosen], own.risk[order][chosen], groups[split])
+            for split, chosen in versions.items()
+        }
+        entries.append(Entry(name, metrics, point, lined_up))
     return entries
 
 
@@ -85,10 +101,10 @@ def compare(runs: Sequence[Run]) -> dict[str, Any]:
         runs: two or more that were evaluated on the same test images, whatever the order of their files.
 
     Returns:
-        `test`: the counts of the test set; `runs`: for each its `FIGURES`, those of decisions at its default
-        operating point; `differences`: for each run but the first its figure less the first run's, with interval
-        and p-value, ROC-AUC after DeLong, the shares of right decisions after McNemar; `warnings`. Undefined
-        figures are NaN. The p-values are not adjusted for the number of runs.
+        `splits`, by version of the test, the one to quote first: the counts of its images; `runs`: for each its
+        `FIGURES`, those of decisions at its default operating point; `differences`: for each run but the first its
+        figure less the first run's, with interval and p-value, ROC-AUC after DeLong, the shares of right decisions
+        after McNemar. `warnings`. Undefined figures are NaN. The p-values are not adjusted for the number of runs.
 
     Raises:
         RunError: as `read_entries`.
@@ -97,38 +113,55 @@ def compare(runs: Sequence[Run]) -> dict[str, Any]:
     first = entries[0]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UndefinedMetricWarning)
-        differences = [{"run": entry.name, **_differences(entry, first)} for entry in entries[1:]]
-    counts = ("num_images", "num_groups", "num_malignant", "prevalence")
+        splits = {split: _compare_on(split, entries) for split in first.tests}
+    notes = list(dict.fromkeys(str(warning.message) for warning in caught))
+    if len(splits) == 1 and any(entry.metrics["leak"] for entry in entries):
+        notes.append(_OTHER_LEAKS)
     return {
         "schema_version": SCHEMA_VERSION,
         "generated": any(entry.metrics["generated"] for entry in entries),
-        "test": {name: first.metrics["splits"]["test"][name] for name in counts},
         "reference": first.name,
-        "runs": [_figures(entry) for entry in entries],
-        "differences": differences,
-        "warnings": list(dict.fromkeys(str(warning.message) for warning in caught)),
+        "splits": splits,
+        "warnings": notes,
+    }
+
+
+def _compare_on(split: str, entries: Sequence[Entry]) -> dict[str, Any]:
+    """Counts, figures and differences on one version of the test."""
+    counts = ("num_images", "num_groups", "num_malignant", "prevalence")
+    return {
+        **{name: entries[0].metrics["splits"][split][name] for name in counts},
+        "runs": [_figures(entry, split) for entry in entries],
+        "differences": [{"run": entry.name, **_differences(entry, entries[0], split)} for entry in entries[1:]],
     }
 
 
 def format_comparison(comparison: dict[str, Any]) -> str:
     """The comparison as text for a terminal: a line for each figure, a column for each run."""
-    rows, differences = comparison["runs"], comparison["differences"]
-    num_images, num_groups, num_malignant = (
-        f"{comparison['test'][name]:,}" for name in ("num_images", "num_groups", "num_malignant")
-    )
+    rows = comparison["splits"]["test"]["runs"]
     points = ", ".join(f"{row['operating_point']} ({row['threshold']:.4f}) for {row['name']}" for row in rows)
-    table = [["", *(row["name"] for row in rows)]]
-    table += [[title, *(str(Estimate.from_json(row[name])) for row in rows)] for name, title in FIGURES.items()]
-    gaps = [[f"less {comparison['reference']}", *(row["run"] for row in differences)]]
-    gaps += [[title, *(_signed(row[name]) for row in differences)] for name, title in DIFFERENCES.items()]
-    return "\n".join(
-        [
-            f"{num_images} test images of {num_groups} groups, {num_malignant} malignant; 95 % intervals.",
-            f"Decisions at {points}.",
+    lines = [f"Decisions at {points}. 95 % intervals."]
+    for split, part in comparison["splits"].items():
+        num_images, num_groups, num_malignant = (
+            f"{part[name]:,}" for name in ("num_images", "num_groups", "num_malignant")
+        )
+        rows, differences = part["runs"], part["differences"]
+        table = [["", *(row["name"] for row in rows)]]
+        table += [[title, *(str(Estimate.from_json(row[name])) for row in rows)] for name, title in FIGURES.items()]
+        gaps = [[f"less {comparison['reference']}", *(row["run"] for row in differences)]]
+        gaps += [[title, *(_signed(row[name]) for row in differences)] for name, title in DIFFERENCES.items()]
+        which = f", {wording.VERSIONS[split]}" if len(comparison["splits"]) > 1 else ""
+        lines += [
+            "",
+            f"{num_images} test images of {num_groups} groups, {num_malignant} malignant{which}:",
             "",
             *_in_columns(table),
             "",
             *_in_columns(gaps),
+        ]
+    return "\n".join(
+        [
+            *lines,
             "",
             "p-values: DeLong for ROC-AUC, McNemar for shares; not adjusted for the number of runs.",
             *(f"Warning: {warning}" for warning in comparison["warnings"]),
@@ -143,21 +176,6 @@ def _signed(figure: dict[str, float]) -> str:
 def _in_columns(table: list[list[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-
-
-def _read_evaluation(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The contents of metrics.json, and its default operating point."""
-    metrics, points = read_json(run.metrics_json, _EVALUATE), read_json(run.operating_points_json, _EVALUATE)
-    try:
-        fingerprint = metrics["fingerprints"]["predictions"]["test"]
-        point = next(point for point in metrics["operating_points"] if point["name"] == points["default"])
-    except (KeyError, TypeError, StopIteration):
-        raise RunError(f"{run.metrics_json} and {run.operating_points_json.name} do not fit. {_EVALUATE}") from None
-    if fingerprint != sha256_of(run.predictions_csv("test")):
-        raise RunError(
-            f"{run.predictions_csv('test')} is not the file that {run.metrics_json} was made from. {_EVALUATE}"
-        )
-    return metrics, point
 
 
 def _order(first_run: Run, first: Predictions, run: Run, test: Predictions) -> list[int]:
@@ -181,20 +199,21 @@ def _order(first_run: Run, first: Predictions, run: Run, test: Predictions) -> l
     return order
 
 
-def _figures(entry: Entry) -> dict[str, Any]:
-    split, at_point = entry.metrics["splits"]["test"], entry.point["test"]
+def _figures(entry: Entry, split: str) -> dict[str, Any]:
+    scores: Mapping[str, Estimate] = entry.metrics["splits"][split]
+    at_point: Mapping[str, Estimate] = entry.point[split]
     return {
         "name": entry.name,
         "operating_point": entry.point["name"],
         "threshold": entry.point["threshold"],
-        **{name: Estimate.from_json((split if name in SCORES else at_point)[name]).to_json() for name in FIGURES},
+        **{name: (scores if name in SCORES else at_point)[name].to_json() for name in FIGURES},
     }
 
 
-def _differences(entry: Entry, first: Entry) -> dict[str, dict[str, float]]:
-    labels, _, groups = first.test
-    right, first_right = entry.decided == labels, first.decided == labels
-    found = {"roc_auc": roc_auc_difference(labels, entry.test.risk, first.test.risk, groups)}
+def _differences(entry: Entry, first: Entry, split: str) -> dict[str, dict[str, float]]:
+    labels, first_risk, groups = first.tests[split]
+    right, first_right = entry.decided(split) == labels, first.decided(split) == labels
+    found = {"roc_auc": roc_auc_difference(labels, entry.tests[split].risk, first_risk, groups)}
     for name, members in {"sensitivity": labels, "specificity": ~labels, "accuracy": np.ones_like(labels)}.items():
         found[name] = right_share_difference(right[members], first_right[members], groups[members])
     return {name: _to_json(difference) for name, difference in found.items()}

@@ -6,21 +6,20 @@ hold anything: the template escapes them.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from nevus.assess import wording
 from nevus.assess.compare import DIFFERENCES, FIGURES, Entry, read_entries
 from nevus.assess.drawing import BENIGN, INK, MALIGNANT, Plot
 from nevus.assess.metrics import Bools, Floats
+from nevus.assess.pages import template
 from nevus.core.errors import RunError
-from nevus.core.estimate import Estimate
 from nevus.core.files import write_text
 from nevus.core.modelfile import DISCLAIMER
 from nevus.core.runs import Run
@@ -47,32 +46,39 @@ def write_comparison(runs: Sequence[Run], comparison: dict[str, Any], path: Path
     if path.suffix.lower() not in (".html", ".htm"):
         raise RunError(f"{path}: a comparison is an HTML page. Name a file that ends in .html.")
     entries = read_entries(runs)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("nevus.assess"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["figure"] = lambda value: "not defined" if math.isnan(value) else f"{value:.3f}"
-    page = environment.get_template("comparison.html.j2").render(
+    splits = comparison["splits"]
+    versions = {split: wording.VERSIONS[split] if len(splits) > 1 else "" for split in splits}
+    plots = {
+        name: [(plot, Markup(plot.svg())) for plot in of_kind] for name, of_kind in _plots(entries, versions).items()
+    }
+    page = template("comparison.html.j2").render(
         comparison=comparison,
         figures=FIGURES,
         differences=DIFFERENCES,
-        plots=[(plot, Markup(plot.svg())) for plot in (roc(entries), precision_recall(entries))],
+        versions=versions,
+        plots=plots,
         disclaimer=DISCLAIMER,
     )
     write_text(path, page)
 
 
-def roc(entries: Sequence[Entry]) -> Plot:
+def _plots(entries: Sequence[Entry], versions: Mapping[str, str]) -> dict[str, list[Plot]]:
+    """By the name of the curve, one figure for each version of the test."""
+    made: dict[str, list[Plot]] = {}
+    for split, title in versions.items():
+        for plot in (roc(entries, split), precision_recall(entries, split)):
+            made.setdefault(plot.name, []).append(plot.of(title) if title else plot)
+    return made
+
+
+def roc(entries: Sequence[Entry], split: str) -> Plot:
     """The ROC curves of all runs in one figure; the dot is the default operating point."""
     curves = []
     for entry in entries:
-        rates, sensitivities = _curve(roc_curve, entry)
-        at_point = entry.point["test"]
-        curves.append((rates, sensitivities, 1.0 - _value(at_point, "specificity"), _value(at_point, "sensitivity")))
-    areas = _scores(entries, "roc_auc")
+        rates, sensitivities = _curve(roc_curve, entry, split)
+        at_point = entry.point[split]
+        curves.append((rates, sensitivities, 1.0 - at_point["specificity"].value, at_point["sensitivity"].value))
+    areas = _scores(entries, split, "roc_auc")
     return Plot(
         name="roc",
         title="ROC curves",
@@ -87,15 +93,14 @@ def roc(entries: Sequence[Entry]) -> Plot:
     )
 
 
-def precision_recall(entries: Sequence[Entry]) -> Plot:
+def precision_recall(entries: Sequence[Entry], split: str) -> Plot:
     """The precision-recall curves of all runs in one figure; the dot is the default operating point."""
     curves = []
     for entry in entries:
-        precisions, recalls = _curve(precision_recall_curve, entry)
-        curves.append(
-            (recalls, precisions, _value(entry.point["test"], "sensitivity"), _value(entry.point["test"], "ppv"))
-        )
-    scores = _scores(entries, "average_precision")
+        precisions, recalls = _curve(precision_recall_curve, entry, split)
+        at_point = entry.point[split]
+        curves.append((recalls, precisions, at_point["sensitivity"].value, at_point["ppv"].value))
+    scores = _scores(entries, split, "average_precision")
     return Plot(
         name="precision-recall",
         title="Precision and recall",
@@ -129,17 +134,15 @@ def _overlay(
     return draw
 
 
-def _curve(compute: Callable[[Bools, Floats], tuple[Floats, Floats, Floats]], entry: Entry) -> tuple[Floats, Floats]:
+def _curve(
+    compute: Callable[[Bools, Floats], tuple[Floats, Floats, Floats]], entry: Entry, split: str
+) -> tuple[Floats, Floats]:
     """The points of a curve; none if a class is absent, when there is no curve."""
-    labels = entry.test.labels
+    labels, risk, _ = entry.tests[split]
     if labels.all() or not labels.any():
         return np.empty(0), np.empty(0)
-    return compute(labels, entry.test.risk)[:2]
+    return compute(labels, risk)[:2]
 
 
-def _value(figures: dict[str, Any], name: str) -> float:
-    return Estimate.from_json(figures[name]).value
-
-
-def _scores(entries: Sequence[Entry], name: str) -> str:
-    return "; ".join(f"{entry.name} {_value(entry.metrics['splits']['test'], name):.3f}" for entry in entries)
+def _scores(entries: Sequence[Entry], split: str, name: str) -> str:
+    return "; ".join(f"{entry.name} {wording.figure(entry.metrics['splits'][split][name].value)}" for entry in entries)

@@ -50,13 +50,12 @@ def fit(predictions: Predictions, temperature: float, alpha: float) -> Floats:
     return least
 
 
-def measure(predictions: Predictions, temperature: float, alpha: float, least: Floats) -> dict[str, Any]:
+def measure(predictions: Predictions, temperature: float, least: Floats) -> dict[str, Any]:
     """Coverage by class and sizes of the sets on one split.
 
     Args:
         predictions: of the split.
         temperature: as in `fit`.
-        alpha: as in `fit`, for the record.
         least: float64 [C] from `fit`.
 
     Returns:
@@ -68,8 +67,6 @@ def measure(predictions: Predictions, temperature: float, alpha: float, least: F
     covered = inside[np.arange(labels.size), labels]
     sizes = inside.sum(axis=1)
     return {
-        "alpha": alpha,
-        "least_probability": dict(zip(names, least.tolist(), strict=True)),
         "coverage": {
             name: proportion(covered[labels == index], groups[labels == index]).to_json()
             for index, name in enumerate(names)

@@ -33,10 +33,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nevus.assess import metrics, screening, thresholds, triage, uncertainty
-from nevus.assess.evaluate import measure, measure_decided, noting
-from nevus.assess.inputs import read_checked, scored
+from nevus.assess import (
+    calibration_figures,
+    decision_curve,
+    metrics,
+    screening,
+    subgroups,
+    thresholds,
+    triage,
+    uncertainty,
+)
+from nevus.assess.evaluate import WITHOUT_LEAKS, noting
+from nevus.assess.inputs import leaked, read_checked, scored
 from nevus.assess.metrics import Bools
+from nevus.assess.split_figures import measure, measure_decided
 from nevus.core.errors import RunError
 from nevus.core.estimate import Estimate
 from nevus.core.files import read_json, sha256_of, write_json
@@ -44,8 +54,10 @@ from nevus.core.operating_point import OperatingPoint
 from nevus.core.predictions import Predictions, write_predictions
 from nevus.core.runs import Run
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 OUT_OF_FOLD = "out_of_fold"
+# The column of its predictions that names the fold of an image.
+FOLD = "fold"
 FIGURES = ("roc_auc", "average_precision", "brier")
 FIGURES_AT_POINT = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "balanced_accuracy", "f1")
 
@@ -109,6 +121,17 @@ def cross_validate(run: Run, *, default_operating_point: str, bootstrap: int, se
         pooled_risks = scored(pooled, 1.0)
         decisions = _decisions(folds)
         figures, at_points = measure_decided(pooled_risks, decisions, resamples=bootstrap, seed=seed)
+        uncalibrated = np.concatenate([fold.test.risk() for fold in folds])
+        calibration = calibration_figures.measure(
+            pooled_risks.labels,
+            {"before": uncalibrated, "after": pooled_risks.risk},
+            pooled_risks.groups,
+            resamples=bootstrap,
+            seed=seed,
+        )
+        net_benefit = decision_curve.measure(*pooled_risks, prevalence=float(pooled_risks.labels.mean()))
+        metadata = {name: cells for name, cells in pooled.metadata.items() if name != FOLD}
+        subgroup_rows = subgroups.measure(metadata, *pooled_risks, called=decisions[default_operating_point])
         points = [
             replace(point, rule=_ENSEMBLE_RULE.format(rule=point.rule), fitted_on=OUT_OF_FOLD)
             for point in thresholds.fit(pooled, fingerprint=fingerprints[OUT_OF_FOLD])
@@ -157,6 +180,10 @@ def cross_validate(run: Run, *, default_operating_point: str, bootstrap: int, se
             {"name": fold.name, "temperature": fold.temperature, "test": fold.metrics["splits"]["test"]}
             for fold in folds
         ],
+        "calibration": calibration,
+        "decision_curve": net_benefit,
+        "subgroups": subgroup_rows,
+        "subgroup_gaps": subgroups.largest_gaps(subgroup_rows),
         "ensemble": ensemble,
         "warnings": notes,
     }
@@ -230,7 +257,7 @@ def _pool(folds: list[Fold]) -> Predictions:
         logits=np.concatenate([fold.test.logits / fold.temperature for fold in folds]),
         metadata={
             **{name: joined(name) for name in columns},
-            "fold": [fold.name for fold in folds for _ in fold.test.image_ids],
+            FOLD: [fold.name for fold in folds for _ in fold.test.image_ids],
         },
     )
 
@@ -246,12 +273,12 @@ def _decisions(folds: list[Fold]) -> dict[str, Bools]:
 def _measure_ensemble(run: Run, points: list[OperatingPoint], bootstrap: int, seed: int) -> dict[str, Any]:
     """The ensemble on the source's test split: as published, and without images whose group is in the folds, if any."""
     test = read_checked(run.predictions_csv("test"), run.dataset_info.classes)
-    leaked = test.leaks_into("train") | test.leaks_into("val")
+    leaks = leaked(test)
     splits = {"test": test}
-    if leaked.all():
+    if leaks.all():
         metrics.undefined("the test without leaks", "every test image has its group in the folds")
-    elif leaked.any():
-        splits["test_without_leaks"] = test.where(~leaked)
+    elif leaks.any():
+        splits[WITHOUT_LEAKS] = test.where(~leaks)
     measured = {
         name: measure(scored(split, 1.0), points, resamples=bootstrap, seed=seed) for name, split in splits.items()
     }

@@ -9,7 +9,7 @@ Malignant is the positive class. `is_malignant` is bool [N], `risk` float64 [N] 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
@@ -19,7 +19,6 @@ from nevus.assess.bands import Band
 from nevus.assess.drawing import (
     GRID,
     INK,
-    MALIGNANT,
     MUTED,
     Flags,
     Floats,
@@ -36,7 +35,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_CLEAN: dict[str, Any] = {"color": MALIGNANT, "linestyle": "--", "linewidth": 1.3, "label": "without leaked images"}
+
+# Labels bool [N], and risks float64 [N] in [0, 1].
+Part = tuple[Flags, Floats]
 
 
 def roc(
@@ -45,7 +46,7 @@ def roc(
     marks: Sequence[Mark],
     roc_auc: Estimate,
     band: Band | None = None,
-    clean: Flags | None = None,
+    parts: Sequence[Part] = (),
 ) -> Plot:
     """The receiver operating characteristic (Fawcett 2006): sensitivity against false positive rate.
 
@@ -55,7 +56,7 @@ def roc(
         marks: the operating points on these images.
         roc_auc: of these images.
         band: of the curve, from `bands.curve_bands`; None to draw none.
-        clean: bool [N], False for leaked images, whose absence makes a second curve; None if none leaked.
+        parts: of the images that get a thin curve of their own beside, such as those of each fold.
     """
     x, y = _roc_points(is_malignant, risk)
 
@@ -63,9 +64,9 @@ def roc(
         axes = unit_square(figure, "False positive rate (1 - specificity)", "Sensitivity")
         axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1.2, label="chance")
         _draw_band(axes, band)
-        axes.plot(x, y, color=INK, label="test split")
-        if clean is not None:
-            axes.plot(*_roc_points(is_malignant[clean], risk[clean]), **_CLEAN)
+        for part in parts:
+            axes.plot(*_roc_points(*part), color=MUTED, linewidth=0.9)
+        axes.plot(x, y, color=INK, label="all test images")
         draw_marks(axes, marks, [(1 - mark.specificity, mark.sensitivity) for mark in marks])
         figure.legend(loc="outside lower center", ncols=2)
 
@@ -78,8 +79,8 @@ def roc(
         name="roc",
         title="ROC curve",
         caption=(
-            f"Sensitivity against false positive rate on the test split. ROC-AUC {interval_text(roc_auc)}."
-            f"{_band_caption(band)}"
+            f"Sensitivity against false positive rate on the test images. ROC-AUC {interval_text(roc_auc)}."
+            f"{_band_caption(band)}{_parts_caption(parts)}"
         ),
         reading=(
             "Each point of the curve is a threshold. Further up, more malignant images are caught; further right, more "
@@ -99,7 +100,7 @@ def precision_recall(
     marks: Sequence[Mark],
     average_precision: Estimate,
     band: Band | None = None,
-    clean: Flags | None = None,
+    parts: Sequence[Part] = (),
 ) -> Plot:
     """Positive predictive value against sensitivity, with the prevalence as the line of chance (Saito 2015).
 
@@ -112,9 +113,9 @@ def precision_recall(
         axes = unit_square(figure, "Sensitivity (recall)", "Positive predictive value (precision)")
         axes.axhline(prevalence, color=MUTED, linestyle=":", linewidth=1.2, label=f"prevalence {prevalence:.2f}")
         _draw_band(axes, band)
-        axes.step(x, y, where="pre", color=INK, label="test split")
-        if clean is not None:
-            axes.step(*_precision_recall_points(is_malignant[clean], risk[clean]), where="pre", **_CLEAN)
+        for part in parts:
+            axes.step(*_precision_recall_points(*part), where="pre", color=MUTED, linewidth=0.9)
+        axes.step(x, y, where="pre", color=INK, label="all test images")
         draw_marks(axes, marks, [(mark.sensitivity, mark.ppv) for mark in marks])
         figure.legend(loc="outside lower center", ncols=2)
 
@@ -126,9 +127,9 @@ def precision_recall(
         name="precision-recall",
         title="Precision and recall",
         caption=(
-            "Positive predictive value against sensitivity on the test split. "
+            "Positive predictive value against sensitivity on the test images. "
             f"Average precision {interval_text(average_precision)}; prevalence {value_text(prevalence)}."
-            f"{_band_caption(band)}"
+            f"{_band_caption(band)}{_parts_caption(parts)}"
         ),
         reading=(
             "The height is the share of malignant images among those called malignant. It depends on how common "
@@ -167,6 +168,10 @@ def _band_caption(band: Band | None) -> str:
     if band is None or np.isnan(band.low).all():
         return ""
     return f" Grey: 95 % of {band.resamples:,} resamples of groups, point by point."
+
+
+def _parts_caption(parts: Sequence[Part]) -> str:
+    return f" Thin: each of the {len(parts)} folds by itself." if parts else ""
 
 
 def _has_both(is_malignant: Flags) -> bool:

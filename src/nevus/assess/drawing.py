@@ -13,15 +13,13 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nevus.core.estimate import Estimate
-from nevus.core.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,12 +96,31 @@ class Plot:
     size: tuple[float, float]
     draw: Callable[[Figure], None]
 
+    def of(self, images: str) -> Plot:
+        """The same figure where another one of its kind stands beside it, as in 'without the leaked images'."""
+        return replace(
+            self,
+            name="-".join([self.name, *images.split()]),
+            title=f"{self.title}, {images}",
+            alternative=f"{self.alternative} These are the images {images}.",
+        )
+
     def svg(self) -> str:
         """The figure as an SVG element for an HTML page, described by `alternative`."""
         with self._drawn() as figure:
-            buffer = io.StringIO()
-            nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-            figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+            return self._svg(figure)
+
+    def svg_and_png(self) -> tuple[str, bytes]:
+        """The figure as in `svg`, and as a PNG file with a light background, 1,000 pixels wide for 5 inches."""
+        with self._drawn() as figure:
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format="png", dpi=200, metadata={"Description": self.alternative})
+            return self._svg(figure), buffer.getvalue()
+
+    def _svg(self, figure: Figure) -> str:
+        buffer = io.StringIO()
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
         document = buffer.getvalue()
         # The page's own <svg> replaces the document's head; its global <style> is part of the page's CSS.
         body = document[document.index(">", document.index("<svg")) + 1 :]
@@ -116,11 +133,6 @@ class Plot:
         label = html.escape(self.alternative)
         return f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{label}">{body}'
 
-    def write_png(self, path: Path) -> None:
-        """Writes the figure as PNG with a light background, 1,000 pixels wide for 5 inches."""
-        with self._drawn() as figure, replacing(path) as temporary:
-            figure.savefig(temporary, format="png", dpi=200, metadata={"Description": self.alternative})
-
     @contextmanager
     def _drawn(self) -> Iterator[Figure]:
         import matplotlib
@@ -131,6 +143,9 @@ class Plot:
             matplotlib.rcParams.update(_STYLE)
             figure = Figure(figsize=self.size, layout="constrained")
             self.draw(figure)
+            # Laid out once: with the engine still on, each format would do it again, which is half of the work.
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
             yield figure
 
 

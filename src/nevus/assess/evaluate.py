@@ -9,10 +9,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from nevus.assess import (
     calibration,
@@ -21,23 +19,45 @@ from nevus.assess import (
     decision_curve,
     metrics,
     screening,
+    split_figures,
     subgroups,
     thresholds,
     triage,
     uncertainty,
 )
-from nevus.assess.inputs import Scored, check_apart, read_checked, scored
-from nevus.assess.metrics import Bools, Floats
-from nevus.assess.uncertainty import Groups
+from nevus.assess.inputs import Scored, check_apart, leaked, read_checked, scored
+from nevus.assess.metrics import Floats
 from nevus.core.errors import RunError
-from nevus.core.estimate import Estimate
 from nevus.core.files import sha256_of, write_json
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.predictions import Predictions
 from nevus.core.runs import Run
+from nevus.core.triage import Triage
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SPLITS = ("val", "test")
+WITHOUT_LEAKS = "test_without_leaks"
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What validation decides, before the test is looked at.
+
+    Attributes:
+        temperature: above 0.
+        points: the operating points.
+        bands: the thresholds of the triage.
+        assumed_prevalence: for which the risks are right, in (0, 1).
+        least_probabilities: of the conformal sets, float64 [C] by error rate.
+        val: the images it was fitted on.
+    """
+
+    temperature: float
+    points: list[OperatingPoint]
+    bands: Triage
+    assumed_prevalence: float
+    least_probabilities: dict[float, Floats]
+    val: Scored
 
 
 def evaluate(
@@ -67,182 +87,143 @@ def evaluate(
     check_apart(run, val, test)
     # Where the source's own splits leak: what is fitted on val must not be fitted on images that were trained on.
     val = val.where(~val.leaks_into("train"))
-    leaked = test.leaks_into("train") | test.leaks_into("val")
+    leaks = leaked(test)
+    tests = {"test": test}
+    if leaks.any() and not leaks.all():
+        tests[WITHOUT_LEAKS] = test.where(~leaks)
     fingerprints = {split: sha256_of(run.predictions_csv(split)) for split in SPLITS}
     notes: list[str] = []
 
     with noting(notes, "val"):
-        temperature = calibration.fit_temperature(val)
-        points = thresholds.fit(val, temperature, fingerprint=fingerprints["val"])
-        scored_val = scored(val, temperature)
-        bands = triage.fit(scored_val.labels, scored_val.risk)
-        val_figures, val_at_points = measure(scored_val, points, resamples=bootstrap, seed=seed)
-        val_calibration = calibration_figures.measure(
-            scored_val.labels,
-            {"before": val.risk(), "after": scored_val.risk},
-            scored_val.groups,
-            resamples=bootstrap,
-            seed=seed,
-        )
-        assumed_prevalence = screening.assumed_prevalence(*scored_val)
-    with noting(notes, "test"):
-        scored_test = scored(test, temperature)
-        test_figures, test_at_points = measure(scored_test, points, resamples=bootstrap, seed=seed)
-        without_leaks = None
-        if leaked.any() and not leaked.all():
-            without_leaks = measure(scored(test.where(~leaked), temperature), points, resamples=bootstrap, seed=seed)
-        isotonic = calibration.isotonic_risk(scored_val.labels, scored_val.risk, scored_test.risk)
-        test_calibration = calibration_figures.measure(
-            scored_test.labels,
-            {"before": test.risk(), "after": scored_test.risk, "isotonic": isotonic},
-            scored_test.groups,
-            resamples=bootstrap,
-            seed=seed,
-        )
-        net_benefit = decision_curve.measure(*scored_test, prevalence=float(scored_test.labels.mean()))
-        screened = None
-        if prevalence is not None:
-            screened = screening.measure(prevalence, assumed_prevalence, points, test_at_points, scored_test)
-        threshold = next(point.threshold for point in points if point.name == default_operating_point)
-        subgroup_rows = subgroups.measure(test.metadata, *scored_test, threshold=threshold)
+        fitted = _fit(val, fingerprints["val"])
+        measured = {
+            "val": _measure(fitted.val, {"before": val.risk(), "after": fitted.val.risk}, fitted, bootstrap, seed)
+        }
+    for name, images in tests.items():
+        with noting(notes, name.replace("_", " ")):
+            measured[name] = _measure_test(images, fitted, default_operating_point, prevalence, bootstrap, seed)
 
-    measured = {"val": (val_figures, val_at_points), "test": (test_figures, test_at_points)}
-    if without_leaks:
-        measured["test_without_leaks"] = without_leaks
+    def each(section: str) -> dict[str, Any]:
+        """A section by the name of the split, for all splits that have it."""
+        return {name: sections[section] for name, sections in measured.items() if section in sections}
+
     result = {
         "schema_version": SCHEMA_VERSION,
         "generated": info.generated,
         "classes": {"names": list(info.classes.names), "malignant": list(info.classes.malignant)},
-        "temperature": temperature,
+        "temperature": fitted.temperature,
         "interval_methods": {
             name: text.format(resamples=bootstrap, seed=seed) for name, text in uncertainty.METHODS.items()
         },
         "fingerprints": {"dataset": run.recorded("dataset_fingerprint"), "predictions": fingerprints},
-        "leak": _leak(test) if leaked.any() else None,
-        "splits": {split: figures for split, (figures, _) in measured.items()},
+        "leak": _leak(test) if leaks.any() else None,
+        "splits": each("figures"),
         "operating_points": [
-            {**point.to_json(), **{split: at_points[point.name] for split, (_, at_points) in measured.items()}}
-            for point in points
+            {**point.to_json(), **{split: at_points[point.name] for split, at_points in each("at_points").items()}}
+            for point in fitted.points
         ],
-        "calibration": {"val": val_calibration, "test": test_calibration},
-        "screening": screened,
-        "decision_curve": net_benefit,
+        "calibration": each("calibration"),
+        "screening": None
+        if prevalence is None
+        else {"prevalence": prevalence, "assumed_prevalence": fitted.assumed_prevalence, **each("screening")},
+        "decision_curve": each("decision_curve"),
         "triage": {
-            **bands.to_json(),
+            **fitted.bands.to_json(),
             "rules": triage.RULES,
-            "has_uncertain_band": bands.has_uncertain_band,
-            "val": triage.measure(bands, *scored_val),
-            "test": triage.measure(bands, *scored_test),
+            "has_uncertain_band": fitted.bands.has_uncertain_band,
+            **each("triage"),
         },
         "conformal": [
-            conformal.measure(test, temperature, alpha, conformal.fit(val, temperature, alpha))
-            for alpha in conformal.ALPHAS
+            {
+                "alpha": alpha,
+                "least_probability": dict(zip(info.classes.names, least.tolist(), strict=True)),
+                **{split: by_alpha[alpha] for split, by_alpha in each("conformal").items()},
+            }
+            for alpha, least in fitted.least_probabilities.items()
         ],
-        "subgroups": subgroup_rows,
-        "subgroup_gaps": subgroups.largest_gaps(subgroup_rows),
+        "subgroups": each("subgroups"),
+        "subgroup_gaps": {split: subgroups.largest_gaps(rows) for split, rows in each("subgroups").items()},
         "warnings": notes,
     }
     write_json(
         run.operating_points_json,
         {
             "schema_version": SCHEMA_VERSION,
-            "temperature": temperature,
+            "temperature": fitted.temperature,
             "default": default_operating_point,
-            "operating_points": [point.to_json() for point in points],
-            "triage": bands.to_json(),
-            "assumed_prevalence": assumed_prevalence,
+            "operating_points": [point.to_json() for point in fitted.points],
+            "triage": fitted.bands.to_json(),
+            "assumed_prevalence": fitted.assumed_prevalence,
         },
     )
     write_json(run.metrics_json, result)
     return result
 
 
-def measure(
-    split: Scored, points: list[OperatingPoint], *, resamples: int, seed: int
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Every figure of one split, with intervals.
-
-    Args:
-        split: its labels, risks and groups.
-        points: whose thresholds are applied as they are.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
-
-    Returns:
-        The figures that need no threshold, and by name of the operating point those that need one.
-    """
-    decisions = {point.name: split.risk >= point.threshold for point in points}
-    return measure_decided(split, decisions, resamples=resamples, seed=seed)
+def _fit(val: Predictions, fingerprint: str) -> Fitted:
+    temperature = calibration.fit_temperature(val)
+    points = thresholds.fit(val, temperature, fingerprint=fingerprint)
+    images = scored(val, temperature)
+    return Fitted(
+        temperature=temperature,
+        points=points,
+        bands=triage.fit(images.labels, images.risk),
+        assumed_prevalence=screening.assumed_prevalence(*images),
+        least_probabilities={alpha: conformal.fit(val, temperature, alpha) for alpha in conformal.ALPHAS},
+        val=images,
+    )
 
 
-def measure_decided(
-    split: Scored, decisions: dict[str, Bools], *, resamples: int, seed: int
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """`measure`, given what was decided at each operating point: bool [N] by its name, True for called malignant."""
-    labels, risk, groups = split
-    ends = _bootstrap(labels, risk, decisions, groups, resamples, seed)
-
-    figures = {
-        "num_images": int(labels.size),
-        "num_groups": int(groups.max()) + 1,
-        "num_malignant": int(labels.sum()),
-        "prevalence": float(labels.mean()),
-        "roc_auc": uncertainty.roc_auc(labels, risk, groups).to_json(),
-        "average_precision": _with(ends["average_precision"], metrics.average_precision(labels, risk)),
-        "brier": _with(ends["brier"], metrics.brier(labels, risk)),
+def _measure(images: Scored, risks: dict[str, Floats], fitted: Fitted, bootstrap: int, seed: int) -> dict[str, Any]:
+    """The sections of metrics.json that every split has; `risks` are the versions of its risk, by name."""
+    figures, at_points = split_figures.measure(images, fitted.points, resamples=bootstrap, seed=seed)
+    return {
+        "figures": figures,
+        "at_points": at_points,
+        "calibration": calibration_figures.measure(images.labels, risks, images.groups, resamples=bootstrap, seed=seed),
+        "triage": triage.measure(fitted.bands, *images),
     }
-    at_points = {}
-    for name, decided in decisions.items():
-        shares = {
-            # Which images count, which of them are right, and what it means if none counts.
-            "sensitivity": (labels, decided, "no image is malignant"),
-            "specificity": (~labels, ~decided, "no image is benign"),
-            "ppv": (decided, labels, "no image is called malignant"),
-            "npv": (~decided, ~labels, "no image is called benign"),
-            "accuracy": (np.ones_like(labels), labels == decided, ""),
-        }
-        at_points[name] = {
-            **asdict(metrics.confusion(labels, decided)),
-            **{
-                figure: _share(f"{figure} at {name}", counted, right, groups, why)
-                for figure, (counted, right, why) in shares.items()
-            },
-            "balanced_accuracy": _with(
-                ends[f"balanced_accuracy at {name}"], metrics.balanced_accuracy(labels, decided)
-            ),
-            "f1": _with(ends[f"f1 at {name}"], metrics.f1(labels, decided)),
-        }
-    return figures, at_points
 
 
-def _bootstrap(
-    labels: Bools, risk: Floats, decisions: dict[str, Bools], groups: Groups, resamples: int, seed: int
-) -> dict[str, tuple[float, float]]:
-    """The intervals of all figures that need resampling, from one set of resamples."""
-    names = ["average_precision", "brier"]
-    for point in decisions:
-        names += [f"f1 at {point}", f"balanced_accuracy at {point}"]
-
-    def figures(weights: Floats) -> Floats:
-        rows = [
-            metrics.weighted_average_precision(labels, risk, weights),
-            metrics.weighted_brier(labels, risk, weights),
-        ]
-        for decided in decisions.values():
-            rows += metrics.weighted_f1_and_balanced_accuracy(labels, decided, weights)
-        return np.stack(rows)
-
-    return uncertainty.bootstrap(figures, names, groups, resamples=resamples, seed=seed)
+def _measure_test(
+    test: Predictions,
+    fitted: Fitted,
+    default_operating_point: str,
+    prevalence: float | None,
+    bootstrap: int,
+    seed: int,
+) -> dict[str, Any]:
+    """The sections of metrics.json of one version of the test: as published, or without the leaked images."""
+    images = scored(test, fitted.temperature)
+    risks = {
+        "before": test.risk(),
+        "after": images.risk,
+        "isotonic": calibration.isotonic_risk(fitted.val.labels, fitted.val.risk, images.risk),
+    }
+    sections = _measure(images, risks, fitted, bootstrap, seed)
+    if prevalence is not None:
+        sections["screening"] = screening.measure(
+            prevalence, fitted.assumed_prevalence, fitted.points, sections["at_points"], images
+        )
+    threshold = next(point.threshold for point in fitted.points if point.name == default_operating_point)
+    return {
+        **sections,
+        "decision_curve": decision_curve.measure(*images, prevalence=float(images.labels.mean())),
+        "conformal": {
+            alpha: conformal.measure(test, fitted.temperature, least)
+            for alpha, least in fitted.least_probabilities.items()
+        },
+        "subgroups": subgroups.measure(test.metadata, *images, called=images.risk >= threshold),
+    }
 
 
 def _leak(test: Predictions) -> dict[str, Any]:
     """How many test images share a lesion, patient or picture with which other split."""
-    leaks = {split: test.leaks_into(split) for split in ("train", "val")}
-    leaked = test.where(leaks["train"] | leaks["val"])
+    leaks = test.where(leaked(test))
     return {
-        "num_images": len(leaked.image_ids),
-        "num_groups": len(set(leaked.groups)),
-        "also_in": {split: int(found.sum()) for split, found in leaks.items()},
+        "num_images": len(leaks.image_ids),
+        "num_groups": len(set(leaks.groups)),
+        "also_in": {split: int(test.leaks_into(split).sum()) for split in ("train", "val")},
     }
 
 
@@ -253,13 +234,3 @@ def noting(notes: list[str], split: str) -> Iterator[None]:
         warnings.simplefilter("always", metrics.UndefinedMetricWarning)
         yield
     notes += dict.fromkeys(f"{split}: {warning.message}" for warning in caught)
-
-
-def _share(figure: str, counted: Bools, right: Bools, groups: Groups, why_none: str) -> dict[str, float]:
-    if not counted.any():
-        metrics.undefined(figure, why_none)
-    return uncertainty.proportion(right[counted], groups[counted]).to_json()
-
-
-def _with(ends: tuple[float, float], value: float) -> dict[str, float]:
-    return Estimate(value, *ends).to_json()

@@ -39,6 +39,11 @@ def scored(predictions: Predictions, temperature: float) -> Scored:
     return Scored(labels, risk, group_codes(predictions.groups))
 
 
+def leaked(test: Predictions) -> Bools:
+    """Bool [N]: the test images that share a lesion, a patient or the picture itself with train or val."""
+    return np.asarray(test.leaks_into("train") | test.leaks_into("val"))
+
+
 def read_checked(path: Path, classes: Classes) -> Predictions:
     """Reads predictions that evaluation can trust.
 

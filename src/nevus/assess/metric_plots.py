@@ -82,7 +82,7 @@ def decision_curve(curve: Mapping[str, Any], screening: bool = False) -> Plot:
     """Net benefit of acting on the risk, on everyone and on no one, over the threshold (Vickers and Elkin 2006).
 
     Args:
-        curve: `decision_curve` of metrics.json or of its `screening`.
+        curve: of `decision_curve` in metrics.json, or of its `screening`.
         screening: True for the second, which has another name and prevalence.
     """
     thresholds = np.array(curve["thresholds"])
@@ -130,7 +130,7 @@ def triage(bands: Mapping[str, Any], by_class: Mapping[str, int]) -> Plot:
     """The share of each class that lands in each band of the triage, as one bar a class.
 
     Args:
-        bands: `test` of `triage`.
+        bands: of `triage`, for one version of the test.
         by_class: number of test images, benign and malignant.
     """
     shares = {
@@ -175,8 +175,8 @@ def subgroups(rows: Sequence[Mapping[str, Any]], overall: Estimate) -> Plot:
     """ROC-AUC of each subgroup with its interval: a forest plot; those too small are hollow.
 
     Args:
-        rows: `subgroups` of metrics.json.
-        overall: ROC-AUC of the whole test split.
+        rows: of `subgroups` in metrics.json.
+        overall: ROC-AUC of the same images together.
     """
     labels = [f"{row['column']}: {row['value']}" for row in rows]
     value, low, high = _ends([row["roc_auc"] for row in rows])
@@ -210,6 +210,51 @@ def subgroups(rows: Sequence[Mapping[str, Any]], overall: Estimate) -> Plot:
             f"{label}: {interval_text(row['roc_auc'])}" for label, row in zip(labels, rows, strict=True)
         ),
         size=(5, 1.4 + 0.3 * len(rows)),
+        draw=draw,
+    )
+
+
+def fold_spread(pooled: Mapping[str, Estimate], by_fold: Mapping[str, Sequence[float]]) -> Plot:
+    """Each fold's figure as a dot, their mean as a line, and the pooled figure with its interval below.
+
+    Args:
+        pooled: the figures of all images out of fold, by title.
+        by_fold: the figure of each fold, by the same titles.
+    """
+    titles = list(pooled)
+    values = np.array([by_fold[title] for title in titles], dtype=np.float64)
+    means = values.mean(axis=1)
+    value, low, high = _ends(list(pooled.values()))
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        places = np.arange(len(titles))
+        rows = np.broadcast_to(places[:, None] - 0.16, values.shape)
+        axes.plot(values.ravel(), rows.ravel(), "o", color=INK, markerfacecolor=PAPER, clip_on=False, label="one fold")
+        axes.vlines(means, places - 0.36, places + 0.04, color=MALIGNANT, linewidth=2, label="mean of the folds")
+        axes.hlines(places + 0.2, low, high, color=INK, linewidth=1.2)
+        axes.plot(value, places + 0.2, "D", color=INK, markersize=5, clip_on=False, label="pooled, with interval")
+        axes.set_yticks(places, titles)
+        axes.set_ylim(len(titles) - 0.5, -0.5)
+        axes.grid(False, axis="y")
+        figure.legend(loc="outside lower center", ncols=3)
+
+    words = "; ".join(
+        f"{title}: folds {', '.join(map(value_text, by_fold[title]))}, mean {value_text(mean)}, "
+        f"pooled {interval_text(pooled[title])}"
+        for title, mean in zip(titles, means, strict=True)
+    )
+    return Plot(
+        name="folds",
+        title="What one split would have said",
+        caption=f"Each of the {values.shape[1]} folds by itself, their mean, and all images pooled.",
+        reading=(
+            "Each hollow dot is the answer that a single split would have given: their spread is how far a single "
+            "split can mislead. The line is the plain estimate for one model. A pooled figure far below the line says "
+            "that the folds' risks are not on one scale."
+        ),
+        alternative=words,
+        size=(5, 1.2 + 0.55 * len(titles)),
         draw=draw,
     )
 

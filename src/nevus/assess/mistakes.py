@@ -47,14 +47,14 @@ class Mistake:
 
 
 def most_confident(
-    predictions: Predictions, temperature: float, threshold: float, most: int = 12
+    predictions: Predictions, temperature: float, threshold: float | NDArray[np.float64], most: int = 12
 ) -> tuple[list[Mistake], list[Mistake]]:
-    """The mistakes furthest from the threshold.
+    """The mistakes that the model is surest of.
 
     Args:
         predictions: of N images.
         temperature: by which logits are divided.
-        threshold: the least risk, in [0, 1], that is called malignant.
+        threshold: the least risk, in [0, 1], that is called malignant; one for all images, or float64 [N].
         most: number of mistakes of each kind at most.
 
     Returns:

@@ -75,7 +75,7 @@ def threshold_sweep(is_malignant: Flags, risk: Floats, marks: Sequence[Mark]) ->
     styles = {"sensitivity": (MALIGNANT, "-"), "specificity": (BENIGN, "-"), "F1": (INK, "--"), "PPV": (MUTED, "-.")}
 
     def draw(figure: Figure) -> None:
-        axes = unit_square(figure, "Threshold on the risk", "Value on the test split", aspect="auto")
+        axes = unit_square(figure, "Threshold on the risk", "Value on the test images", aspect="auto")
         for mark in marks:
             axes.axvline(mark.threshold, color=INK, linewidth=0.7, zorder=1)
         draw_marks(axes, marks, [(mark.threshold, 1.05) for mark in marks])
@@ -88,7 +88,7 @@ def threshold_sweep(is_malignant: Flags, risk: Floats, marks: Sequence[Mark]) ->
     return Plot(
         name="threshold-sweep",
         title="What the threshold changes",
-        caption="Sensitivity, specificity, F1 and PPV on the test split over the threshold; lines: operating points.",
+        caption="Sensitivity, specificity, F1 and PPV on the test images over the threshold; lines: operating points.",
         reading=(
             "Images at or right of the threshold are called malignant. Moving it left catches more malignant images "
             "and calls more benign ones malignant. The upright lines are the operating points: they were chosen on "
@@ -101,12 +101,11 @@ def threshold_sweep(is_malignant: Flags, risk: Floats, marks: Sequence[Mark]) ->
     )
 
 
-def confusion_matrices(marks: Sequence[Mark], images: str = "", columns: int = 2) -> Plot:
+def confusion_matrices(marks: Sequence[Mark], columns: int = 2) -> Plot:
     """A matrix of counts for each operating point: rows the truth, columns the decision.
 
     Args:
         marks: the operating points.
-        images: which test images are counted, if there are two such figures, as in 'without the leaked images'.
         columns: matrices in a row.
     """
     rows = max(1, -(-len(marks) // columns))
@@ -128,8 +127,8 @@ def confusion_matrices(marks: Sequence[Mark], images: str = "", columns: int = 2
         for mark in marks
     )
     return Plot(
-        name="-".join(["confusion-matrices", *images.split()]),
-        title=f"Confusion matrices, {images}" if images else "Confusion matrices",
+        name="confusion-matrices",
+        title="Confusion matrices",
         caption="Number of test images by truth and decision at each operating point, with the share of the row.",
         reading=(
             "Each row holds the images of one truth and adds up to 100 %. Right decisions stand on the diagonal from "

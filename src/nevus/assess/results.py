@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nevus.assess.evaluate import SCHEMA_VERSION
+from nevus.assess.evaluate import SCHEMA_VERSION, WITHOUT_LEAKS
 from nevus.assess.shapes import anything, count, figure, flag, known, number, parsed, positive, text
 from nevus.core.dataset import DatasetInfo
 from nevus.core.errors import DataError, NevusError, RunError
@@ -22,12 +22,12 @@ _TRAIN, _EVALUATE, _AUDIT = "Run 'nevus train' again.", "Run 'nevus evaluate' ag
 
 DECISION_FIGURES = ("sensitivity", "specificity", "ppv", "npv", "f1", "accuracy", "balanced_accuracy")
 
-_SPLIT = {
+SPLIT = {
     **dict.fromkeys(("num_images", "num_groups", "num_malignant"), count),
     "prevalence": number,
     **dict.fromkeys(("roc_auc", "average_precision", "brier"), figure),
 }
-_AT_POINT = {
+AT_POINT = {
     **dict.fromkeys(("true_positives", "false_positives", "true_negatives", "false_negatives"), count),
     **dict.fromkeys(DECISION_FIGURES, figure),
 }
@@ -52,61 +52,68 @@ TRIAGE = {
     "sensitivity_of_rule_out": figure,
     "specificity_of_rule_in": figure,
 }
+_SCREENED = {
+    "name": text,
+    "risk_at_threshold": number,
+    **dict.fromkeys(("ppv", "npv", "number_needed_to_refer"), figure),
+}
+_CONFORMAL = {
+    "coverage": {"*": figure},
+    "coverage_all": figure,
+    "mean_set_size": number,
+    "set_sizes": [{"size": count, "num_images": count, "share": figure}],
+}
+GAP = {**dict.fromkeys(("column", "figure", "lowest", "highest"), text), "gap": figure}
 SUBGROUP = {
     **dict.fromkeys(("column", "value"), text),
     "too_small": flag,
     **dict.fromkeys(("num_images", "num_malignant", "num_benign"), count),
     **dict.fromkeys(("roc_auc", "sensitivity", "specificity", "ppv"), figure),
 }
+
+
+def _of_tests(shape: Any) -> dict[str, Any]:
+    """A section that the test has as published and, where it leaks, without the leaked images."""
+    return {"test": shape, f"{WITHOUT_LEAKS}?": shape}
+
+
 _METRICS = {
     "generated": flag,
     "temperature": positive,
     "interval_methods": {"*": text},
     "fingerprints": {"dataset": text, "predictions": {"*": text}},
-    "splits": {"val": _SPLIT, "test": _SPLIT, "test_without_leaks?": _SPLIT},
+    "splits": {"val": SPLIT, **_of_tests(SPLIT)},
     "leak?": {"num_images": count, "num_groups": count, "also_in": {"*": count}},
     "operating_points": [
         {
             "name": text,
             "rule": text,
             "threshold": known,
-            "val": _AT_POINT,
-            "test": _AT_POINT,
-            "test_without_leaks?": _AT_POINT,
+            "val": AT_POINT,
+            **_of_tests(AT_POINT),
         }
     ],
     "calibration?": {
         "val": {"before": CALIBRATION, "after": CALIBRATION},
-        "test": {"before": CALIBRATION, "after": CALIBRATION, "isotonic?": CALIBRATION},
+        **_of_tests({"before": CALIBRATION, "after": CALIBRATION, "isotonic?": CALIBRATION}),
     },
     "screening?": {
         "prevalence": known,
         "assumed_prevalence": number,
-        "operating_points": [
-            {"name": text, "risk_at_threshold": number, "ppv": figure, "npv": figure, "number_needed_to_refer": figure}
-        ],
-        "decision_curve": DECISION_CURVE,
+        **_of_tests({"operating_points": [_SCREENED], "decision_curve": DECISION_CURVE}),
     },
-    "decision_curve?": DECISION_CURVE,
+    "decision_curve?": _of_tests(DECISION_CURVE),
     "triage?": {
         "rule_out": number,
         "rule_in": number,
         "rules": {"rule_out": text, "rule_in": text},
         "has_uncertain_band": flag,
         "val": TRIAGE,
-        "test": TRIAGE,
+        **_of_tests(TRIAGE),
     },
-    "conformal?": [
-        {
-            "alpha": number,
-            "coverage": {"*": figure},
-            "coverage_all": figure,
-            "mean_set_size": number,
-            "set_sizes": [{"size": count, "num_images": count, "share": figure}],
-        }
-    ],
-    "subgroups?": [SUBGROUP],
-    "subgroup_gaps?": [{"column": text, "figure": text, "lowest": text, "highest": text, "gap": figure}],
+    "conformal?": [{"alpha": number, **_of_tests(_CONFORMAL)}],
+    "subgroups?": _of_tests([SUBGROUP]),
+    "subgroup_gaps?": _of_tests([GAP]),
     "warnings": [text],
 }
 _RECORD = {
@@ -188,6 +195,8 @@ def read_metrics(run: Run) -> dict[str, Any]:
     """
     path = run.metrics_json
     metrics: dict[str, Any] = parsed(_evaluation(path), _METRICS, str(path), _EVALUATE)
+    _check_versions(path, metrics)
+    _check_classes(path, metrics)
     _check_lengths(path, metrics)
     for split, fingerprint in metrics["fingerprints"]["predictions"].items():
         predictions = run.predictions_csv(split)
@@ -196,16 +205,43 @@ def read_metrics(run: Run) -> dict[str, Any]:
     return metrics
 
 
+def _check_versions(path: Path, metrics: dict[str, Any]) -> None:
+    """Every section must have the same versions of the test."""
+    screening = metrics["screening"]
+    sections = [metrics["splits"], *metrics["operating_points"], *(metrics["conformal"] or [])]
+    optional = ("calibration", "decision_curve", "triage", "subgroups", "subgroup_gaps")
+    sections += [section for section in (screening, *(metrics[name] for name in optional)) if section]
+    if len({section[WITHOUT_LEAKS] is None for section in sections}) > 1:
+        raise RunError(f"{path}: some sections have a score '{WITHOUT_LEAKS}' and others none. {_EVALUATE}")
+
+
+def _check_classes(path: Path, metrics: dict[str, Any]) -> None:
+    """Every conformal set is counted for the same classes."""
+    versions = [version for rate in metrics["conformal"] or [] for version in _present(rate)]
+    if len({(*version["coverage"], len(version["set_sizes"])) for version in versions}) > 1:
+        raise RunError(f"{path}: the conformal sets are not all of the same classes. {_EVALUATE}")
+
+
 def _check_lengths(path: Path, metrics: dict[str, Any]) -> None:
     """Lists that are drawn against one another must be of one length, and not empty."""
-    curves = [metrics["decision_curve"], metrics["screening"] and metrics["screening"]["decision_curve"]]
-    lengths = [
-        {len(curve[name]) for name in ("thresholds", "model", "treat_all", "treat_none")} for curve in curves if curve
-    ]
-    if metrics["calibration"]:
-        lengths += [{len(version["reliability"])} for version in metrics["calibration"]["test"].values() if version]
+    curves = [*_present(metrics["decision_curve"])]
+    if metrics["screening"]:
+        curves += [version["decision_curve"] for version in _present(metrics["screening"])]
+    lengths = [{len(curve[name]) for name in ("thresholds", "model", "treat_all", "treat_none")} for curve in curves]
+    for versions in _present(metrics["calibration"]):
+        lengths += [{len(version["reliability"])} for version in versions.values() if version]
     if any(len(of_curve) > 1 or 0 in of_curve for of_curve in lengths):
         raise RunError(f"{path}: a decision curve or a reliability diagram has lists of unequal length. {_EVALUATE}")
+
+
+def versions_of_test(metrics: dict[str, Any]) -> list[str]:
+    """The versions of the test, by their names in `metrics`; the one to quote first."""
+    return ["test"] if metrics["splits"][WITHOUT_LEAKS] is None else [WITHOUT_LEAKS, "test"]
+
+
+def _present(section: dict[str, Any] | None) -> list[Any]:
+    """What a section has of the versions of the test."""
+    return [section[name] for name in ("test", WITHOUT_LEAKS) if section and section[name] is not None]
 
 
 def default_point(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:

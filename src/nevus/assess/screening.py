@@ -121,7 +121,7 @@ def measure(
     at_points: Mapping[str, Mapping[str, Any]],
     test: tuple[Bools, Floats, Groups],
 ) -> dict[str, Any]:
-    """The screening part of metrics.json.
+    """What a screening would mean, for one version of the test.
 
     Args:
         prevalence: in (0, 1).
@@ -149,8 +149,6 @@ def measure(
         )
     highest = min(1.0, _MOST_TIMES_PREVALENCE * prevalence)
     return {
-        "prevalence": prevalence,
-        "assumed_prevalence": assumed,
         "operating_points": rows,
         "decision_curve": decision_curve.measure(
             labels,

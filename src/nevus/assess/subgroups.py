@@ -1,7 +1,7 @@
 """Figures by sex, age band, site or whatever else the manifest says of an image, and the gaps between them.
 
 Owns which columns make subgroups, and which subgroups are too small to be judged.
-It must not choose a threshold: the one of the whole dataset is applied to all.
+It must not choose a threshold: decisions are given, by the one rule for all.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _AGE_BANDS = ((0, "0-29"), (30, "30-49"), (50, "50-69"), (70, "70+"))
 
 
 def measure(
-    metadata: Mapping[str, Sequence[str]], labels: Bools, risk: Floats, groups: Groups, threshold: float
+    metadata: Mapping[str, Sequence[str]], labels: Bools, risk: Floats, groups: Groups, called: Bools
 ) -> list[dict[str, Any]]:
     """ROC-AUC, sensitivity, specificity and PPV for each value of each column, with counts.
 
@@ -39,14 +39,13 @@ def measure(
         labels: bool [N], True for malignant.
         risk: float64 [N] in [0, 1].
         groups: int64 [N].
-        threshold: the least risk that is called malignant.
+        called: bool [N], True for images that are called malignant.
 
     Returns:
         A row a subgroup, in the form that docs/evaluation.md describes. Identifiers, columns with one value and
         those with over 20 are left out. `too_small` marks subgroups with fewer than 10 malignant or 10 benign
         groups; their figures are given all the same, NaN where a class is absent.
     """
-    called = risk >= threshold
     rows = []
     for column, cells in metadata.items():
         values = _values(column, cells)

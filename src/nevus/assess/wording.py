@@ -12,10 +12,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from nevus.assess.drawing import interval_text
+from nevus.assess.evaluate import WITHOUT_LEAKS
 from nevus.core.dataset import DatasetInfo
 from nevus.core.modelfile import licence_of_weights
 
 NOT_RECORDED = "not recorded"
+
+# What a version of the test is called where there are two of them.
+VERSIONS = {WITHOUT_LEAKS: "without the leaked images", "test": "as published"}
 
 
 def figure(value: float) -> str:
@@ -88,7 +92,7 @@ def facts_of(
     )
     splits = metrics["splits"]
     test = splits["test_without_leaks"] or splits["test"]
-    columns = dict.fromkeys(row["column"] for row in metrics["subgroups"] or [])
+    columns = dict.fromkeys(row["column"] for row in (metrics["subgroups"] or {"test": []})["test"])
     environment = record["environment"]
     packages = environment["packages"]
     minutes = training.get("minutes")
@@ -136,5 +140,10 @@ def facts_of(
             f"{environment['platform']}, {plain(environment['processors'] or NOT_RECORDED)} processors, "
             f"Python {environment['python']}"
         ),
-        "command": shlex.join(record["command"] or []) or NOT_RECORDED,
+        "command": command_of(record),
     }
+
+
+def command_of(record: Mapping[str, Any]) -> str:
+    """The command that made a run, as one would type it."""
+    return shlex.join(record["command"] or []) or NOT_RECORDED

@@ -55,6 +55,7 @@ def cross_validate(
         run.finish(FAILED)
         raise
     run.finish(DONE)
+    stages.report_run(run)
 
 
 def _make_folds(run: Run, dataset: Dataset, config: Config, num_folds: int) -> list[Dataset]:

@@ -239,7 +239,7 @@ def export(arguments: argparse.Namespace) -> int:
 
 
 def report(arguments: argparse.Namespace) -> int:
-    run = stages.single_run(arguments.run)
+    run = Run(arguments.run)
     stages.report_run(run)
     print(run.report_html)
     return 0

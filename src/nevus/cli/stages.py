@@ -188,10 +188,16 @@ def export_run(run: Run, config: Config, file_format: str = "onnx") -> None:
 
 
 def report_run(run: Run) -> None:
-    from nevus.assess.report import write_report
-
+    """Writes the report of a run, or that of a cross-validation as a whole."""
     announce("Writing the report")
-    write_report(run)
+    if run.run_json.exists() and run.folds:
+        from nevus.assess.cross_validation_page import write_cross_validation_page
+
+        write_cross_validation_page(run)
+    else:
+        from nevus.assess.report import write_report
+
+        write_report(run)
 
 
 def announce(text: str) -> None:

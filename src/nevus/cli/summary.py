@@ -117,7 +117,7 @@ def cross_validation_summary(run: Run) -> str:
             area = Estimate.from_json(figures["roc_auc"])
             lines += ["", f"Ensemble on {text}, {figures['num_images']:,} images: ROC-AUC {area}"]
     lines += [f"  Warning: {warning}" for warning in result["warnings"]]
-    reports = f"{run.folds[0].report_html}, and one in each fold"
+    reports = f"{run.report_html}, and one in each fold"
     return "\n".join([*lines, "", str(run.ensemble_onnx), str(run.cross_validation_json), reports, DISCLAIMER])
 
 

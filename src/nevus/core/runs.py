@@ -21,7 +21,7 @@ A cross-validation has, in place of history.csv to model.onnx:
 
 fold-1/ .. fold-k/      an ordinary run each, with its dataset
 predictions/out_of_fold.csv
-cross_validation.json   figures, pooled and over the folds
+cross_validation.json   figures, pooled and over the folds; report.html and plots/ show them
 ensemble.onnx           the average of the folds' models
 """
 

@@ -6,8 +6,6 @@ those that `data.splits` wrote; this module joins no images, and looks at no pix
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 
 from nevus.core.dataset import Dataset
 from nevus.core.errors import ConfigError, DataError
-from nevus.core.files import replacing
+from nevus.core.files import link_or_copy
 from nevus.core.manifest import SPLITS
 from nevus.core.runs import fold_directory
 from nevus.data.splits import Positions, draw
@@ -61,8 +59,8 @@ def make_folds(dataset: Dataset, directory: Path, *, num_folds: int, val_fractio
         fold = Dataset(fold_directory(directory, number) / "dataset")
         fold.directory.mkdir(parents=True, exist_ok=True)
         fold.info_json.unlink(missing_ok=True)
-        _share(dataset.pixels_npy, fold.pixels_npy)
-        _share(dataset.rejected_csv, fold.rejected_csv)
+        link_or_copy(dataset.pixels_npy, fold.pixels_npy)
+        link_or_copy(dataset.rejected_csv, fold.rejected_csv)
         fold.write_rows([replace(row, split=str(name)) for row, name in zip(pool, splits, strict=True)])
         # Last, so that a folder left half done is never taken for a finished one.
         fold.write_info(replace(dataset.info, given_splits=()))
@@ -100,13 +98,3 @@ def _check_groups(
                 f"{dataset.manifest_csv}: class '{name}' has {found} groups (lesions, patients or single images) "
                 f"{where}. Expected {needed} or more. Add images of it, or lower --folds from {num_folds}."
             )
-
-
-def _share(source: Path, target: Path) -> None:
-    """Gives a file a second name, or copies it where the file system allows no second name."""
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source.resolve(), target)
-    except OSError:
-        with replacing(target) as temporary:
-            shutil.copyfile(source, temporary)

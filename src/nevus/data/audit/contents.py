@@ -51,9 +51,11 @@ def small_classes(audited: Audited) -> Evidence | None:
         return None
     severity = "error" if any(not count for _, _, count in small) else "warning"
     table = Table(("split", "class", "images"), tuple((name or "all", label, count) for name, label, count in small))
+    where, label, count = min(small, key=lambda one: one[2])
+    place = f" in {where}" if where else ""
     summary = (
-        f"{counted(len(small), 'class', 'classes')} with fewer than {FEW_IMAGES} images: intervals will be wide, and "
-        "figures of a class without images do not exist. Add images."
+        f"{counted(len(small), 'class', 'classes')} of a split with fewer than {FEW_IMAGES} images; fewest: {count} of "
+        f"{label}{place}. Intervals will be wide, and figures of a class without images do not exist. Add images."
     )
     return Evidence(severity, summary, table)
 

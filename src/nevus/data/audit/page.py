@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 from PIL import Image
 
 from nevus.core.dataset import Dataset
 from nevus.core.files import write_json, write_text
 from nevus.core.modelfile import DISCLAIMER
+from nevus.core.pages import page_templates
 from nevus.core.preprocess import Pixels
 from nevus.data.audit.checks import CHECKS
 from nevus.data.audit.findings import SEVERITIES, Finding, gravest_first
@@ -69,16 +69,20 @@ def write_audit(dataset: Dataset, findings: Sequence[Finding]) -> Path:
         },
     )
     cards = _cards(dataset, findings)
-    page = _template().render(
-        dataset=dataset.directory.resolve().name,
-        generated=dataset.info.generated,
-        num_images=len(dataset.rows),
-        counts=counts,
-        findings=gravest_first(findings),
-        passed=passed,
-        cards=cards,
-        num_pairs=len({pair for finding in findings for pair in finding.evidence.pairs}),
-        disclaimer=DISCLAIMER,
+    page = (
+        page_templates("nevus.data.audit")
+        .get_template("audit.html.j2")
+        .render(
+            dataset=dataset.directory.resolve().name,
+            generated=dataset.info.generated,
+            num_images=len(dataset.rows),
+            counts=counts,
+            findings=gravest_first(findings),
+            passed=passed,
+            cards=cards,
+            num_pairs=len({pair for finding in findings for pair in finding.evidence.pairs}),
+            disclaimer=DISCLAIMER,
+        )
     )
     write_text(dataset.audit_html, page)
     return dataset.audit_html
@@ -108,14 +112,3 @@ def _data_uri(pixels: Pixels) -> str:
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("nevus.data.audit"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("audit.html.j2")

@@ -1,0 +1,163 @@
+"""The report of a cross-validation: figures over the folds and pooled, and what the ensemble is.
+
+Reads what `cross_validation` and the folds' runs left; computes no metric. The page is
+of the same make as that of a single run, and links to the report of each fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from markupsafe import Markup
+
+from nevus.assess import curve_plots, metric_plots, plots, results, wording
+from nevus.assess.bands import curve_bands
+from nevus.assess.cross_validation import FOLD, OUT_OF_FOLD, SCHEMA_VERSION
+from nevus.assess.drawing import Floats, Plot
+from nevus.assess.evaluate import WITHOUT_LEAKS
+from nevus.assess.inputs import scored
+from nevus.assess.mistakes import most_confident, pictures
+from nevus.assess.pages import template
+from nevus.assess.report_plots import mark, write_pngs
+from nevus.assess.results import AT_POINT, CALIBRATION, DECISION_CURVE, GAP, SPLIT, SUBGROUP
+from nevus.assess.shapes import flag, known, number, parsed, positive, text
+from nevus.core.errors import RunError
+from nevus.core.files import read_json, sha256_of, write_text
+from nevus.core.modelfile import DISCLAIMER, INTENDED_USE, LIMITATIONS
+from nevus.core.predictions import Predictions, read_predictions
+from nevus.core.runs import Run
+
+SCORES = {"roc_auc": "ROC-AUC", "average_precision": "Average precision", "brier": "Brier score"}
+
+_RUN_AGAIN = "Run the cross-validation again with --resume."
+_SPREAD = dict.fromkeys(("mean", "standard_deviation", "min", "max"), number)
+_VERSIONS = (WITHOUT_LEAKS, "test")
+_SHAPE = {
+    "generated": flag,
+    "interval_methods": {"*": text},
+    "fingerprints": {"dataset": text, "predictions": {"*": text}},
+    "out_of_fold": SPLIT,
+    "over_folds": dict.fromkeys(SCORES, _SPREAD),
+    "operating_points": [
+        {
+            "name": text,
+            "rule": text,
+            "thresholds": [known],
+            "out_of_fold": AT_POINT,
+            "over_folds": dict.fromkeys(results.DECISION_FIGURES, _SPREAD),
+        }
+    ],
+    "folds": [{"name": text, "temperature": positive, "test": SPLIT}],
+    "calibration": {"before": CALIBRATION, "after": CALIBRATION},
+    "decision_curve": DECISION_CURVE,
+    "subgroups": [SUBGROUP],
+    "subgroup_gaps": [GAP],
+    "ensemble": {
+        "splits": {f"{name}?": SPLIT for name in _VERSIONS},
+        "operating_points": [
+            {"name": text, "threshold": known, "fitted_on": text, **{f"{name}?": AT_POINT for name in _VERSIONS}}
+        ],
+    },
+    "warnings": [text],
+}
+
+
+def write_cross_validation_page(run: Run) -> Path:
+    """Writes `report.html` and `plots/*.png` of a cross-validation that is evaluated.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        RunError: a file of the cross-validation is missing, damaged or of another version.
+    """
+    found = _read(run)
+    record, info = results.read_record(run), results.read_info(run)
+    point = results.default_point(run, found)
+    pooled = read_predictions(run.predictions_csv(OUT_OF_FOLD), info.classes)
+    threshold = _own_thresholds(pooled, found, point)
+    missed, false_alarms = most_confident(pooled, 1.0, threshold)
+    thumbnails = pictures(run, (*missed, *false_alarms), len(pooled.image_ids))
+    ensemble = found["ensemble"]["splits"]
+    drawn = {plot: plot.svg_and_png() for plot in _plots(found, point["name"], pooled)}
+    page = template("cross_validation.html.j2").render(
+        run=run,
+        record=record,
+        info=info,
+        found=found,
+        point=point,
+        scores=SCORES,
+        decision_figures=results.DECISION_FIGURES,
+        plots={plot.name: [(plot, Markup(svg))] for plot, (svg, _) in drawn.items()},
+        reports=[quote(f"{fold.name}/{fold.report_html.name}") for fold in run.folds],
+        versions={name: wording.VERSIONS[name] for name in _VERSIONS if ensemble[name]},
+        missed=missed,
+        false_alarms=false_alarms,
+        pictures=thumbnails,
+        parity=results.read_parity(run),
+        command=wording.command_of(record),
+        disclaimer=DISCLAIMER,
+        intended_use=INTENDED_USE,
+        limitations=LIMITATIONS,
+    )
+    write_pngs(run.plots, {plot.name: png for plot, (_, png) in drawn.items()})
+    write_text(run.report_html, page)
+    return run.report_html
+
+
+def _read(run: Run) -> dict[str, Any]:
+    """`cross_validation.json`: each figure an Estimate, NaN for what cannot be known."""
+    path = run.cross_validation_json
+    data = read_json(path, _RUN_AGAIN)
+    if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
+        raise RunError(f"{path}: expected schema_version {SCHEMA_VERSION}. {_RUN_AGAIN}")
+    found: dict[str, Any] = parsed(data, _SHAPE, str(path), _RUN_AGAIN)
+    for name, fingerprint in found["fingerprints"]["predictions"].items():
+        predictions = run.predictions_csv(name)
+        if not predictions.exists() or sha256_of(predictions) != fingerprint:
+            raise RunError(f"{predictions} is not the file that {path} was made from. {_RUN_AGAIN}")
+    if any(len(point["thresholds"]) != len(found["folds"]) for point in found["operating_points"]):
+        raise RunError(f"{path}: an operating point lacks the threshold of a fold. {_RUN_AGAIN}")
+    return found
+
+
+def _own_thresholds(pooled: Predictions, found: Mapping[str, Any], point: Mapping[str, Any]) -> Floats:
+    """float64 [N]: the threshold of each image's own fold."""
+    of_fold = dict(zip((fold["name"] for fold in found["folds"]), point["thresholds"], strict=True))
+    try:
+        return np.array([of_fold[name] for name in pooled.metadata[FOLD]], dtype=np.float64)
+    except KeyError as problem:
+        raise RunError(f"predictions/{OUT_OF_FOLD}.csv: unknown fold or column {problem}. {_RUN_AGAIN}") from None
+
+
+def _plots(found: Mapping[str, Any], default_name: str, pooled: Predictions) -> list[Plot]:
+    images = scored(pooled, 1.0)
+    scores = found["out_of_fold"]
+    # One threshold stands for all where a figure only marks what came of them.
+    marks = [
+        mark({**point, "threshold": float(np.mean(point["thresholds"]))}, OUT_OF_FOLD, default_name)
+        for point in found["operating_points"]
+    ]
+    of_fold = np.asarray(pooled.metadata[FOLD])
+    parts = [(images.labels[of_fold == name], images.risk[of_fold == name]) for name in dict.fromkeys(of_fold)]
+    roc_band, precision_band = curve_bands(*images)
+    made = [
+        metric_plots.fold_spread(
+            {title: scores[name] for name, title in SCORES.items()},
+            {title: [fold["test"][name].value for fold in found["folds"]] for name, title in SCORES.items()},
+        ),
+        curve_plots.roc(images.labels, images.risk, marks, scores["roc_auc"], roc_band, parts),
+        curve_plots.precision_recall(
+            images.labels, images.risk, marks, scores["average_precision"], precision_band, parts
+        ),
+        plots.confusion_matrices(marks),
+        metric_plots.reliability(found["calibration"]["before"], found["calibration"]["after"]),
+        metric_plots.decision_curve(found["decision_curve"]),
+    ]
+    if found["subgroups"]:
+        made.append(metric_plots.subgroups(found["subgroups"], scores["roc_auc"]))
+    return made

@@ -1,0 +1,16 @@
+"""The templates of the pages of this package, with the words in which they write values."""
+
+from __future__ import annotations
+
+import jinja2
+
+from nevus.assess import wording
+from nevus.core.pages import page_templates
+
+
+def template(name: str) -> jinja2.Template:
+    """A template of `templates/`, such as `report.html.j2`, ready to be rendered."""
+    templates = page_templates("nevus.assess")
+    for word in (wording.figure, wording.small_risk, wording.of_hundred, wording.filled_squares, wording.plain):
+        templates.filters[word.__name__] = word
+    return templates.get_template(name)
