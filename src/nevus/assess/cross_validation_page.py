@@ -33,6 +33,8 @@ from nevus.core.runs import Run
 
 SCORES = {"roc_auc": "ROC-AUC", "average_precision": "Average precision", "brier": "Brier score"}
 
+# Those that share an axis: a Brier score is a matter of another size.
+_RANKING = {name: SCORES[name] for name in ("roc_auc", "average_precision")}
 _RUN_AGAIN = "Run the cross-validation again with --resume."
 _SPREAD = dict.fromkeys(("mean", "standard_deviation", "min", "max"), number)
 _VERSIONS = (WITHOUT_LEAKS, "test")
@@ -147,8 +149,8 @@ def _plots(found: Mapping[str, Any], default_name: str, pooled: Predictions) -> 
     roc_band, precision_band = curve_bands(*images)
     made = [
         metric_plots.fold_spread(
-            {title: scores[name] for name, title in SCORES.items()},
-            {title: [fold["test"][name].value for fold in found["folds"]] for name, title in SCORES.items()},
+            {title: scores[name] for name, title in _RANKING.items()},
+            {title: [fold["test"][name].value for fold in found["folds"]] for name, title in _RANKING.items()},
         ),
         curve_plots.roc(images.labels, images.risk, marks, scores["roc_auc"], roc_band, parts),
         curve_plots.precision_recall(

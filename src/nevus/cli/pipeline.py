@@ -167,8 +167,8 @@ def demo(arguments: argparse.Namespace) -> int:
     run = Run(arguments.out)
     images = run.directory / "images"
     stages.check_fresh(run, resume=arguments.resume, overwrite=arguments.overwrite)
-    # The table is written last, so that images without it are those of a generation that was cut off.
-    if not (arguments.resume and (images / "phantom.csv").exists()):
+    # The table is written last: images without it are those of a generation that was cut off.
+    if not (arguments.resume and (images / phantom.PHANTOM_CSV).exists()):
         shutil.rmtree(images, ignore_errors=True)
         stages.announce(f"Generating {arguments.num_images} images")
         phantom.generate(

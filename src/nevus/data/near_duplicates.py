@@ -9,7 +9,6 @@ candidate search (`data.candidates`) is followed by a second look at each candid
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from nevus.core.dataset import Dataset
 from nevus.core.errors import DataError
 from nevus.core.files import read_json, write_json
+from nevus.core.processors import available_processors
 from nevus.core.progress import progress
 from nevus.data.alignment import TRANSFORMS, grey, similarity
 from nevus.data.candidates import candidate_pairs
@@ -121,7 +121,7 @@ def _near_pairs(dataset: Dataset, positions: NDArray[np.int64]) -> list[Duplicat
         ]
 
     # NumPy lets other threads run while it computes.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_processors()) as pool:
         looks = progress(pool.map(look, batches), total=len(batches), label="Comparing candidates", unit="batch")
         return list(chain.from_iterable(looks))
 

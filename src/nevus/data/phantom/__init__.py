@@ -6,5 +6,6 @@
 from nevus.data.phantom.drawing import Phantom, phantom
 from nevus.data.phantom.folder import generate
 from nevus.data.phantom.latents import Latents, Nuisance, bayes_roc_auc
+from nevus.data.sources.phantoms import PHANTOM_CSV
 
-__all__ = ["Latents", "Nuisance", "Phantom", "bayes_roc_auc", "generate", "phantom"]
+__all__ = ["PHANTOM_CSV", "Latents", "Nuisance", "Phantom", "bayes_roc_auc", "generate", "phantom"]

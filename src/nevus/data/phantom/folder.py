@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,12 +24,13 @@ from PIL.PngImagePlugin import PngInfo
 from nevus.core.errors import ConfigError, DataError
 from nevus.core.files import replacing
 from nevus.core.labels import BENIGN, MALIGNANT
+from nevus.core.processors import available_processors
 from nevus.core.progress import progress
 from nevus.data.phantom.drawing import Phantom, check_arguments, phantom
 from nevus.data.phantom.latents import LESIONS_PER_PATIENT
+from nevus.data.sources.phantoms import PHANTOM_CSV
 
 MASKS = ".masks"
-PHANTOM_CSV = "phantom.csv"
 COLUMNS = ("image", "lesion_id", "patient_id", "duplicate_of", "difficulty", "seed")
 
 _DESCRIPTION = "generated phantom"
@@ -106,7 +106,7 @@ def generate(
             "patient_id": f"patient_{lesion // LESIONS_PER_PATIENT:06d}",
         }
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_processors()) as pool:
         # Drawing and encoding are mostly NumPy and Pillow, which let other threads run.
         rows = list(progress(pool.map(draw, range(num_images)), total=num_images, label="generating"))
     for number, original in enumerate(rows[:exact_duplicates]):

@@ -7,6 +7,7 @@ and the function that reads it. This package reads names and tables; it never op
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from nevus.data.sources.files import Files
 from nevus.data.sources.generic_table import SUFFIXES as TABLE_SUFFIXES
 from nevus.data.sources.generic_table import TableColumns, generic_table
 from nevus.data.sources.listing import Listing, SourceImage
-from nevus.data.sources.phantoms import phantoms
+from nevus.data.sources.phantoms import PHANTOM_CSV, phantoms
 
 __all__ = ["LAYOUTS", "Layout", "Listing", "SourceImage", "TableColumns", "find_images"]
 
@@ -54,7 +55,7 @@ class Layout:
 
 # Tried in this order: a name that more datasets use stands later. Folders of classes, which need no table, come last.
 LAYOUTS = (
-    Layout(r"phantom\.csv", phantoms),
+    Layout(re.escape(PHANTOM_CSV), phantoms),
     Layout(ham10000.TABLES, ham10000.ham10000),
     Layout(isic2018.TABLES, isic2018.isic2018),
     Layout(isic2019.TABLES, isic2019.isic2019),

@@ -10,6 +10,8 @@ from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing
 from nevus.data.sources.tables import keyed, read_table
 
+PHANTOM_CSV = "phantom.csv"
+
 _IDS = ("image", "lesion_id", "patient_id")
 
 
@@ -19,13 +21,13 @@ def phantoms(files: Files, tables: Sequence[str]) -> Listing | None:
     if listing is None:
         return None
     table = tables[0]
-    folder = table.rpartition("phantom.csv")[0]
+    folder = table.rpartition(PHANTOM_CSV)[0]
     records = keyed(table, read_table(files, table, _IDS, None), "image")
     images, rejected = [], list(listing.rejected)
     for image in listing.images:
         record = records.get(image.path.as_posix().removeprefix(folder))
         if record is None:
-            rejected.append((image.path, "not in phantom.csv"))
+            rejected.append((image.path, f"not in {PHANTOM_CSV}"))
             continue
         metadata = {name: cell for name, cell in record.items() if name not in _IDS}
         images.append(replace(image, lesion_id=record["lesion_id"], patient_id=record["patient_id"], metadata=metadata))
