@@ -82,7 +82,7 @@ class Result:
         }
 
 
-def script(name: str, *arguments: str | Path) -> list[str]:
+def script(name: str, *arguments: str | float | Path) -> list[str]:
     """The command that runs a script of the folder `contenders`."""
     return [sys.executable, str(HERE / "contenders" / f"{name}.py"), *map(str, arguments)]
 

@@ -16,7 +16,17 @@ RECIPES = {"classic": ("classic", 32), "compact": ("fast", 64)}
 
 @dataclass(frozen=True)
 class Setting:
-    """What contenders are told: where images, prepared things and models are, and how large an image is."""
+    """What contenders are told.
+
+    Attributes:
+        folder: benign/ and malignant/.
+        work: for all that is made.
+        networks: of Nevus.
+        image_size: side of the square that networks see, in pixels.
+        target: validation ROC-AUC of time-to-quality.
+        epochs: most epochs of time-to-quality, where the recipe has no schedule.
+        whole_dataset: all images of the folder, prepared and split, for time-to-quality.
+    """
 
     folder: Path
     work: Path
@@ -24,6 +34,7 @@ class Setting:
     image_size: int
     target: float
     epochs: int
+    whole_dataset: Path
 
     @property
     def links(self) -> Path:
@@ -34,11 +45,6 @@ class Setting:
     def dataset(self) -> Path:
         """These images, prepared and split."""
         return self.work / f"dataset-{self.image_size}"
-
-    @property
-    def whole_dataset(self) -> Path:
-        """All images, prepared and split."""
-        return self.work / f"whole-{self.image_size}"
 
     def model(self, network: str) -> Path:
         """The model file of a network; its `model.keras` lies beside it."""

@@ -33,6 +33,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="each contender once a round (default: 3)")
     parser.add_argument("--target", type=float, default=0.95, help="validation ROC-AUC of time-to-quality")
     parser.add_argument("--epochs", type=int, default=30, help="most epochs of time-to-quality (default: 30)")
+    parser.add_argument("--dataset", type=Path, help="all images, prepared and split (default: made in WORK)")
     parser.add_argument("--work", type=Path, default=Path("runs/benchmark"), help="default: runs/benchmark")
     parser.add_argument("--json", type=Path, help="write all figures to FILE (default: WORK/benchmark.json)")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table as Markdown too")
@@ -40,8 +41,15 @@ def main() -> int:
     folder = arguments.images or Path(os.environ.get("NEVUS_DATA", "../shared/data")) / "melanoma10000" / "train"
     if not folder.is_dir():
         parser.error(f"no images at {folder}. Name a folder with --images, or set NEVUS_DATA.")
+    size, work = arguments.image_size, arguments.work
     setting = Setting(
-        folder, arguments.work, tuple(arguments.networks), arguments.image_size, arguments.target, arguments.epochs
+        folder=folder,
+        work=work,
+        networks=tuple(arguments.networks),
+        image_size=size,
+        target=arguments.target,
+        epochs=arguments.epochs,
+        whole_dataset=arguments.dataset or work / f"whole-{size}",
     )
     described = machine()
     prepare(setting, arguments.num_images, whole="time-to-quality" in arguments.only)
@@ -49,17 +57,17 @@ def main() -> int:
     for part in arguments.only:
         print(f"== {part}", file=sys.stderr)
         results[part] = alternate(PARTS[part](setting), arguments.rounds * REPEATS.get(part, 1))
-    work = {network: operations(setting.model(network), setting.image_size) for network in setting.networks}
+    per_image = {network: operations(setting.model(network), size) for network in setting.networks}
     report = {
         "machine": described,
-        "operations_per_image": work,
+        "operations_per_image": per_image,
         "command": ["python", *sys.argv],
         "parts": {part: [result.to_json() for result in rows] for part, rows in results.items()},
     }
-    write_json(arguments.json or arguments.work / "benchmark.json", finite(report))
+    write_json(arguments.json or work / "benchmark.json", finite(report))
     if arguments.markdown:
-        write_text(arguments.markdown, markdown(described, results, work))
-    print(text(described, results, work))
+        write_text(arguments.markdown, markdown(described, results, per_image))
+    print(text(described, results, per_image))
     return 0
 
 
