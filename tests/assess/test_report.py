@@ -214,7 +214,7 @@ def test_a_failed_run_its_parity_and_what_has_gone_are_reported(copied: Run) -> 
     page = page_of(copied)
     assert "did not end well" in page.text
     assert "probabilitybatch size 323.1e-070.0001" in page.text
-    assert "model.int8.onnx128\xa0KiB3000.0123limit 0.15.912.9112" in page.text
+    assert "model.int8.onnx128\xa0KiB3000.0123limit 0.150.9120.9112" in page.text
     assert not page.all("img")
     assert "No pictures" in page.text
     assert not (copied.plots / "of-a-section-that-has-gone.png").exists()

@@ -67,7 +67,9 @@ def training_curves(history: Mapping[str, Floats], best_epoch: int | None) -> Pl
         roc_auc.set_ylabel("Val. ROC-AUC")
         learning_rate.step(epochs, history["learning_rate"], where="mid", color=INK, marker=dots)
         learning_rate.set_yscale("log")
-        learning_rate.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        # The axis is low: over more than a decade, ticks within it would stand on one another.
+        low, high = learning_rate.get_ylim()
+        learning_rate.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high <= 10 * low else (1,)))
         learning_rate.yaxis.set_minor_locator(NullLocator())
         learning_rate.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         learning_rate.set_ylabel("Learning rate")
