@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assess.report_runs import BINARY, HOSTILE, make_run
-from nevus.assess.mistakes import most_confident, pictures
+from nevus.assess.mistakes import most_confident, most_confident_at, pictures
 from nevus.assess.report import write_report
+from nevus.assess.results import read_metrics
 from nevus.assess.wording import filled_squares, of_hundred
 from nevus.core.errors import RunError
 from nevus.core.files import write_json
@@ -222,13 +223,33 @@ def test_a_failed_run_its_parity_and_what_has_gone_are_reported(copied: Run) -> 
 
 
 def test_mistakes_have_pictures_while_the_dataset_is_there_and_unchanged(reported: Run, copied: Run) -> None:
-    assert 0 < len(page_of(reported).all("img")) <= 24
+    assert 0 < len(page_of(reported).all("img")) <= 24 * 5
     test = read_predictions(copied.predictions_csv("test"), BINARY)
     missed, _ = most_confident(test, temperature=1.0, threshold=0.5)
     assert len(pictures(copied, missed, len(test.image_ids)).images) == len(missed) > 0
     dataset = copied.dataset
     dataset.write_rows([dataclasses.replace(dataset.rows[0], sha256="f" * 64), *dataset.rows[1:]])
     assert not pictures(copied, missed, len(test.image_ids)).images
+
+
+def test_mistakes_are_told_by_operating_point_and_class_without_a_script(reported: Run) -> None:
+    test = read_predictions(reported.predictions_csv("test"), BINARY)
+    points = read_metrics(reported)["operating_points"]
+    thresholds = [point["threshold"] for point in points]
+    missed, false_alarms = most_confident_at(test, read_metrics(reported)["temperature"], thresholds, most=3)
+    risk = test.risk(read_metrics(reported)["temperature"])
+    for kind, mistakes in enumerate((missed, false_alarms)):
+        assert len({mistake.row for mistake in mistakes}) == len(mistakes)
+        for number, threshold in enumerate(thresholds):
+            here = [mistake.row for mistake in mistakes if number in mistake.at]
+            alone = most_confident(test, read_metrics(reported)["temperature"], threshold, most=3)[kind]
+            assert here == [mistake.row for mistake in alone]
+            assert all((risk[row] >= threshold) == bool(kind) for row in here)
+    html = reported.report_html.read_text(encoding="utf-8")
+    assert "<script" not in html
+    for number in range(len(points)):
+        assert f'.browser:has(#mistakes-at-{number}:checked) li:not([data-at~="{number}"])' in html
+        assert f'id="mistakes-at-{number}"' in html
 
 
 def test_mistakes_are_the_most_confident_ones(reported: Run) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ class Mistake:
         path: of the source file.
         label: the true class.
         risk: in [0, 1].
+        at: numbers of the thresholds at which it is among the most confident mistakes, where there are several.
     """
 
     row: int
@@ -44,6 +45,7 @@ class Mistake:
     path: str
     label: str
     risk: float
+    at: tuple[int, ...] = ()
 
 
 def most_confident(
@@ -81,6 +83,27 @@ def most_confident(
     return (
         listed(missed[np.argsort(risk[missed], kind="stable")]),
         listed(false_alarms[np.argsort(-risk[false_alarms], kind="stable")]),
+    )
+
+
+def most_confident_at(
+    predictions: Predictions, temperature: float, thresholds: Sequence[float], most: int = 12
+) -> tuple[list[Mistake], list[Mistake]]:
+    """The mistakes of `most_confident` at any of several thresholds, each once, with the numbers of its thresholds."""
+    each = [most_confident(predictions, temperature, threshold, most) for threshold in thresholds]
+
+    def joined(kind: int) -> list[Mistake]:
+        places: dict[int, list[int]] = {}
+        found: dict[int, Mistake] = {}
+        for number, kinds in enumerate(each):
+            for mistake in kinds[kind]:
+                places.setdefault(mistake.row, []).append(number)
+                found[mistake.row] = mistake
+        return [replace(mistake, at=tuple(places[row])) for row, mistake in found.items()]
+
+    return (
+        sorted(joined(0), key=lambda mistake: mistake.risk),
+        sorted(joined(1), key=lambda mistake: -mistake.risk),
     )
 
 

@@ -19,7 +19,7 @@ from markupsafe import Markup
 from nevus.assess import checklist, results, screening, wording
 from nevus.assess.card import make_card
 from nevus.assess.history import read_history
-from nevus.assess.mistakes import most_confident, pictures
+from nevus.assess.mistakes import most_confident_at, pictures
 from nevus.assess.pages import template
 from nevus.assess.report_plots import report_figures, write_pngs
 from nevus.core.config import options
@@ -68,7 +68,8 @@ def _render(run: Run) -> tuple[str, str, dict[str, bytes]]:
     figures = report_figures(
         metrics, versions, point["name"], test, history, best_epoch if isinstance(best_epoch, int) else None
     )
-    missed, false_alarms = most_confident(test, metrics["temperature"], point["threshold"])
+    thresholds = [one["threshold"] for one in metrics["operating_points"]]
+    missed, false_alarms = most_confident_at(test, metrics["temperature"], thresholds)
     audit = results.read_audit(run)
     facts = wording.facts_of(record, info, metrics, config, results.dataset_licences(run))
     card = make_card(run.name, facts, versions, metrics, point)
