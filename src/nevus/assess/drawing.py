@@ -143,7 +143,7 @@ class Plot:
             matplotlib.rcParams.update(_STYLE)
             figure = Figure(figsize=self.size, layout="constrained")
             self.draw(figure)
-            # Laid out once: with the engine still on, each format would do it again, which is half of the work.
+            # Laid out once: with the engine still on, each format would do it again.
             figure.draw_without_rendering()
             figure.set_layout_engine("none")
             yield figure
