@@ -94,17 +94,19 @@ def train_on(prepared: Dataset, run: Run, how: str, config: Config) -> None:
     Raises:
         RunError: the folder holds a training with other options.
     """
-    from nevus.learn.predict import predict
-    from nevus.learn.train import train
-
     begun = run.run_json.exists()
     if begun and read_json(run.config_json, "Delete the folder.") != finite(config.to_json()):
         raise RunError(f"{run.directory} was trained with other options. Name another folder, or delete this one.")
+    is_trained = begun and run.record["status"] == DONE
+    if is_trained and run.predictions_csv("test").exists():
+        return
+    from nevus.learn.predict import predict
+    from nevus.learn.train import train
+
     dataset = split_again(prepared, run.directory / "dataset", how, config)
-    if not (begun and run.record["status"] == DONE):
+    if not is_trained:
         train(run, dataset, config, resume=begun)
-    if not run.predictions_csv("test").exists():
-        predict(run, dataset)
+    predict(run, dataset)
 
 
 def split_again(prepared: Dataset, directory: Path, how: str, config: Config) -> Dataset:
