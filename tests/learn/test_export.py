@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import onnx
 import pytest
@@ -210,6 +211,19 @@ def test_a_damaged_network_is_named(darkness: Run) -> None:
     darkness.model_keras.write_bytes(b"not a model")
     with pytest.raises(RunError, match=r"model\.keras"):
         export(darkness, darkness.dataset)
+
+
+def test_a_network_that_holds_code_is_refused_and_its_code_not_run(darkness: Run, tmp_path: Path) -> None:
+    trace = tmp_path / "was_here"
+    pixels = keras.Input((32, 32, 3))
+    hostile = keras.Model(
+        pixels, keras.layers.Lambda(eval(f"lambda x: (open({str(trace)!r}, 'w').close(), x)[1]"))(pixels)
+    )
+    hostile.save(darkness.model_keras)
+    trace.unlink(missing_ok=True)
+    with pytest.raises(RunError, match=r"model\.keras cannot be loaded"):
+        export(darkness, darkness.dataset)
+    assert not trace.exists()
 
 
 def test_thresholds_of_an_older_training_are_refused(darkness: Run) -> None:

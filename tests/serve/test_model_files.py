@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from nevus.core.archive import add_metadata
 from nevus.core.errors import ModelFileError
 from nevus.serve import session
 from nevus.serve.predictor import load
@@ -102,3 +103,15 @@ def test_another_type_of_pixels_is_refused(tmp_path: Path, capfd: pytest.Capture
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ModelFileError):
         load(path)
+
+
+@pytest.mark.parametrize("suffix", [".tflite", ".keras"])
+def test_metadata_of_other_formats_are_read_and_checked(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"model{suffix}"
+    spec = load(Path(__file__).with_name("darkness.onnx")).spec
+    path.write_bytes(add_metadata(b"anything", spec.to_json()))
+    assert session.read_spec(path).to_json() == spec.to_json()
+    for content in (b"anything", add_metadata(b"anything", "{}"), path.read_bytes()[:-5]):
+        path.write_bytes(content)
+        with pytest.raises(ModelFileError, match=path.name):
+            session.read_spec(path)

@@ -107,9 +107,9 @@ def predict(arguments: argparse.Namespace) -> int:
 
 def info(arguments: argparse.Namespace) -> int:
     from nevus.cli.summary import model_summary
-    from nevus.serve.predictor import load
+    from nevus.serve.session import read_spec
 
-    spec = load(arguments.model).spec
+    spec = read_spec(arguments.model)
     print(spec.to_json() if arguments.json else model_summary(spec))
     return 0
 

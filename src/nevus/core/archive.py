@@ -7,7 +7,6 @@ files of TensorFlow Lite Metadata do. So one way of reading, `unzip -p FILE nevu
 from __future__ import annotations
 
 import io
-import zipfile
 
 from nevus.core.errors import ModelFileError
 
@@ -22,6 +21,8 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 
 def add_metadata(content: bytes, text: str) -> bytes:
     """The file with `text` as its metadata, behind what it holds."""
+    import zipfile
+
     buffer = io.BytesIO(content)
     with zipfile.ZipFile(buffer, "a") as archive:
         archive.writestr(zipfile.ZipInfo(MEMBER, _TIME), text)
@@ -34,6 +35,9 @@ def read_metadata(content: bytes) -> str:
     Raises:
         ModelFileError: there are none, or they are damaged or too large.
     """
+    # Imported here: most who open a model file do not need it, and wait for its answer.
+    import zipfile
+
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open(MEMBER) as member:
             read = member.read(MAX_METADATA_BYTES + 1)

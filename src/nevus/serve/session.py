@@ -11,12 +11,16 @@ from typing import NamedTuple
 
 import onnxruntime
 
+from nevus.core.archive import read_metadata
 from nevus.core.errors import ModelFileError
 from nevus.core.modelfile import INPUT, METADATA_KEY, OUTPUTS, ModelSpec, parse_spec
 from nevus.core.processors import available_processors
 from nevus.serve.graph_check import check_graph
 
 MAX_MODEL_BYTES = 512 * 1024 * 1024
+
+# Formats that carry their metadata in an archive at their end.
+_ARCHIVED = (".tflite", ".keras")
 
 # The highest level of ONNX Runtime's log.
 _FATAL_ONLY = 4
@@ -77,6 +81,24 @@ def open_model(path: Path) -> tuple[onnxruntime.InferenceSession, ModelSpec]:
         raise ModelFileError(f"{path}: {problem}") from None
     _check_tensors(path, found, spec)
     return session, spec
+
+
+def read_spec(path: Path) -> ModelSpec:
+    """The metadata of a model file in any format; an ONNX file is opened and checked for it.
+
+    Args:
+        path: a file that `nevus export` wrote.
+
+    Raises:
+        ModelFileError: as of `open_model`.
+    """
+    if path.suffix not in _ARCHIVED:
+        return open_model(path)[1]
+    content = _read(path)
+    try:
+        return parse_spec(read_metadata(content))
+    except ModelFileError as problem:
+        raise ModelFileError(f"{path}: {problem}") from None
 
 
 def _read(path: Path) -> bytes:
