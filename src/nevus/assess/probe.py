@@ -182,9 +182,10 @@ def format_probe(result: dict[str, Any]) -> str:
         lines += [f"  {row['layers']:<44} {Estimate.from_json(row['correlation'])}" for row in result["randomised"]]
     lines += ["", "What the model says of changed images:", ""]
     lines += [f"  {'':<22} {'ROC-AUC':<24} {'risk moves by':<26} decisions that flip"]
-    lines += [
-        f"  {row['images']:<22} {Estimate.from_json(row['roc_auc'])!s:<24} "
-        f"{Estimate.from_json(row['mean_change'])!s:<26} {100 * Estimate.from_json(row['flipped']).value:.1f} %"
-        for row in result["artefacts"]
-    ]
+    for number, row in enumerate(result["artefacts"]):
+        # The first row is the images as they are, from which nothing moves.
+        moved = (
+            f"{Estimate.from_json(row['mean_change'])!s:<26} {100 * row['flipped']['value']:.1f} %" if number else ""
+        )
+        lines.append(f"  {row['images']:<22} {Estimate.from_json(row['roc_auc'])!s:<24} {moved}".rstrip())
     return "\n".join(lines)
