@@ -171,10 +171,10 @@ def format_probe(result: dict[str, Any]) -> str:
         "",
         "Heatmaps of the malignant images (95 % intervals):",
         "",
-        f"  {'':<28}" + "".join(f"{name:<26}" for name in result["heat"]),
+        f"  {'':<30}" + "".join(f"{name:<26}" for name in result["heat"]),
     ]
     lines += [
-        f"  {title:<28}" + "".join(f"{Estimate.from_json(of_map[key])!s:<26}" for of_map in result["heat"].values())
+        f"  {title:<30}" + "".join(f"{Estimate.from_json(of_map[key])!s:<26}" for of_map in result["heat"].values())
         for key, title in CURVES.items()
     ]
     if result["randomised"]:
