@@ -194,7 +194,8 @@ def markdown(results: dict[str, Any]) -> str:
         [
             *lines,
             "",
-            f"Means over {seeds} seed{'s' * (seeds != 1)}; network {config['model']}, recipe {config['recipe']}, "
+            f"Means over {seeds} seed{'s' * (seeds != 1)}; network {config['model']}, "
+            f"recipe {config['recipe'] or 'its own'}, "
             f"{config['image_size']} pixels, {results['num_images']:,} images.",
         ]
     )
