@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from assess.report_runs import make_run
 from nevus.assess import artefacts, heat_truth
 from nevus.assess.probe import GAUSSIAN, MODEL, NOISE, Outlined, format_probe, probe
+from nevus.assess.report import write_report
+from nevus.core.files import write_json
 from nevus.core.preprocess import Pixels
 
 SIZE = 24
@@ -104,3 +109,15 @@ def test_changed_images_keep_what_they_should(images: Outlined) -> None:
     assert dark[0, 0].max() == 0
     everything = artefacts.without_lesion(image, np.ones_like(mask))
     assert everything.shape == image.shape
+
+
+def test_the_report_says_what_was_found(images: Outlined, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    for answer, word in ((_looks_at_the_corner, "worse"), (_looks_at_the_lesion, "better")):
+        found = probe(answer, images, 0.5, [("logits", _looks_at_the_lesion(images.pixels)[1])])
+        write_json(run.probe_json, {"data": "some images", "generated": True, **found})
+        write_report(run)
+        page = run.report_html.read_text(encoding="utf-8")
+        assert "some images (generated)" in page
+        assert f"{word} than the guess" in page
+        assert ("The border alone gives the class away" in page) == (answer is _looks_at_the_corner)
