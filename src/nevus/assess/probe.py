@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nevus.assess import artefacts, heat_truth
-from nevus.assess.uncertainty import Groups, group_codes, linearised, roc_auc
+from nevus.assess.uncertainty import Groups, group_codes, linearised, proportion, roc_auc
 from nevus.core.estimate import Estimate
 from nevus.core.preprocess import Pixels
 
@@ -112,6 +112,7 @@ def _heat(answer: Answer, images: Outlined, maps: NDArray[np.floating], seed: in
     return {
         name: {
             **{figure: _mean(of_image, groups).to_json() for figure, of_image in measured.items()},
+            "pointing_game": proportion(measured["pointing_game"] == 1, groups).to_json(),
             "over_bell": {
                 figure: _mean(of_image - values[GAUSSIAN][figure], groups).to_json()
                 for figure, of_image in measured.items()
@@ -148,7 +149,7 @@ def _artefacts(
                 "roc_auc": roc_auc(images.is_malignant, moved, groups).to_json(),
                 "mean_risk": _mean(moved, groups).to_json(),
                 "mean_change": _mean(moved - risk, groups).to_json(),
-                "flipped": _mean(((moved >= threshold) != (risk >= threshold)).astype(np.float64), groups).to_json(),
+                "flipped": proportion((moved >= threshold) != (risk >= threshold), groups).to_json(),
             }
         )
     return rows
