@@ -7,10 +7,19 @@ import sys
 import pytest
 
 import nevus
+from nevus.cli import assessment, pipeline
 
 
 def test_all_lists_the_public_names() -> None:
-    assert nevus.__all__ == ["NevusError", "Prediction", "Predictor", "__version__", "load"]
+    assert nevus.__all__ == [
+        *("Config", "Dataset", "NevusError", "Prediction", "Predictor", "Run", "__version__"),
+        *("audit", "evaluate", "export", "load", "prepare", "report", "run", "split", "train"),
+    ]
+
+
+def test_each_function_that_makes_a_model_has_a_command_of_its_name() -> None:
+    functions = {name for name in nevus.__all__ if inspect.isfunction(getattr(nevus, name))} - {"load"}
+    assert functions <= {add.__name__.removeprefix("add_") for add in (*pipeline.COMMANDS, *assessment.COMMANDS)}
 
 
 @pytest.mark.parametrize("name", [name for name in nevus.__all__ if name != "__version__"])
@@ -23,8 +32,8 @@ def test_public_names_and_their_methods_are_documented(name: str) -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'train'"):
-        _ = nevus.train
+    with pytest.raises(AttributeError, match="has no attribute 'diagnose'"):
+        _ = nevus.diagnose
 
 
 def test_importing_nevus_loads_neither_onnxruntime_nor_tensorflow() -> None:
@@ -33,7 +42,9 @@ def test_importing_nevus_loads_neither_onnxruntime_nor_tensorflow() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("module", ["nevus.serve.predictor", "nevus.assess.evaluate", "nevus.data.prepare"])
+@pytest.mark.parametrize(
+    "module", ["nevus.serve.predictor", "nevus.assess.evaluate", "nevus.data.prepare", "nevus.pipeline.run"]
+)
 def test_what_comes_before_and_after_training_never_loads_tensorflow(module: str) -> None:
     if module == "nevus.assess.evaluate":
         pytest.importorskip("sklearn")

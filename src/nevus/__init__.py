@@ -1,23 +1,57 @@
-"""Nevus: skin-lesion risk assessment from dermoscopic images. For research and education only."""
+"""Nevus: skin-lesion risk assessment from dermoscopic images. For research and education only.
+
+`load` and `Predictor.predict` use a model. The other functions make one, each as the command of its name does:
+`prepare`, `split`, `audit`, `train`, `evaluate`, `export` and `report`, or `run` for all of them.
+"""
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from nevus.core.errors import NevusError
 
 if TYPE_CHECKING:
+    from nevus.core.config import Config
+    from nevus.core.dataset import Dataset
+    from nevus.core.runs import Run
+    from nevus.pipeline.run import run
+    from nevus.pipeline.stages import audit, evaluate, export, prepare, report, split, train
     from nevus.serve.predictor import Prediction, Predictor, load
 
 __version__ = "0.1.0"
 
-__all__ = ["NevusError", "Prediction", "Predictor", "__version__", "load"]
+__all__ = [
+    "Config",
+    "Dataset",
+    "NevusError",
+    "Prediction",
+    "Predictor",
+    "Run",
+    "__version__",
+    "audit",
+    "evaluate",
+    "export",
+    "load",
+    "prepare",
+    "report",
+    "run",
+    "split",
+    "train",
+]
+
+# Loaded when they are first asked for, so that `nevus --help` goes without ONNX Runtime.
+_MODULES = {
+    **dict.fromkeys(("Prediction", "Predictor", "load"), "nevus.serve.predictor"),
+    **dict.fromkeys(("audit", "evaluate", "export", "prepare", "report", "split", "train"), "nevus.pipeline.stages"),
+    "run": "nevus.pipeline.run",
+    "Config": "nevus.core.config",
+    "Dataset": "nevus.core.dataset",
+    "Run": "nevus.core.runs",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # ONNX Runtime is loaded when it is first asked for, so that `nevus --help` and the training stages go without.
-    if name in ("Prediction", "Predictor", "load"):
-        from nevus.serve import predictor
-
-        return getattr(predictor, name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'nevus' has no attribute '{name}'")

@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nevus.cli import stages
 from nevus.cli.options import add_config_flags, config_of
 from nevus.core.dataset import Dataset
 from nevus.core.files import finite
 from nevus.core.runs import Run
+from nevus.pipeline import stages
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -65,8 +65,8 @@ def audit(arguments: argparse.Namespace) -> int:
     if len(arguments.data) > 1 or not dataset.info_json.exists():
         dataset = Dataset(arguments.out or Path(f"{stages.default_directory(arguments.data)}-audit"))
         if not dataset.info_json.exists():
-            stages.prepare_images(arguments.data, dataset.directory, config_of(arguments), overwrite=False)
-    findings = stages.audit_dataset(dataset)
+            stages.prepare(arguments.data, dataset.directory, config_of(arguments), overwrite=False)
+    findings = stages.audit(dataset)
     if arguments.json:
         print(json.dumps(finite([finding.to_json() for finding in findings])))
     else:

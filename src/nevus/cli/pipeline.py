@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nevus.cli import stages
 from nevus.cli.options import add_config_flags, config_of
 from nevus.core.config import Config
 from nevus.core.dataset import Dataset
 from nevus.core.runs import EXPORTED_FILES, Run
+from nevus.pipeline import stages
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -152,10 +152,8 @@ def run(arguments: argparse.Namespace) -> int:
     prepared = Dataset(arguments.images[0])
     # A prepared dataset decides its image size, unless another one is asked for, which is then an error.
     fallbacks = {"image_size": prepared.info.image_size} if prepared.info_json.exists() else {}
-    run = Run(arguments.out or stages.default_directory(arguments.images))
-    _run_all(
-        arguments.images, run, config_of(arguments, **fallbacks), resume=arguments.resume, overwrite=arguments.overwrite
-    )
+    out = arguments.out or stages.default_directory(arguments.images)
+    _run_all(arguments, arguments.images, out, config_of(arguments, **fallbacks))
     return 0
 
 
@@ -177,16 +175,14 @@ def demo(arguments: argparse.Namespace) -> int:
             seed=config.seed,
             difficulty=arguments.difficulty,
         )
-    _run_all([images], run, config, resume=arguments.resume, overwrite=arguments.overwrite)
+    _run_all(arguments, [images], arguments.out, config)
     return 0
 
 
 def prepare(arguments: argparse.Namespace) -> int:
     from nevus.cli.summary import dataset_summary
 
-    dataset = stages.prepare_images(
-        arguments.images, arguments.out, config_of(arguments), overwrite=arguments.overwrite
-    )
+    dataset = stages.prepare(arguments.images, arguments.out, config_of(arguments), overwrite=arguments.overwrite)
     print(dataset_summary(dataset))
     return 0
 
@@ -195,15 +191,19 @@ def split(arguments: argparse.Namespace) -> int:
     from nevus.cli.summary import dataset_summary
 
     dataset = Dataset(arguments.dataset)
-    stages.split_dataset(dataset, config_of(arguments))
+    stages.split(dataset, config_of(arguments))
     print(dataset_summary(dataset))
     return 0
 
 
 def train(arguments: argparse.Namespace) -> int:
-    run, config = Run(arguments.out), config_of(arguments)
-    stages.check_fresh(run, resume=arguments.resume, overwrite=arguments.overwrite)
-    stages.train_network(run, Dataset(arguments.dataset), config, resume=arguments.resume)
+    run = stages.train(
+        Dataset(arguments.dataset),
+        arguments.out,
+        config_of(arguments),
+        resume=arguments.resume,
+        overwrite=arguments.overwrite,
+    )
     print(f"{run.model_keras}\nNext: nevus evaluate {run.directory}")
     return 0
 
@@ -212,7 +212,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from nevus.cli.summary import run_summary
 
     run = stages.single_run(arguments.run)
-    stages.evaluate_run(run, config_of(arguments))
+    stages.evaluate(run, config_of(arguments))
     print(run_summary(run))
     return 0
 
@@ -225,7 +225,7 @@ def export(arguments: argparse.Namespace) -> int:
     if _WEB in arguments.format and not run.model_onnx.exists() and "onnx" not in formats:
         formats = ["onnx", *formats]
     for file_format in formats:
-        stages.export_run(run, config_of(arguments), file_format)
+        stages.export(run, config_of(arguments), file_format)
     if formats:
         print(parity_summary(run, formats))
     if _WEB in arguments.format:
@@ -239,23 +239,17 @@ def export(arguments: argparse.Namespace) -> int:
 
 def report(arguments: argparse.Namespace) -> int:
     run = Run(arguments.run)
-    stages.report_run(run)
+    stages.report(run)
     print(run.report_html)
     return 0
 
 
-def _run_all(images: Sequence[Path], run: Run, config: Config, *, resume: bool, overwrite: bool) -> None:
-    from nevus.cli.cross_validation import cross_validate
+def _run_all(arguments: argparse.Namespace, images: Sequence[Path], out: Path, config: Config) -> None:
     from nevus.cli.summary import cross_validation_summary, run_summary
+    from nevus.pipeline.run import run
 
-    if config.folds is not None:
-        cross_validate(images, run, config, num_folds=config.folds, resume=resume, overwrite=overwrite)
-        print(cross_validation_summary(run))
-        return
-    stages.check_fresh(run, resume=resume, overwrite=overwrite)
-    dataset = stages.dataset_of(images, run, config, resume=resume, overwrite=overwrite)
-    stages.train_to_report(run, dataset, config, resume=resume)
-    print(run_summary(run))
+    made = run(images, out, config, resume=arguments.resume, overwrite=arguments.overwrite)
+    print(cross_validation_summary(made) if made.folds else run_summary(made))
 
 
 def _add_repeat_flags(parser: argparse.ArgumentParser) -> None:

@@ -108,6 +108,7 @@ class Config:
             _check(name, opt, getattr(self, name))
 
     def to_json(self) -> dict[str, Any]:
+        """Every option by its name, as `config.json` holds it."""
         return asdict(self)
 
 

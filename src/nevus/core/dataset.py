@@ -165,6 +165,7 @@ class Dataset:
         self.__dict__.pop("rows", None)
 
     def write_info(self, info: DatasetInfo) -> None:
+        """Replaces `dataset.json`."""
         write_json(self.info_json, info.to_json())
         self.__dict__.pop("info", None)
 

@@ -84,6 +84,7 @@ class Run:
         return self.directory / EXPORTED_FILES[file_format]
 
     def predictions_csv(self, split: str) -> Path:
+        """The file of a split's predictions."""
         return self.directory / "predictions" / f"{split}.csv"
 
     @property

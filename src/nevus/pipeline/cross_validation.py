@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from nevus.cli import stages
 from nevus.core.config import Config, config_from_json, options
 from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
 from nevus.core.files import read_json, write_json
 from nevus.core.runs import DONE, FAILED, RUNNING, Run, fold_directory
+from nevus.pipeline import stages
 
 
 def cross_validate(
@@ -55,7 +55,7 @@ def cross_validate(
         run.finish(FAILED)
         raise
     run.finish(DONE)
-    stages.report_run(run)
+    stages.report(run)
 
 
 def _make_folds(run: Run, dataset: Dataset, config: Config, num_folds: int) -> list[Dataset]:

@@ -1,4 +1,4 @@
-"""The stages of a run, as the commands and the cross-validation call them: each says what it does and does it.
+"""The stages of a run, one function each: it says on standard error what it does, and does it.
 
 Owns their order, and which of them a resumed run skips. Each imports what it needs when it runs.
 """
@@ -18,6 +18,9 @@ from nevus.core.runs import DONE, Run
 
 if TYPE_CHECKING:
     from nevus.data.audit import Finding
+
+
+DEFAULTS = Config()
 
 
 def check_fresh(run: Run, *, resume: bool, overwrite: bool, num_folds: int | None = None) -> None:
@@ -64,6 +67,11 @@ def describe_folds(run: Run) -> str:
     return f"a cross-validation of {len(run.folds)} folds" if run.folds else "a run without folds"
 
 
+def paths(images: str | Path | Sequence[str | Path]) -> list[Path]:
+    """Sources of images as paths, whether one or several were named."""
+    return [Path(images)] if isinstance(images, (str, Path)) else [Path(source) for source in images]
+
+
 def default_directory(images: Sequence[Path]) -> Path:
     """Where a run goes that was not told where to: named after its images."""
     return Path("runs") / "+".join(path.resolve().name for path in images)
@@ -83,35 +91,53 @@ def dataset_of(images: Sequence[Path], run: Run, config: Config, *, resume: bool
     else:
         dataset = Dataset(run.directory / "dataset")
         if not (resume and dataset.info_json.exists()):
-            prepare_images(images, dataset.directory, config, overwrite=resume or overwrite)
+            prepare(images, dataset.directory, config, overwrite=resume or overwrite)
     if dataset.info.image_size != config.image_size:
         raise RunError(
             f"{dataset.directory} holds images of {dataset.info.image_size} pixels, --image-size asks for "
             f"{config.image_size}. Leave the option out, or prepare the images again with it."
         )
     if any(not row.group for row in dataset.rows):
-        split_dataset(dataset, config)
+        split(dataset, config)
     if not dataset.audit_json.exists():
-        audit_dataset(dataset)
+        audit(dataset)
     return dataset
 
 
 def train_to_report(run: Run, dataset: Dataset, config: Config, *, resume: bool) -> None:
     """All stages after the splits; a training that is done is not done again."""
-    train_network(run, dataset, config, resume=resume)
-    evaluate_run(run, config)
-    export_run(run, config)
-    report_run(run)
+    train(dataset, run.directory, config, resume=resume)
+    evaluate(run, config)
+    export(run, config)
+    report(run)
 
 
-def prepare_images(images: Sequence[Path], directory: Path, config: Config, *, overwrite: bool) -> Dataset:
-    from nevus.data.prepare import prepare
+def prepare(
+    images: str | Path | Sequence[str | Path], out: str | Path, config: Config = DEFAULTS, *, overwrite: bool = False
+) -> Dataset:
+    """Decodes and resizes images once, into a dataset folder, as `nevus prepare` does.
+
+    Args:
+        images: a folder with a folder of images for each class, a dataset that docs/data.md lists, a zip archive
+            of either, a table; or several of these, which become one dataset.
+        out: folder for the dataset.
+        config: its options of preparation.
+        overwrite: replace the dataset that is there.
+
+    Returns:
+        The dataset. Files that cannot be read are listed in its `rejected_csv`.
+
+    Raises:
+        DataError: the images cannot be understood, or the folder holds a dataset already.
+    """
+    from nevus.data import prepare as preparation
     from nevus.data.sources import TableColumns
 
-    announce(f"Preparing {', '.join(map(str, images))}")
-    return prepare(
-        images,
-        directory,
+    sources = paths(images)
+    announce(f"Preparing {', '.join(map(str, sources))}")
+    return preparation.prepare(
+        sources,
+        Path(out),
         image_size=config.image_size,
         classes=config.classes,
         malignant=config.malignant,
@@ -128,46 +154,93 @@ def prepare_images(images: Sequence[Path], directory: Path, config: Config, *, o
     )
 
 
-def split_dataset(dataset: Dataset, config: Config) -> None:
+def split(dataset: Dataset, config: Config = DEFAULTS) -> None:
+    """Looks for duplicates, and splits into train, val and test by lesion, patient and duplicates, as `nevus split`.
+
+    Args:
+        dataset: prepared; its manifest gets groups and splits. Splits that the source itself gives are kept.
+        config: its fractions and seed.
+
+    Raises:
+        DataError: the images are too few, or of too few groups.
+    """
+    from nevus.data import splits
     from nevus.data.near_duplicates import find_duplicates
-    from nevus.data.splits import split, split_warnings
 
     announce("Looking for duplicates")
     find_duplicates(dataset)
     announce("Splitting by lesion, patient and duplicates")
-    split(dataset, val_fraction=config.val_fraction, test_fraction=config.test_fraction, seed=config.seed)
-    for warning in split_warnings(dataset):
+    splits.split(dataset, val_fraction=config.val_fraction, test_fraction=config.test_fraction, seed=config.seed)
+    for warning in splits.split_warnings(dataset):
         print(f"Warning: {warning}", file=sys.stderr)
 
 
-def audit_dataset(dataset: Dataset) -> list[Finding]:
-    from nevus.data.audit import audit, write_audit
+def audit(dataset: Dataset) -> list[Finding]:
+    """Looks for leaks, wrong labels and shortcuts, as `nevus audit` does; writes `audit_json` and `audit_html`.
+
+    Args:
+        dataset: prepared and split.
+
+    Returns:
+        What was found, each with its check's number, level and message; docs/audit.md explains each.
+    """
+    from nevus.data import audit as auditing
 
     announce("Auditing the dataset")
-    findings = audit(dataset)
-    write_audit(dataset, findings)
+    findings = auditing.audit(dataset)
+    auditing.write_audit(dataset, findings)
     return findings
 
 
-def train_network(run: Run, dataset: Dataset, config: Config, *, resume: bool) -> None:
+def train(
+    dataset: Dataset, out: str | Path, config: Config = DEFAULTS, *, resume: bool = False, overwrite: bool = False
+) -> Run:
+    """Trains a network and predicts the validation and test images, as `nevus train` does; docs/training.md.
+
+    Args:
+        dataset: prepared and split.
+        out: folder for the run.
+        config: network, recipe and seed; the other options are recorded.
+        resume: go on with a training that was cut off; one that is done is not done again.
+        overwrite: delete the run that is there and start over.
+
+    Returns:
+        The run, with its network, history and predictions.
+
+    Raises:
+        RunError: the folder holds a run, and neither resuming nor overwriting was asked for.
+        DataError: a split or a class has no images.
+    """
+    run = Run(Path(out))
+    check_fresh(run, resume=resume, overwrite=overwrite)
     is_trained = resume and run.run_json.exists() and run.record["status"] == DONE
-    if is_trained and all(run.predictions_csv(split).exists() for split in ("val", "test")):
-        return
+    if is_trained and all(run.predictions_csv(name).exists() for name in ("val", "test")):
+        return run
     # Loaded after preparation, whose worker processes would each pay for it.
+    from nevus.learn import train as training
     from nevus.learn.predict import predict
-    from nevus.learn.train import train
 
     announce(f"Training {config.model}")
     if not is_trained:
-        train(run, dataset, config, resume=resume and run.run_json.exists())
+        training.train(run, dataset, config, resume=resume and run.run_json.exists())
     predict(run, dataset)
+    return run
 
 
-def evaluate_run(run: Run, config: Config) -> None:
-    from nevus.assess.evaluate import evaluate
+def evaluate(run: Run, config: Config = DEFAULTS) -> None:
+    """Chooses temperature and thresholds on validation and measures the test, as `nevus evaluate` does.
+
+    Args:
+        run: with its predictions.
+        config: default operating point, prevalence, resamples and seed.
+
+    Raises:
+        RunError: predictions are missing or damaged, or validation lacks a class.
+    """
+    from nevus.assess import evaluate as evaluation
 
     announce("Choosing thresholds on validation, evaluating on test")
-    evaluate(
+    evaluation.evaluate(
         run,
         default_operating_point=config.operating_point,
         bootstrap=config.bootstrap,
@@ -176,19 +249,42 @@ def evaluate_run(run: Run, config: Config) -> None:
     )
 
 
-def export_run(run: Run, config: Config, file_format: str = "onnx") -> None:
-    """Writes a model file; a licence that is given now takes the place of the one the run was made with."""
-    from nevus.learn.export import export
+def export(run: Run, config: Config = DEFAULTS, file_format: str = "onnx") -> Path:
+    """Writes a model file, and fails unless it answers as the trained network does; as `nevus export`.
+
+    Args:
+        run: trained and evaluated.
+        config: its licence, if there is one now, takes the place of the one the run was made with.
+        file_format: one of `onnx`, `onnx-int8`, `litert`, `litert-fp16`, `litert-int8`, `keras`.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        RunError: an earlier stage is missing, or the file does not agree.
+    """
+    from nevus.learn import export as exporting
 
     if config.licence:
         began = read_json(run.config_json, "Run 'nevus train' first.")
         write_json(run.config_json, {**began, "licence": config.licence})
     announce(f"Exporting {run.exported(file_format).name}")
-    export(run, run.dataset, file_format)
+    exporting.export(run, run.dataset, file_format)
+    return run.exported(file_format)
 
 
-def report_run(run: Run) -> None:
-    """Writes the report of a run, or that of a cross-validation as a whole."""
+def report(run: Run) -> Path:
+    """Writes the report of a run, or that of a cross-validation as a whole, as `nevus report` does.
+
+    Args:
+        run: evaluated.
+
+    Returns:
+        The path of the HTML page; the figures in it lie in `run.plots`.
+
+    Raises:
+        RunError: a file that an earlier stage writes is missing or damaged.
+    """
     announce("Writing the report")
     if run.run_json.exists() and run.folds:
         from nevus.assess.cross_validation_page import write_cross_validation_page
@@ -198,6 +294,7 @@ def report_run(run: Run) -> None:
         from nevus.assess.report import write_report
 
         write_report(run)
+    return run.report_html
 
 
 def announce(text: str) -> None:

@@ -1,0 +1,46 @@
+"""From images to model and report in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nevus.core.config import Config
+from nevus.core.runs import Run
+from nevus.pipeline import stages
+from nevus.pipeline.cross_validation import cross_validate
+
+
+def run(
+    images: str | Path | Sequence[str | Path],
+    out: str | Path | None = None,
+    config: Config = stages.DEFAULTS,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Run:
+    """Prepares, splits, audits, trains, chooses thresholds, evaluates, exports and reports, as `nevus run` does.
+
+    Args:
+        images: a folder with a folder of images for each class, a dataset that docs/data.md lists, a zip archive
+            of either, a table, or several of these; or one prepared dataset.
+        out: folder for the run; `runs/NAME_OF_IMAGES` if None.
+        config: the options. With `folds` it is a cross-validation.
+        resume: go on where a run that was cut off stopped.
+        overwrite: delete the run that is there and start over.
+
+    Returns:
+        The run, whose attributes are the paths of all it left: `model_onnx`, `report_html`, `metrics_json`, `plots`.
+
+    Raises:
+        NevusError: whatever a stage raises; the message says how to mend it.
+    """
+    sources = stages.paths(images)
+    made = Run(Path(out) if out is not None else stages.default_directory(sources))
+    if config.folds is not None:
+        cross_validate(sources, made, config, num_folds=config.folds, resume=resume, overwrite=overwrite)
+        return made
+    stages.check_fresh(made, resume=resume, overwrite=overwrite)
+    dataset = stages.dataset_of(sources, made, config, resume=resume, overwrite=overwrite)
+    stages.train_to_report(made, dataset, config, resume=resume)
+    return made
