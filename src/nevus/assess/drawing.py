@@ -110,6 +110,14 @@ class Plot:
         with self._drawn() as figure:
             return self._svg(figure)
 
+    def _repr_html_(self) -> str:
+        """The figure as notebooks show it: on light paper whatever their theme, with how to read it."""
+        return (
+            f'<figure style="max-width:32rem;margin:0;padding:.8rem;background:{PAPER};color:{INK}">'
+            f"<strong>{html.escape(self.title)}</strong>{self.svg()}<figcaption>{html.escape(self.caption)}<br>"
+            f"<em>{html.escape(self.reading)}</em></figcaption></figure>"
+        )
+
     def svg_and_png(self) -> tuple[str, bytes]:
         """The figure as in `svg`, and as a PNG file with a light background, 1,000 pixels wide for 5 inches."""
         with self._drawn() as figure:
