@@ -22,8 +22,8 @@ import numpy as np
 from scipy import stats
 from sklearn.metrics import recall_score
 
+import nevus
 from nevus.assess import metrics
-from nevus.cli import stages
 from nevus.cli.options import add_config_flags, config_of
 from nevus.core.config import Config
 from nevus.core.dataset import Dataset
@@ -82,9 +82,9 @@ def prepared_dataset(images: Path, directory: Path, config: Config) -> Dataset:
     """The images, decoded once, with groups: images of one lesion, and near-duplicates of one another."""
     dataset = Dataset(directory)
     if not dataset.info_json.exists():
-        stages.prepare_images([images], directory, config, overwrite=False)
+        nevus.prepare(images, directory, config)
     if any(not row.group for row in dataset.rows):
-        stages.split_dataset(dataset, config)
+        nevus.split(dataset, config)
     return dataset
 
 
