@@ -82,7 +82,7 @@ def test_the_evaluation_lesson_finds_the_truth_it_simulated(tmp_path: Path) -> N
 def test_the_melanoma_lesson_goes_from_images_to_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorflow")
     monkeypatch.setenv("NEVUS_LESSON_IMAGES", "160")
-    monkeypatch.setenv("NEVUS_LESSON_EPOCHS", "1")
+    monkeypatch.setenv("NEVUS_LESSON_EPOCHS", "2")
     text = printed(run(FOLDER / "melanoma.ipynb", tmp_path))
     lesson = tmp_path / "runs" / "lesson"
     assert (lesson / "compact" / "model.onnx").exists()
