@@ -49,10 +49,10 @@ def test_every_network_keeps_the_contract_that_export_relies_on(name: str, num_c
 def test_views_average_the_logits_of_mirror_images_and_their_maps_turned_back(name: str) -> None:
     single = networks.build(name, image_size=32, num_classes=3)
     images = np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3)).astype(np.float32)
-    mirrored = [images, images[:, :, ::-1], images[:, ::-1], images[:, ::-1, ::-1]]
+    mirrored = [images, images[:, ::-1], images[:, :, ::-1], images[:, ::-1, ::-1]]
     answers = [single(view).numpy() for view in mirrored]
     maps = [keras.Model(single.input, single.get_layer("pool").input)(view).numpy() for view in mirrored]
-    maps = [maps[0], maps[1][:, :, ::-1], maps[2][:, ::-1], maps[3][:, ::-1, ::-1]]
+    maps = [maps[0], maps[1][:, ::-1], maps[2][:, :, ::-1], maps[3][:, ::-1, ::-1]]
     for views in (2, 4):
         network = networks.build(name, image_size=32, num_classes=3, views=views)
         network.set_weights(single.get_weights())

@@ -20,7 +20,7 @@ import numpy as np
 from nevus.core.dataset import Dataset, DatasetInfo, DatasetSource
 from nevus.core.errors import DataError, ImageError
 from nevus.core.files import replacing
-from nevus.core.manifest import ManifestRow
+from nevus.core.manifest import SPLITS, ManifestRow
 from nevus.core.preprocess import MAX_PIXELS, Pixels
 from nevus.core.progress import progress
 from nevus.data.archives import ImageReader
@@ -143,8 +143,8 @@ def _find_sources(paths: Sequence[Path], columns: TableColumns | None) -> list[_
 
 
 def _source_names(paths: Sequence[Path]) -> list[str]:
-    """The last names of the paths, with as many folders before them as it takes to tell them apart."""
-    names = [path.name for path in paths]
+    """The last names of the paths, with as many folders before them as it takes to tell them, and sets, apart."""
+    names = ["/".join(path.parts[-2:]) if path.name in SPLITS else path.name for path in paths]
     for length in range(2, max((len(path.parts) for path in paths), default=0) + 1):
         counts = Counter(names)
         if max(counts.values()) == 1:

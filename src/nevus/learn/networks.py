@@ -29,7 +29,7 @@ def build(name: str, image_size: int, num_classes: int, views: int = 1) -> keras
         name: a key of `NETWORKS`.
         image_size: side S of the square input in pixels.
         num_classes: C >= 2.
-        views: 1; 2 to average over the image and its mirror image; 4 to average over those upside down too. Views
+        views: 1; 2 to average over the image and the same upside down; 4 to average over their mirror images too. Views
             have no weights, so those of a network with another number of views fit.
 
     Returns:
@@ -73,15 +73,21 @@ def _average_views(maps: Callable[[KerasTensor], KerasTensor], pixels: KerasTens
     All that follows the maps is linear, so the logits are the mean of those of the views, and so is the class
     activation map.
     """
-    axes = (2, 1)[: views.bit_length() - 1]
+    # Upside down first: rows are whole in memory, columns are not.
+    axes = (1, 2)[: views.bit_length() - 1]
     images = pixels
     for axis in axes:
-        images = ops.concatenate([images, ops.flip(images, axis=axis)], axis=0)
+        images = ops.concatenate([images, _mirror(images, axis)], axis=0)
     averaged = maps(images)
     for axis in reversed(axes):
         straight, mirrored = ops.split(averaged, 2, axis=0)
-        averaged = (straight + ops.flip(mirrored, axis=axis)) / 2
+        averaged = (straight + _mirror(mirrored, axis)) / 2
     return averaged
+
+
+def _mirror(x: KerasTensor, axis: int) -> KerasTensor:
+    # Not ops.flip: it becomes a Slice with a negative step, which ONNX Runtime runs an element at a time.
+    return ops.take(x, list(range(x.shape[axis] - 1, -1, -1)), axis=axis)
 
 
 def _classic(pixels: KerasTensor) -> KerasTensor:
