@@ -24,6 +24,7 @@ from nevus.core.modelfile import INPUT, METADATA_KEY, OUTPUTS, ModelSpec
 from nevus.core.preprocess import Pixels
 from nevus.learn import onnx_graph
 from nevus.learn.networks import LOGITS
+from nevus.learn.onnx_folding import fold_scaling
 from nevus.learn.onnx_graph import FEATURES, RESIZED
 from nevus.learn.parity import Exported, in_batches
 
@@ -105,7 +106,9 @@ def convert(model: keras.Model, image_size: int) -> onnx.ModelProto:
         warnings.simplefilter("ignore", FutureWarning)
         path = Path(folder) / "network.onnx"
         model.export(path, format="onnx", verbose=False, opset_version=onnx_graph.OPSET)
-        return onnx.load(path)
+        network = onnx.load(path)
+    fold_scaling(network)
+    return network
 
 
 def _compose(network: onnx.ModelProto, tapped: keras.Model, spec: ModelSpec) -> bytes:

@@ -194,14 +194,14 @@ def _rename(graph: onnx.GraphProto) -> None:
     uses = [name for node in graph.node for name in node.input]
     weights = sorted((w for w in graph.initializer if w.name in uses), key=lambda weight: uses.index(weight.name))
     for number, weight in enumerate(weights):
-        names[weight.name] = weight.name = f"network/weight_{number}"
+        names[weight.name] = weight.name = f"network/w{number}"
     del graph.initializer[:]
     graph.initializer.extend(weights)
     for number, node in enumerate(graph.node):
         # Short: a small network in int8 would spend a tenth of its file on names.
         node.name = f"network/{number}"
         for place, output in enumerate(node.output):
-            names.setdefault(output, f"{node.name}:{place}")
+            names.setdefault(output, node.name if place == 0 else f"{node.name}:{place}")
     for node in graph.node:
         node.input[:] = [names[name] for name in node.input]
         node.output[:] = [names[name] for name in node.output]
