@@ -13,8 +13,9 @@ from nevus.core.runs import Run
 
 @pytest.fixture(scope="session")
 def options() -> list[str]:
-    """Flags that keep a run small."""
-    return ["--image-size", "32", "--epochs", "2", "--learning-rate", "0.003", "--bootstrap", "200"]
+    """Flags that keep a run small; the classic network has the fewest layers to trace and to convert."""
+    small = ["--image-size", "32", "--epochs", "2", "--learning-rate", "0.003", "--bootstrap", "200"]
+    return ["--model", "classic", *small]
 
 
 @pytest.fixture(scope="session")

@@ -20,5 +20,5 @@ def test_masks_are_found_by_the_name_of_their_image(tmp_path: Path) -> None:
 
 def test_every_phantom_has_one(tmp_path: Path) -> None:
     phantom.generate(tmp_path / "images", num_images=8, image_size=48, seed=1)
-    root, listing = find_images(tmp_path / "images")
-    assert all(find_mask(root, image.path) for image in listing.images)
+    listing = find_images(tmp_path / "images")
+    assert all(find_mask(listing.root, image.path) for image in listing.images)

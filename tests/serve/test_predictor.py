@@ -38,7 +38,8 @@ def grey_image(grey: int, height: int = 40, width: int = 50) -> np.ndarray:
 @settings(max_examples=50, deadline=None)
 def test_risk_is_the_worked_one_at_any_size(grey: int, height: int, width: int) -> None:
     prediction = PREDICTOR.predict(grey_image(grey, height, width))
-    assert prediction.risk == pytest.approx(risk_of(grey), abs=1e-6)
+    # Single precision, times a slope of 8: processors round it each in their way.
+    assert prediction.risk == pytest.approx(risk_of(grey), abs=1e-5)
     assert prediction.decision == (prediction.risk >= 0.3)
     assert sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-6)
     assert prediction.probabilities["malignant"] == pytest.approx(prediction.risk, abs=1e-6)

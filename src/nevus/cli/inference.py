@@ -109,7 +109,7 @@ def info(arguments: argparse.Namespace) -> int:
     from nevus.cli.summary import model_summary
     from nevus.serve.session import read_spec
 
-    spec = read_spec(arguments.model)
+    spec = read_spec(shipped.find_model(arguments.model))
     print(spec.to_json() if arguments.json else model_summary(spec))
     return 0
 
