@@ -36,7 +36,7 @@ from nevus.serve.quality import QUALITY_MODEL
 
 SIDE, CELLS = 128, 8
 # Fewer pixels than this on the shorter side, and the network would see little but enlarged pixels.
-MIN_SIDE = 100
+MIN_SIDE = 96
 # Width, in pixels at 128 x 128, of the Gaussian blur that the check learns to refuse.
 BLUR = 4.0
 # Of the dermoscopic images of the fit, each of the two fitted margins refuses this share.

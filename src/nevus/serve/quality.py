@@ -26,7 +26,7 @@ class Refusal(NamedTuple):
 
 # In the order of the margins that the graph gives; the first one below 0 is told.
 REFUSALS = (
-    Refusal("too_small", "The image is too small. Use one with at least 100 pixels on its shorter side."),
+    Refusal("too_small", "The image is too small. Use one with at least 96 pixels on its shorter side."),
     Refusal("too_blurred", "The image is too blurred. Take it again, in focus."),
     Refusal(
         "not_dermoscopic",
