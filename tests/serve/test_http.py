@@ -252,6 +252,22 @@ def test_status_model_and_document(server: str) -> None:
     assert set(document["paths"]) == {"/v1/predict", "/v1/model", "/healthz", "/readyz", "/metrics"}
 
 
+def test_requests_made_from_the_document_find_no_fault(server: str, tmp_path: Path) -> None:
+    program = Path(sys.executable).with_name("schemathesis")
+    if not program.exists():
+        pytest.skip("schemathesis is not installed")
+    checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+    options = ["--checks", checks, "--max-examples", "15", "--seed", "1", "--no-color"]
+    done = subprocess.run(
+        [program, "run", f"{server}/openapi.json", *options, "--phases", "examples,coverage,fuzzing"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
 def test_sigterm_lets_a_request_end(lesions: list[Path]) -> None:
     body, _ = multipart(lesions[0].read_bytes())
     command = [sys.executable, "-m", "nevus.cli.main", "serve", str(MODEL), "--port", "0"]
