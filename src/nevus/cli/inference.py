@@ -59,13 +59,7 @@ def add_info(commands: Subparsers) -> argparse.ArgumentParser:
         help="what a model file says of itself",
         description="Show a model's classes, operating points, test figures, provenance and limits.",
     )
-    parser.add_argument(
-        "model",
-        nargs="?",
-        default=shipped.DEFAULT,
-        metavar="name_or_file",
-        help=f"a shipped model, or a model.onnx that 'nevus export' wrote (default: {shipped.DEFAULT})",
-    )
+    add_model_argument(parser)
     parser.add_argument("--json", action="store_true", help="print the metadata as JSON")
     parser.set_defaults(command=info)
     return parser
@@ -126,6 +120,17 @@ def models(arguments: argparse.Namespace) -> int:
     else:
         print("No model ships with this copy of Nevus.")
     return 0
+
+
+def add_model_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds a model as the first argument: the name of a shipped one or a file, the default if left out."""
+    parser.add_argument(
+        "model",
+        nargs="?",
+        default=shipped.DEFAULT,
+        metavar="name_or_file",
+        help=f"a shipped model, or a model.onnx that 'nevus export' wrote (default: {shipped.DEFAULT})",
+    )
 
 
 def _model_and_images(arguments: argparse.Namespace) -> tuple[str | Path, list[Path]]:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nevus.cli.inference import add_model_argument
 from nevus.core import shipped
 
 if TYPE_CHECKING:
@@ -26,13 +27,7 @@ def add_serve(commands: Subparsers) -> argparse.ArgumentParser:
         description="Serve a model on this machine: the page at /, the API at /v1/predict, described in /openapi.json. "
         "Images are kept in memory only, and no request is logged. SIGINT or SIGTERM lets requests in flight end.",
     )
-    parser.add_argument(
-        "model",
-        nargs="?",
-        default=shipped.DEFAULT,
-        metavar="name_or_file",
-        help=f"a shipped model, or a model.onnx that 'nevus export' wrote (default: {shipped.DEFAULT})",
-    )
+    add_model_argument(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: this machine only)")
     parser.add_argument("--port", type=int, default=8000, help="port, 0 for any free one (default: 8000)")
     parser.add_argument(
