@@ -25,6 +25,7 @@ class Setting:
         image_size: side of the square that networks see, in pixels.
         target: validation ROC-AUC of time-to-quality.
         epochs: most epochs of time-to-quality, where the recipe has no schedule.
+        at_most: seconds after which a contender of time-to-quality is stopped at the end of an epoch.
         whole_dataset: all images of the folder, prepared and split, for time-to-quality.
     """
 
@@ -34,6 +35,7 @@ class Setting:
     image_size: int
     target: float
     epochs: int
+    at_most: float
     whole_dataset: Path
 
     @property
@@ -85,7 +87,8 @@ def training(setting: Setting) -> list[Contender]:
 def time_to_quality(setting: Setting) -> list[Contender]:
     """Preparation is counted for all; the search for duplicates, which the notebook lacks, for none."""
     notebook = script("keras_notebook", "train", setting.folder, setting.image_size, setting.epochs)
-    rows = [Contender("Keras notebook, classic", script("until_quality", setting.target, *notebook), "seconds")]
+    until = setting.target, setting.at_most
+    rows = [Contender("Keras notebook, classic", script("until_quality", *until, *notebook), "seconds")]
     size = ["--image-size", str(setting.image_size)]
     for network in setting.networks:
         recipe, _ = RECIPES[network]
@@ -94,7 +97,7 @@ def time_to_quality(setting: Setting) -> list[Contender]:
         train = nevus("train", setting.whole_dataset, "--out", out, "--overwrite", "--model", network)
         # The recipe's own number of epochs where it has a schedule over them.
         most = ["--epochs", str(setting.epochs)] if recipe == "classic" else []
-        command = script("until_quality", setting.target, *prepare, "then", *train, "--recipe", recipe, *most)
+        command = script("until_quality", *until, *prepare, "then", *train, "--recipe", recipe, *most)
         rows.append(Contender(f"Nevus, {network}, recipe {recipe}", command, "seconds"))
     return rows
 

@@ -11,6 +11,7 @@ folder of links to images, datasets, untrained models) stays in --work.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import subprocess
 import sys
@@ -33,6 +34,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="each contender once a round (default: 3)")
     parser.add_argument("--target", type=float, default=0.95, help="validation ROC-AUC of time-to-quality")
     parser.add_argument("--epochs", type=int, default=30, help="most epochs of time-to-quality (default: 30)")
+    parser.add_argument("--at-most", type=float, default=math.inf, help="seconds of each time-to-quality (default: any)")
     parser.add_argument("--dataset", type=Path, help="all images, prepared and split (default: made in WORK)")
     parser.add_argument("--work", type=Path, default=Path("runs/benchmark"), help="default: runs/benchmark")
     parser.add_argument("--json", type=Path, help="write all figures to FILE (default: WORK/benchmark.json)")
@@ -49,6 +51,7 @@ def main() -> int:
         image_size=size,
         target=arguments.target,
         epochs=arguments.epochs,
+        at_most=arguments.at_most,
         whole_dataset=arguments.dataset or work / f"whole-{size}",
     )
     described = machine()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -42,19 +43,30 @@ def test_a_contender_that_fails_says_why_and_the_others_go_on() -> None:
     assert other.figures == [3, 3]
 
 
-@pytest.mark.parametrize(("target", "status"), [(0.95, 0), (0.99, 1)])
-def test_the_clock_stops_at_the_epoch_that_gets_there(target: float, status: int) -> None:
+def until_quality(target: float, at_most: float) -> subprocess.CompletedProcess[str]:
     lines = "import sys\nfor v in (.91, .93, .96, .97): print(f'epoch  val ROC-AUC {v:.4f}  5 s', file=sys.stderr)"
     train = [sys.executable, "-c", lines]
-    done = subprocess.run(
-        script("until_quality", target, sys.executable, "-c", "pass", "then", *train),
+    return subprocess.run(
+        script("until_quality", target, at_most, sys.executable, "-c", "pass", "then", *train),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == status
-    if status:
-        assert "reached 0.9700 in 4 epochs" in done.stderr
-    else:
-        assert json.loads(done.stdout)["epochs"] == 3
+
+
+def test_the_clock_stops_at_the_epoch_that_gets_there() -> None:
+    printed = json.loads(until_quality(0.95, math.inf).stdout)
+    assert printed["epochs"] == 3
+    assert "way" not in printed
+
+
+def test_a_training_that_does_not_get_there_is_no_time() -> None:
+    done = until_quality(0.99, math.inf)
+    assert done.returncode == 1
+    assert "reached 0.9700 in 4 epochs" in done.stderr
+
+
+def test_a_training_that_is_stopped_says_where_it_stood() -> None:
+    printed = json.loads(until_quality(0.95, 0).stdout)
+    assert (printed["epochs"], printed["way"]) == (1, "stopped at 0.910")
 
 
 def test_operations_of_a_network_that_is_counted_by_hand() -> None:
