@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="each contender once a round (default: 3)")
     parser.add_argument("--target", type=float, default=0.95, help="validation ROC-AUC of time-to-quality")
     parser.add_argument("--epochs", type=int, default=30, help="most epochs of time-to-quality (default: 30)")
-    parser.add_argument("--at-most", type=float, default=math.inf, help="seconds of each time-to-quality (default: any)")
+    parser.add_argument("--at-most", type=float, default=math.inf, help="seconds of a time-to-quality (default: any)")
     parser.add_argument("--dataset", type=Path, help="all images, prepared and split (default: made in WORK)")
     parser.add_argument("--work", type=Path, default=Path("runs/benchmark"), help="default: runs/benchmark")
     parser.add_argument("--json", type=Path, help="write all figures to FILE (default: WORK/benchmark.json)")
