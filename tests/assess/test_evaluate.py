@@ -87,7 +87,7 @@ def test_files_hold_what_the_contract_names(tmp_path, predictions):
         for split in ("val", "test"):
             assert list(point[split]) == (
                 "true_positives false_positives true_negatives false_negatives "
-                "sensitivity specificity ppv npv accuracy balanced_accuracy f1"
+                "sensitivity specificity ppv npv accuracy balanced_accuracy kappa f1"
             ).split(" ")
 
 
@@ -111,6 +111,7 @@ def test_figures_equal_scikit_learn_and_lie_in_their_intervals(tmp_path, predict
                 "npv": sk.precision_score(~labels, ~decided),
                 "accuracy": sk.accuracy_score(labels, decided),
                 "balanced_accuracy": sk.balanced_accuracy_score(labels, decided),
+                "kappa": sk.cohen_kappa_score(labels, decided),
                 "f1": sk.f1_score(labels, decided),
             }.items():
                 assert at_point[name]["value"] == pytest.approx(expected)
@@ -232,7 +233,16 @@ def test_every_section_without_leaks_is_that_of_a_test_without_the_leaked_images
         finite(evaluate(make_run(tmp_path / name, one), **DEFAULT, prevalence=0.02))
         for name, one in (("leaking", leaking), ("shorter", shorter))
     )
-    for section in ("splits", "calibration", "screening", "decision_curve", "triage", "subgroups", "subgroup_gaps"):
+    for section in (
+        "splits",
+        "classification",
+        "calibration",
+        "screening",
+        "decision_curve",
+        "triage",
+        "subgroups",
+        "subgroup_gaps",
+    ):
         assert found[section]["test_without_leaks"] == expected[section]["test"], section
         assert found[section]["test"] != expected[section]["test"], section
     for section in ("operating_points", "conformal"):

@@ -11,7 +11,7 @@ import pytest
 from nevus.assess import calibration_figures, decision_curve, metric_plots, subgroups, triage
 from nevus.assess.drawing import Plot
 from nevus.assess.metrics import Bools, Floats
-from nevus.assess.results import CALIBRATION, DECISION_CURVE, SUBGROUP, TRIAGE
+from nevus.assess.metrics_form import CALIBRATION, DECISION_CURVE, SUBGROUP, TRIAGE
 from nevus.assess.shapes import parsed
 from nevus.core.estimate import Estimate
 from nevus.core.files import finite

@@ -34,6 +34,8 @@ def test_worked_by_hand():
     assert metrics.confusion(labels, decided) == metrics.Confusion(2, 1, 3, 1)
     assert metrics.f1(labels, decided) == pytest.approx(2 / 3)
     assert metrics.balanced_accuracy(labels, decided) == pytest.approx((2 / 3 + 3 / 4) / 2)
+    # Five of seven agree; by chance it were (3 * 3 + 4 * 4) / 49.
+    assert metrics.kappa(labels, decided) == pytest.approx((5 / 7 - 25 / 49) / (1 - 25 / 49))
 
 
 @settings(max_examples=40)
@@ -53,7 +55,7 @@ def test_every_image_twice_changes_no_figure(data):
     twice = np.tile(labels, 2), np.tile(risk, 2)
     for figure in (metrics.roc_auc, metrics.average_precision, metrics.brier):
         assert figure(*twice) == pytest.approx(figure(labels, risk))
-    for figure in (metrics.f1, metrics.balanced_accuracy):
+    for figure in (metrics.f1, metrics.balanced_accuracy, metrics.kappa):
         assert figure(twice[0], twice[1] >= 0.5) == pytest.approx(figure(labels, risk >= 0.5))
 
 
@@ -75,6 +77,7 @@ def test_absent_class_gives_nan_and_says_why(malignant):
         (metrics.roc_auc, risk),
         (metrics.average_precision, risk),
         (metrics.balanced_accuracy, risk >= 0.5),
+        (metrics.kappa, risk >= 0.5),
     ):
         with pytest.warns(metrics.UndefinedMetricWarning, match=f"no image is {missing}"):
             assert np.isnan(figure(labels, argument))
@@ -118,21 +121,23 @@ def test_weighted_figures_equal_scikit_learn(data, seed):
     labels, risk = data
     decided = risk >= 0.5
     weights = np.random.default_rng(seed).integers(0, 3, size=(2, labels.size)).astype(float)
-    average_precision = metrics.weighted_average_precision(labels, risk, weights)
+    roc_auc, average_precision = metrics.weighted_areas(labels, risk, weights)
     brier = metrics.weighted_brier(labels, risk, weights)
-    f1, balanced_accuracy = metrics.weighted_f1_and_balanced_accuracy(labels, decided, weights)
+    f1, balanced_accuracy, kappa = metrics.weighted_decision_figures(labels, decided, weights)
     for row, weight in enumerate(weights):
         malignant, benign = weight[labels].sum(), weight[~labels].sum()
         if malignant and benign:
             assert average_precision[row] == pytest.approx(
                 sk.average_precision_score(labels, risk, sample_weight=weight)
             )
+            assert roc_auc[row] == pytest.approx(sk.roc_auc_score(labels, risk, sample_weight=weight))
+            assert kappa[row] == pytest.approx(sk.cohen_kappa_score(labels, decided, sample_weight=weight))
             assert balanced_accuracy[row] == pytest.approx(
                 sk.balanced_accuracy_score(labels, decided, sample_weight=weight)
             )
         else:
-            assert np.isnan(average_precision[row])
-            assert np.isnan(balanced_accuracy[row])
+            for figure in (roc_auc, average_precision, balanced_accuracy, kappa):
+                assert np.isnan(figure[row])
         if malignant:
             assert f1[row] == pytest.approx(sk.f1_score(labels, decided, sample_weight=weight, zero_division=0))
         else:

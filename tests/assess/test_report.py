@@ -161,6 +161,7 @@ def test_plots_are_saved_as_png(reported: Run) -> None:
         "precision-recall.png",
         "threshold-sweep.png",
         "confusion-matrices.png",
+        "confusion-of-classes.png",
         "training-curves.png",
         "score-histogram.png",
         "reliability.png",
@@ -345,7 +346,7 @@ def test_a_complete_run_has_every_section(complete: Run) -> None:
         "decision screening triage conformal subgroups mistakes data audit training reproduce limitations model-card"
     )
     assert [attributes["id"] for tag, attributes in page.elements if tag == "h2"] == (
-        ["answer", "operating-points", "curves", "calibration", *titles.split(), "checklists"]
+        ["answer", "operating-points", "classes", "curves", "calibration", *titles.split(), "checklists"]
     )
     words = " ".join(page.text.split())
     assert "lowers the risk" in words

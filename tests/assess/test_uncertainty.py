@@ -223,7 +223,7 @@ class TestBootstrap:
         labels, risk = np.arange(20) < 1, np.linspace(0, 1, 20)
 
         def figures(weights):
-            return metrics.weighted_average_precision(labels, risk, weights)[np.newaxis]
+            return metrics.weighted_areas(labels, risk, weights)[1][np.newaxis]
 
         with pytest.warns(metrics.UndefinedMetricWarning, match="of the resamples lack a class"):
             assert np.isnan(bootstrap(figures, ["ap"], np.arange(20), resamples=300, seed=0)["ap"]).all()
@@ -299,14 +299,14 @@ def coverage_of_the_bootstrap(sets, resamples, groups, group_size):
     A third of the groups is malignant on average: the number varies from set to set, as it does
     between resamples. Were it held fixed, the intervals of precision and Brier score would cover too often.
     """
-    names = ["average_precision", "brier", "f1", "balanced_accuracy"]
+    names = ["average_precision", "brier", "f1", "balanced_accuracy", "kappa"]
 
     def figures_of(labels, risk):
         def figures(weights):
-            at_point = metrics.weighted_f1_and_balanced_accuracy(labels, risk >= 0.6, weights)
+            at_point = metrics.weighted_decision_figures(labels, risk >= 0.6, weights)
             return np.stack(
                 [
-                    metrics.weighted_average_precision(labels, risk, weights),
+                    metrics.weighted_areas(labels, risk, weights)[1],
                     metrics.weighted_brier(labels, risk, weights),
                     *at_point,
                 ]

@@ -122,6 +122,7 @@ def make_run(
         {
             "fingerprints": {"predictions": fingerprints},
             "splits": {"test": {"num_images": 40, "roc_auc": figure, "average_precision": nothing.to_json()}},
+            "classification": {"test": {"macro_roc_auc": figure, "classes": [{}] * len(classes.names)}},
             "operating_points": [
                 {"name": point.name, "test": {"sensitivity": figure, "specificity": figure}} for point in points
             ],

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nevus.assess import classification
 from nevus.assess.drawing import interval_text
 from nevus.core.estimate import Estimate
 from nevus.core.modelfile import DISCLAIMER, INTENDED_USE, LIMITATIONS
@@ -85,6 +86,10 @@ def make_card(
         point: the default operating point in there.
     """
     results = [(title, _figures(metrics["splits"][split], point[split])) for split, title in versions.items()]
+    of_classes = [(title, _class_figures(metrics, split)) for split, title in versions.items()]
+    num_classes = len(metrics["classes"]["names"])
+    entries = [_result(facts, "Malignant or benign", title, figures) for title, figures in results]
+    entries += [_result(facts, f"Which of {num_classes} classes", title, found) for title, found in of_classes if found]
     metadata = {
         "license": "other",
         "license_name": _identifier(facts["licence"].split(";")[0]),
@@ -93,7 +98,7 @@ def make_card(
         "tags": ["dermoscopy", "skin-lesion", "melanoma", "onnx", "research-only", "not-a-medical-device"],
         "datasets": [_identifier(name) for name in facts["source_names"].split("\n")],
         "metrics": ["roc_auc", "average_precision", "brier_score", "recall", "specificity"],
-        "model-index": [{"name": name, "results": [_result(facts, title, figures) for title, figures in results]}],
+        "model-index": [{"name": name, "results": entries}],
     }
     sections = (
         Section(
@@ -158,6 +163,11 @@ def make_card(
                     )
                     for title, figures in results
                 ),
+                *(
+                    (f"Classes, {title}", _classes(metrics, split))
+                    for split, title in versions.items()
+                    if _class_figures(metrics, split)
+                ),
                 *((f"Calibration, {title}", _calibration(metrics, split)) for split, title in versions.items()),
                 *((f"Triage, {title}", _triage(metrics, split)) for split, title in versions.items()),
             ),
@@ -197,10 +207,12 @@ def _figures(split: Mapping[str, Any], at_point: Mapping[str, Any]) -> list[tupl
     ]
 
 
-def _result(facts: Mapping[str, str], title: str, figures: Sequence[tuple[str, str, Estimate]]) -> dict[str, Any]:
+def _result(
+    facts: Mapping[str, str], task: str, title: str, figures: Sequence[tuple[str, str, Estimate]]
+) -> dict[str, Any]:
     """One result of `model-index`; a figure that is not defined has no place there."""
     return {
-        "task": {"type": "image-classification", "name": "Malignant or benign"},
+        "task": {"type": "image-classification", "name": task},
         "dataset": {
             "name": f"{facts['source_names'].replace(chr(10), ', ')} ({title})",
             "type": _identifier(facts["source_names"].split("\n")[0]),
@@ -216,6 +228,21 @@ def _result(facts: Mapping[str, str], title: str, figures: Sequence[tuple[str, s
             if not math.isnan(estimate.value)
         ],
     }
+
+
+def _class_figures(metrics: Mapping[str, Any], split: str) -> list[tuple[str, str, Estimate]]:
+    """Metric id, label and figure of which class it is; none for two classes, where the risk says it all."""
+    found = metrics["classification"][split]
+    if len(found["classes"]) == 2:
+        return []
+    return [(name, title, found[name]) for name, title in classification.FIGURES.items()]
+
+
+def _classes(metrics: Mapping[str, Any], split: str) -> str:
+    figures = [f"{title.lower()} {interval_text(estimate)}" for _, title, estimate in _class_figures(metrics, split)]
+    rows = metrics["classification"][split]["classes"] if figures else []
+    figures += [f"ROC-AUC of {row['name']} {interval_text(row['roc_auc'])}" for row in rows]
+    return "; ".join(figures)
 
 
 def _ends(estimate: Estimate) -> str:

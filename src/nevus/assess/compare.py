@@ -14,23 +14,27 @@ from typing import Any
 
 import numpy as np
 
-from nevus.assess import results, wording
+from nevus.assess import classification, results, wording
+from nevus.assess.class_metrics import most_probable
 from nevus.assess.evaluate import WITHOUT_LEAKS
 from nevus.assess.inputs import Scored, leaked, read_checked, scored
 from nevus.assess.metrics import Bools, UndefinedMetricWarning
-from nevus.assess.paired import right_share_difference
+from nevus.assess.paired import balanced_accuracy_difference, macro_roc_auc_difference, right_share_difference
 from nevus.assess.uncertainty import Difference, group_codes, roc_auc_difference
 from nevus.core.errors import RunError
 from nevus.core.estimate import Estimate
 from nevus.core.predictions import Predictions
 from nevus.core.runs import Run
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 SCORES = {"roc_auc": "ROC-AUC", "average_precision": "Average precision", "brier": "Brier score"}
 SHARES = {"sensitivity": "Sensitivity", "specificity": "Specificity", "accuracy": "Accuracy"}
 FIGURES = {**SCORES, **SHARES, "ppv": "PPV", "npv": "NPV", "f1": "F1"}
 DIFFERENCES = {"roc_auc": SCORES["roc_auc"], **SHARES}
+# Of runs that tell the same several classes apart.
+CLASS_FIGURES = classification.FIGURES
+CLASS_DIFFERENCES = {name: CLASS_FIGURES[name] for name in ("macro_roc_auc", "balanced_accuracy", "accuracy")}
 
 _OTHER_LEAKS = (
     "the test images that leak are not the same in all runs, so there are no figures without them; "
@@ -47,12 +51,14 @@ class Entry:
         metrics: what its metrics.json holds, as `results.read_metrics` gives it.
         point: its default operating point in there.
         tests: its test images, by the versions of the test that all runs share, in the order of the first run.
+        predictions: the same images, with the logits of its classes.
     """
 
     name: str
     metrics: dict[str, Any]
     point: dict[str, Any]
     tests: dict[str, Scored]
+    predictions: dict[str, Predictions]
 
     def decided(self, split: str) -> Bools:
         """bool [N]: which images of a version are called malignant at the default operating point."""
@@ -90,7 +96,9 @@ def read_entries(runs: Sequence[Run]) -> list[Entry]:
             split: Scored(own.labels[order][chosen], own.risk[order][chosen], groups[split])
             for split, chosen in versions.items()
         }
-        entries.append(Entry(name, metrics, point, lined_up))
+        in_order = test.take(np.asarray(order))
+        predictions = {split: in_order.where(chosen) for split, chosen in versions.items()}
+        entries.append(Entry(name, metrics, point, lined_up, predictions))
     return entries
 
 
@@ -104,7 +112,8 @@ def compare(runs: Sequence[Run]) -> dict[str, Any]:
         `splits`, by version of the test, the one to quote first: the counts of its images; `runs`: for each its
         `FIGURES`, those of decisions at its default operating point; `differences`: for each run but the first its
         figure less the first run's, with interval and p-value, ROC-AUC after DeLong, the shares of right decisions
-        after McNemar. `warnings`. Undefined figures are NaN. The p-values are not adjusted for the number of runs.
+        after McNemar; `classes`: the same two for `CLASS_FIGURES`, where all runs have the same three classes or
+        more. `warnings`. Undefined figures are NaN. The p-values are not adjusted for the number of runs.
 
     Raises:
         RunError: as `read_entries`.
@@ -133,6 +142,25 @@ def _compare_on(split: str, entries: Sequence[Entry]) -> dict[str, Any]:
         **{name: entries[0].metrics["splits"][split][name] for name in counts},
         "runs": [_figures(entry, split) for entry in entries],
         "differences": [{"run": entry.name, **_differences(entry, entries[0], split)} for entry in entries[1:]],
+        "classes": _compare_classes(split, entries),
+    }
+
+
+def _compare_classes(split: str, entries: Sequence[Entry]) -> dict[str, Any] | None:
+    """Figures and differences of which class it is; None for two classes, and for runs that tell others apart."""
+    first = entries[0].predictions[split]
+    names = first.classes.names
+    others = [entry.predictions[split] for entry in entries[1:]]
+    alike = all(one.classes.names == names and (one.labels == first.labels).all() for one in others)
+    if len(names) == 2 or not alike:
+        return None
+    found = [entry.metrics["classification"][split] for entry in entries]
+    return {
+        "runs": [
+            {"name": entry.name, **{name: figures[name].to_json() for name in CLASS_FIGURES}}
+            for entry, figures in zip(entries, found, strict=True)
+        ],
+        "differences": [{"run": entry.name, **_class_differences(entry, entries[0], split)} for entry in entries[1:]],
     }
 
 
@@ -145,28 +173,36 @@ def format_comparison(comparison: dict[str, Any]) -> str:
         num_images, num_groups, num_malignant = (
             f"{part[name]:,}" for name in ("num_images", "num_groups", "num_malignant")
         )
-        rows, differences = part["runs"], part["differences"]
-        table = [["", *(row["name"] for row in rows)]]
-        table += [[title, *(str(Estimate.from_json(row[name])) for row in rows)] for name, title in FIGURES.items()]
-        gaps = [[f"less {comparison['reference']}", *(row["run"] for row in differences)]]
-        gaps += [[title, *(_signed(row[name]) for row in differences)] for name, title in DIFFERENCES.items()]
         which = f", {wording.VERSIONS[split]}" if len(comparison["splits"]) > 1 else ""
         lines += [
             "",
             f"{num_images} test images of {num_groups} groups, {num_malignant} malignant{which}:",
             "",
-            *_in_columns(table),
-            "",
-            *_in_columns(gaps),
+            *_tables(comparison["reference"], part, FIGURES, DIFFERENCES),
         ]
+        if part["classes"]:
+            lines += ["", "Which class it is:", ""]
+            lines += _tables(comparison["reference"], part["classes"], CLASS_FIGURES, CLASS_DIFFERENCES)
     return "\n".join(
         [
             *lines,
             "",
-            "p-values: DeLong for ROC-AUC, McNemar for shares; not adjusted for the number of runs.",
+            "p-values: DeLong for ROC-AUC, McNemar for shares, Student's t for means over classes;",
+            "not adjusted for the number of runs.",
             *(f"Warning: {warning}" for warning in comparison["warnings"]),
         ]
     )
+
+
+def _tables(
+    reference: str, part: Mapping[str, Any], figures: Mapping[str, str], differences: Mapping[str, str]
+) -> list[str]:
+    """The lines of two tables with a row a figure and a column a run: figures, then differences."""
+    table = [["", *(row["name"] for row in part["runs"])]]
+    table += [[title, *(str(Estimate.from_json(row[name])) for row in part["runs"])] for name, title in figures.items()]
+    gaps = [[f"less {reference}", *(row["run"] for row in part["differences"])]]
+    gaps += [[title, *(_signed(row[name]) for row in part["differences"])] for name, title in differences.items()]
+    return [*_in_columns(table), "", *_in_columns(gaps)]
 
 
 def _signed(figure: dict[str, float]) -> str:
@@ -216,6 +252,18 @@ def _differences(entry: Entry, first: Entry, split: str) -> dict[str, dict[str, 
     found = {"roc_auc": roc_auc_difference(labels, entry.tests[split].risk, first_risk, groups)}
     for name, members in {"sensitivity": labels, "specificity": ~labels, "accuracy": np.ones_like(labels)}.items():
         found[name] = right_share_difference(right[members], first_right[members], groups[members])
+    return {name: _to_json(difference) for name, difference in found.items()}
+
+
+def _class_differences(entry: Entry, first: Entry, split: str) -> dict[str, dict[str, float]]:
+    labels, groups = first.predictions[split].labels, first.tests[split].groups
+    own, others = (one.predictions[split].probabilities(one.metrics["temperature"]) for one in (entry, first))
+    named, first_named = most_probable(own), most_probable(others)
+    found = {
+        "macro_roc_auc": macro_roc_auc_difference(labels, own, others, groups),
+        "balanced_accuracy": balanced_accuracy_difference(labels, named, first_named, groups),
+        "accuracy": right_share_difference(named == labels, first_named == labels, groups),
+    }
     return {name: _to_json(difference) for name, difference in found.items()}
 
 

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from nevus.assess import wording
-from nevus.assess.compare import DIFFERENCES, FIGURES, Entry, read_entries
+from nevus.assess.compare import CLASS_DIFFERENCES, CLASS_FIGURES, DIFFERENCES, FIGURES, Entry, read_entries
 from nevus.assess.drawing import BENIGN, INK, MALIGNANT, Plot
 from nevus.assess.metrics import Bools, Floats
 from nevus.assess.pages import template
@@ -55,6 +55,8 @@ def write_comparison(runs: Sequence[Run], comparison: dict[str, Any], path: Path
         comparison=comparison,
         figures=FIGURES,
         differences=DIFFERENCES,
+        class_figures=CLASS_FIGURES,
+        class_differences=CLASS_DIFFERENCES,
         versions=versions,
         plots=plots,
         disclaimer=DISCLAIMER,

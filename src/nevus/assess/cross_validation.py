@@ -1,8 +1,7 @@
 """From the predictions of a cross-validation's folds to `cross_validation.json`: figures pooled, and over the folds.
 
-Owns what is pooled: each image has one risk, from the model that never saw its group, divided by that
-model's own temperature, and one decision at each operating point, by that model's own threshold. All
-these were chosen on the fold's own validation images. It must not open a model or draw.
+Owns which figures a cross-validation gets; what is pooled, and how, stands in `folds`. It must not open a
+model or draw.
 
 Two answers to 'how good is the recipe', which differ:
 
@@ -29,12 +28,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from nevus.assess import (
     calibration_figures,
+    classification,
     decision_curve,
     metrics,
     screening,
@@ -44,51 +44,24 @@ from nevus.assess import (
     uncertainty,
 )
 from nevus.assess.evaluate import WITHOUT_LEAKS, noting
+from nevus.assess.folds import FOLD, called, decisions, pool, read_folds
 from nevus.assess.inputs import leaked, read_checked, scored
-from nevus.assess.metrics import Bools
 from nevus.assess.split_figures import measure, measure_decided
-from nevus.core.errors import RunError
 from nevus.core.estimate import Estimate
-from nevus.core.files import read_json, sha256_of, write_json
+from nevus.core.files import sha256_of, write_json
 from nevus.core.operating_point import OperatingPoint
-from nevus.core.predictions import Predictions, write_predictions
+from nevus.core.predictions import write_predictions
 from nevus.core.runs import Run
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 OUT_OF_FOLD = "out_of_fold"
-# The column of its predictions that names the fold of an image.
-FOLD = "fold"
 FIGURES = ("roc_auc", "average_precision", "brier")
-FIGURES_AT_POINT = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "balanced_accuracy", "f1")
+FIGURES_AT_POINT = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "balanced_accuracy", "kappa", "f1")
 
-_RUN_AGAIN = "Run the cross-validation again with --resume."
 _ENSEMBLE_RULE = (
     "{rule}, where validation means every image out of fold, with the risk of the single model that never saw it: "
     "a cautious guess for the mean of the models"
 )
-
-
-class Fold(NamedTuple):
-    """What is read of one fold.
-
-    Attributes:
-        name: of its run.
-        test: what its model says of its test images.
-        metrics: its `metrics.json`, with the temperature and the thresholds chosen on its own validation images.
-    """
-
-    name: str
-    test: Predictions
-    metrics: dict[str, Any]
-
-    @property
-    def temperature(self) -> float:
-        return float(self.metrics["temperature"])
-
-    def at(self, operating_point: str) -> dict[str, Any]:
-        """The threshold, and the figures at it."""
-        points: list[dict[str, Any]] = self.metrics["operating_points"]
-        return next(point for point in points if point["name"] == operating_point)
 
 
 def cross_validate(run: Run, *, default_operating_point: str, bootstrap: int, seed: int) -> dict[str, Any]:
@@ -110,17 +83,18 @@ def cross_validate(run: Run, *, default_operating_point: str, bootstrap: int, se
         RunError: a fold lacks a file or has a stale one, or two folds test the same image or group.
     """
     info = run.dataset_info
-    folds = [_read_fold(fold) for fold in run.folds]
-    _check_apart(run, folds)
-    pooled = _pool(folds)
+    folds = read_folds(run)
+    pooled = pool(folds)
     write_predictions(run.predictions_csv(OUT_OF_FOLD), pooled)
     fingerprints = {OUT_OF_FOLD: sha256_of(run.predictions_csv(OUT_OF_FOLD))}
     notes: list[str] = []
 
     with noting(notes, "out of fold"):
         pooled_risks = scored(pooled, 1.0)
-        decisions = _decisions(folds)
-        figures, at_points = measure_decided(pooled_risks, decisions, resamples=bootstrap, seed=seed)
+        decided = decisions(folds)
+        figures, at_points = measure_decided(pooled_risks, decided, resamples=bootstrap, seed=seed)
+        calls = called(folds)
+        of_classes = classification.measure(pooled, 1.0, calls, resamples=bootstrap, seed=seed)
         uncalibrated = np.concatenate([fold.test.risk() for fold in folds])
         calibration = calibration_figures.measure(
             pooled_risks.labels,
@@ -131,11 +105,14 @@ def cross_validate(run: Run, *, default_operating_point: str, bootstrap: int, se
         )
         net_benefit = decision_curve.measure(*pooled_risks, prevalence=float(pooled_risks.labels.mean()))
         metadata = {name: cells for name, cells in pooled.metadata.items() if name != FOLD}
-        subgroup_rows = subgroups.measure(metadata, *pooled_risks, called=decisions[default_operating_point])
-        points = [
-            replace(point, rule=_ENSEMBLE_RULE.format(rule=point.rule), fitted_on=OUT_OF_FOLD)
-            for point in thresholds.fit(pooled, fingerprint=fingerprints[OUT_OF_FOLD])
-        ]
+        subgroup_rows = subgroups.measure(metadata, *pooled_risks, called=decided[default_operating_point])
+        points = [_of_ensemble(point) for point in thresholds.fit(pooled, fingerprint=fingerprints[OUT_OF_FOLD])]
+        class_points = {
+            name: _of_ensemble(point)
+            for name, point in classification.fit(
+                pooled, 1.0, default_operating_point, fingerprint=fingerprints[OUT_OF_FOLD]
+            ).items()
+        }
         bands = triage.fit(pooled_risks.labels, pooled_risks.risk)
         assumed_prevalence = screening.assumed_prevalence(*pooled_risks)
     with noting(notes, "over the folds"):
@@ -147,13 +124,17 @@ def cross_validate(run: Run, *, default_operating_point: str, bootstrap: int, se
                 figure: spread(f"{figure} at {name}", [_value(fold.at(name)["test"][figure]) for fold in folds])
                 for figure in FIGURES_AT_POINT
             }
-            for name in decisions
+            for name in decided
+        }
+        classes_over_folds = {
+            name: spread(name, [_value(fold.metrics["classification"]["test"][name]) for fold in folds])
+            for name in classification.shown_figures(len(info.classes.names))
         }
     ensemble: dict[str, Any] = {"operating_points": [point.to_json() for point in points], "splits": {}}
     if run.predictions_csv("test").exists():
         fingerprints["test"] = sha256_of(run.predictions_csv("test"))
         with noting(notes, "test"):
-            ensemble = _measure_ensemble(run, points, bootstrap, seed)
+            ensemble = _measure_ensemble(run, points, class_points, bootstrap, seed)
 
     result = {
         "schema_version": SCHEMA_VERSION,
@@ -174,8 +155,19 @@ def cross_validate(run: Run, *, default_operating_point: str, bootstrap: int, se
                 "out_of_fold": at_points[name],
                 "over_folds": points_over_folds[name],
             }
-            for name in decisions
+            for name in decided
         ],
+        "classification": {
+            "operating_points": {
+                name: {
+                    "rule": folds[0].class_points[name]["rule"],
+                    "thresholds": [fold.class_points[name]["threshold"] for fold in folds],
+                }
+                for name in calls
+            },
+            OUT_OF_FOLD: of_classes,
+            "over_folds": classes_over_folds,
+        },
         "folds": [
             {"name": fold.name, "temperature": fold.temperature, "test": fold.metrics["splits"]["test"]}
             for fold in folds
@@ -194,6 +186,7 @@ def cross_validate(run: Run, *, default_operating_point: str, bootstrap: int, se
             "temperature": 1.0,
             "default": default_operating_point,
             "operating_points": [point.to_json() for point in points],
+            "class_operating_points": {name: point.to_json() for name, point in class_points.items()},
             "triage": bands.to_json(),
             "assumed_prevalence": assumed_prevalence,
         },
@@ -216,61 +209,17 @@ def spread(figure: str, values: Sequence[float]) -> dict[str, float]:
     }
 
 
-def _read_fold(fold: Run) -> Fold:
-    path = fold.predictions_csv("test")
-    test = read_checked(path, fold.dataset_info.classes)
-    figures = read_json(fold.metrics_json, _RUN_AGAIN)
-    if sha256_of(path) != figures["fingerprints"]["predictions"]["test"]:
-        raise RunError(f"{path} has changed since {fold.metrics_json.name} was made from it. {_RUN_AGAIN}")
-    return Fold(fold.name, test, figures)
+def _of_ensemble(point: OperatingPoint) -> OperatingPoint:
+    return replace(point, rule=_ENSEMBLE_RULE.format(rule=point.rule), fitted_on=OUT_OF_FOLD)
 
 
-def _check_apart(run: Run, folds: list[Fold]) -> None:
-    for what, lists in (
-        ("image", [set(fold.test.image_ids) for fold in folds]),
-        ("group", [set(fold.test.groups) for fold in folds]),
-    ):
-        seen: dict[str, str] = {}
-        for fold, names in zip(folds, lists, strict=True):
-            for name in sorted(names):
-                if seen.setdefault(name, fold.name) != fold.name:
-                    raise RunError(
-                        f"{run.directory}: {what} '{name}' is tested in {seen[name]} and in {fold.name}, so a model "
-                        "was trained on what it is tested on. Expected each in one fold. Start over with --overwrite."
-                    )
-
-
-def _pool(folds: list[Fold]) -> Predictions:
-    """The test images of all folds, one after the other; logits are divided by the temperature of their fold."""
-    tests = [fold.test for fold in folds]
-    columns = list(dict.fromkeys(name for test in tests for name in test.metadata))
-
-    def joined(name: str) -> list[str]:
-        return [text for test in tests for text in test.metadata.get(name, [""] * len(test.image_ids))]
-
-    return Predictions(
-        classes=tests[0].classes,
-        image_ids=[image_id for test in tests for image_id in test.image_ids],
-        paths=[path for test in tests for path in test.paths],
-        groups=[group for test in tests for group in test.groups],
-        labels=np.concatenate([test.labels for test in tests]),
-        logits=np.concatenate([fold.test.logits / fold.temperature for fold in folds]),
-        metadata={
-            **{name: joined(name) for name in columns},
-            FOLD: [fold.name for fold in folds for _ in fold.test.image_ids],
-        },
-    )
-
-
-def _decisions(folds: list[Fold]) -> dict[str, Bools]:
-    """bool [N] by operating point: what each image's own fold decides at its own threshold."""
-    return {
-        name: np.concatenate([fold.test.risk(fold.temperature) >= fold.at(name)["threshold"] for fold in folds])
-        for name in thresholds.RULES
-    }
-
-
-def _measure_ensemble(run: Run, points: list[OperatingPoint], bootstrap: int, seed: int) -> dict[str, Any]:
+def _measure_ensemble(
+    run: Run,
+    points: list[OperatingPoint],
+    class_points: dict[str, OperatingPoint],
+    bootstrap: int,
+    seed: int,
+) -> dict[str, Any]:
     """The ensemble on the source's test split: as published, and without images whose group is in the folds, if any."""
     test = read_checked(run.predictions_csv("test"), run.dataset_info.classes)
     leaks = leaked(test)
@@ -284,6 +233,12 @@ def _measure_ensemble(run: Run, points: list[OperatingPoint], bootstrap: int, se
     }
     return {
         "splits": {name: figures for name, (figures, _) in measured.items()},
+        "classification": {
+            name: classification.measure(
+                split, 1.0, classification.called(split, 1.0, class_points), resamples=bootstrap, seed=seed
+            )
+            for name, split in splits.items()
+        },
         "operating_points": [
             {**point.to_json(), **{name: at_points[point.name] for name, (_, at_points) in measured.items()}}
             for point in points

@@ -14,16 +14,26 @@ from urllib.parse import quote
 import numpy as np
 from markupsafe import Markup
 
-from nevus.assess import curve_plots, metric_plots, plots, results, wording
+from nevus.assess import class_plots, classification, curve_plots, metric_plots, plots, results, wording
 from nevus.assess.bands import curve_bands
-from nevus.assess.cross_validation import FOLD, OUT_OF_FOLD, SCHEMA_VERSION
+from nevus.assess.cross_validation import OUT_OF_FOLD, SCHEMA_VERSION
 from nevus.assess.drawing import Floats, Plot
 from nevus.assess.evaluate import WITHOUT_LEAKS
+from nevus.assess.folds import FOLD, RUN_AGAIN
 from nevus.assess.inputs import scored
+from nevus.assess.metrics_form import (
+    AT_POINT,
+    CALIBRATION,
+    CLASSIFICATION,
+    DECISION_CURVE,
+    DECISION_FIGURES,
+    GAP,
+    SPLIT,
+    SUBGROUP,
+)
 from nevus.assess.mistakes import most_confident, pictures
 from nevus.assess.pages import template
 from nevus.assess.report_plots import mark, write_pngs
-from nevus.assess.results import AT_POINT, CALIBRATION, DECISION_CURVE, GAP, SPLIT, SUBGROUP
 from nevus.assess.shapes import flag, known, number, parsed, positive, text
 from nevus.core.errors import RunError
 from nevus.core.files import read_json, sha256_of, write_text
@@ -35,7 +45,6 @@ SCORES = {"roc_auc": "ROC-AUC", "average_precision": "Average precision", "brier
 
 # Those that share an axis: a Brier score is a matter of another size.
 _RANKING = {name: SCORES[name] for name in ("roc_auc", "average_precision")}
-_RUN_AGAIN = "Run the cross-validation again with --resume."
 _SPREAD = dict.fromkeys(("mean", "standard_deviation", "min", "max"), number)
 _VERSIONS = (WITHOUT_LEAKS, "test")
 _SHAPE = {
@@ -50,9 +59,15 @@ _SHAPE = {
             "rule": text,
             "thresholds": [known],
             "out_of_fold": AT_POINT,
-            "over_folds": dict.fromkeys(results.DECISION_FIGURES, _SPREAD),
+            "over_folds": dict.fromkeys(DECISION_FIGURES, _SPREAD),
         }
     ],
+    "classification": {
+        "operating_points": {"*": {"thresholds": [known]}},
+        "out_of_fold": CLASSIFICATION,
+        "over_folds": {"*": _SPREAD},
+    },
+    "classes": {"names": [text], "malignant": [text]},
     "folds": [{"name": text, "temperature": positive, "test": SPLIT}],
     "calibration": {"before": CALIBRATION, "after": CALIBRATION},
     "decision_curve": DECISION_CURVE,
@@ -60,6 +75,7 @@ _SHAPE = {
     "subgroup_gaps": [GAP],
     "ensemble": {
         "splits": {f"{name}?": SPLIT for name in _VERSIONS},
+        "classification?": {f"{name}?": CLASSIFICATION for name in _VERSIONS},
         "operating_points": [
             {"name": text, "threshold": known, "fitted_on": text, **{f"{name}?": AT_POINT for name in _VERSIONS}}
         ],
@@ -93,7 +109,8 @@ def write_cross_validation_page(run: Run) -> Path:
         found=found,
         point=point,
         scores=SCORES,
-        decision_figures=results.DECISION_FIGURES,
+        class_figures=classification.shown_figures(len(info.classes.names)),
+        decision_figures=DECISION_FIGURES,
         plots={plot.name: [(plot, Markup(svg))] for plot, (svg, _) in drawn.items()},
         reports=[quote(f"{fold.name}/{fold.report_html.name}") for fold in run.folds],
         versions={name: wording.VERSIONS[name] for name in _VERSIONS if ensemble[name]},
@@ -114,16 +131,17 @@ def write_cross_validation_page(run: Run) -> Path:
 def _read(run: Run) -> dict[str, Any]:
     """`cross_validation.json`: each figure an Estimate, NaN for what cannot be known."""
     path = run.cross_validation_json
-    data = read_json(path, _RUN_AGAIN)
+    data = read_json(path, RUN_AGAIN)
     if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
-        raise RunError(f"{path}: expected schema_version {SCHEMA_VERSION}. {_RUN_AGAIN}")
-    found: dict[str, Any] = parsed(data, _SHAPE, str(path), _RUN_AGAIN)
+        raise RunError(f"{path}: expected schema_version {SCHEMA_VERSION}. {RUN_AGAIN}")
+    found: dict[str, Any] = parsed(data, _SHAPE, str(path), RUN_AGAIN)
     for name, fingerprint in found["fingerprints"]["predictions"].items():
         predictions = run.predictions_csv(name)
         if not predictions.exists() or sha256_of(predictions) != fingerprint:
-            raise RunError(f"{predictions} is not the file that {path} was made from. {_RUN_AGAIN}")
+            raise RunError(f"{predictions} is not the file that {path} was made from. {RUN_AGAIN}")
+    results.check_classification(path, found["classification"][OUT_OF_FOLD], found["classes"]["names"], RUN_AGAIN)
     if any(len(point["thresholds"]) != len(found["folds"]) for point in found["operating_points"]):
-        raise RunError(f"{path}: an operating point lacks the threshold of a fold. {_RUN_AGAIN}")
+        raise RunError(f"{path}: an operating point lacks the threshold of a fold. {RUN_AGAIN}")
     return found
 
 
@@ -133,7 +151,7 @@ def _own_thresholds(pooled: Predictions, found: Mapping[str, Any], point: Mappin
     try:
         return np.array([of_fold[name] for name in pooled.metadata[FOLD]], dtype=np.float64)
     except KeyError as problem:
-        raise RunError(f"predictions/{OUT_OF_FOLD}.csv: unknown fold or column {problem}. {_RUN_AGAIN}") from None
+        raise RunError(f"predictions/{OUT_OF_FOLD}.csv: unknown fold or column {problem}. {RUN_AGAIN}") from None
 
 
 def _plots(found: Mapping[str, Any], default_name: str, pooled: Predictions) -> list[Plot]:
@@ -157,6 +175,7 @@ def _plots(found: Mapping[str, Any], default_name: str, pooled: Predictions) -> 
             images.labels, images.risk, marks, scores["average_precision"], precision_band, parts
         ),
         plots.confusion_matrices(marks),
+        class_plots.confusion_of_classes(found["classification"][OUT_OF_FOLD], found["classes"]["malignant"]),
         metric_plots.reliability(found["calibration"]["before"], found["calibration"]["after"]),
         metric_plots.decision_curve(found["decision_curve"]),
     ]

@@ -15,6 +15,7 @@ from typing import Any
 from nevus.assess import (
     calibration,
     calibration_figures,
+    classification,
     conformal,
     decision_curve,
     metrics,
@@ -34,7 +35,7 @@ from nevus.core.predictions import Predictions
 from nevus.core.runs import Run
 from nevus.core.triage import Triage
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SPLITS = ("val", "test")
 WITHOUT_LEAKS = "test_without_leaks"
 
@@ -46,6 +47,7 @@ class Fitted:
     Attributes:
         temperature: above 0.
         points: the operating points.
+        class_points: those on the probability of each class, by its name.
         bands: the thresholds of the triage.
         assumed_prevalence: for which the risks are right, in (0, 1).
         least_probabilities: of the conformal sets, float64 [C] by error rate.
@@ -54,6 +56,7 @@ class Fitted:
 
     temperature: float
     points: list[OperatingPoint]
+    class_points: dict[str, OperatingPoint]
     bands: Triage
     assumed_prevalence: float
     least_probabilities: dict[float, Floats]
@@ -95,10 +98,9 @@ def evaluate(
     notes: list[str] = []
 
     with noting(notes, "val"):
-        fitted = _fit(val, fingerprints["val"])
-        measured = {
-            "val": _measure(fitted.val, {"before": val.risk(), "after": fitted.val.risk}, fitted, bootstrap, seed)
-        }
+        fitted = _fit(val, default_operating_point, fingerprints["val"])
+        risks = {"before": val.risk(), "after": fitted.val.risk}
+        measured = {"val": _measure(val, fitted.val, risks, fitted, bootstrap, seed)}
     for name, images in tests.items():
         with noting(notes, name.replace("_", " ")):
             measured[name] = _measure_test(images, fitted, default_operating_point, prevalence, bootstrap, seed)
@@ -122,6 +124,10 @@ def evaluate(
             {**point.to_json(), **{split: at_points[point.name] for split, at_points in each("at_points").items()}}
             for point in fitted.points
         ],
+        "classification": {
+            "operating_points": {name: point.to_json() for name, point in fitted.class_points.items()},
+            **each("classification"),
+        },
         "calibration": each("calibration"),
         "screening": None
         if prevalence is None
@@ -152,6 +158,7 @@ def evaluate(
             "temperature": fitted.temperature,
             "default": default_operating_point,
             "operating_points": [point.to_json() for point in fitted.points],
+            "class_operating_points": {name: point.to_json() for name, point in fitted.class_points.items()},
             "triage": fitted.bands.to_json(),
             "assumed_prevalence": fitted.assumed_prevalence,
         },
@@ -160,13 +167,14 @@ def evaluate(
     return result
 
 
-def _fit(val: Predictions, fingerprint: str) -> Fitted:
+def _fit(val: Predictions, default_operating_point: str, fingerprint: str) -> Fitted:
     temperature = calibration.fit_temperature(val)
     points = thresholds.fit(val, temperature, fingerprint=fingerprint)
     images = scored(val, temperature)
     return Fitted(
         temperature=temperature,
         points=points,
+        class_points=classification.fit(val, temperature, default_operating_point, fingerprint=fingerprint),
         bands=triage.fit(images.labels, images.risk),
         assumed_prevalence=screening.assumed_prevalence(*images),
         least_probabilities={alpha: conformal.fit(val, temperature, alpha) for alpha in conformal.ALPHAS},
@@ -174,12 +182,18 @@ def _fit(val: Predictions, fingerprint: str) -> Fitted:
     )
 
 
-def _measure(images: Scored, risks: dict[str, Floats], fitted: Fitted, bootstrap: int, seed: int) -> dict[str, Any]:
+def _measure(
+    predictions: Predictions, images: Scored, risks: dict[str, Floats], fitted: Fitted, bootstrap: int, seed: int
+) -> dict[str, Any]:
     """The sections of metrics.json that every split has; `risks` are the versions of its risk, by name."""
+    called = classification.called(predictions, fitted.temperature, fitted.class_points)
     figures, at_points = split_figures.measure(images, fitted.points, resamples=bootstrap, seed=seed)
     return {
         "figures": figures,
         "at_points": at_points,
+        "classification": classification.measure(
+            predictions, fitted.temperature, called, resamples=bootstrap, seed=seed
+        ),
         "calibration": calibration_figures.measure(images.labels, risks, images.groups, resamples=bootstrap, seed=seed),
         "triage": triage.measure(fitted.bands, *images),
     }
@@ -200,7 +214,7 @@ def _measure_test(
         "after": images.risk,
         "isotonic": calibration.isotonic_risk(fitted.val.labels, fitted.val.risk, images.risk),
     }
-    sections = _measure(images, risks, fitted, bootstrap, seed)
+    sections = _measure(test, images, risks, fitted, bootstrap, seed)
     if prevalence is not None:
         sections["screening"] = screening.measure(
             prevalence, fitted.assumed_prevalence, fitted.points, sections["at_points"], images

@@ -152,8 +152,27 @@ def balanced_accuracy(labels: ArrayLike, decided: ArrayLike) -> float:
     return float(sk.balanced_accuracy_score(labels, decided))
 
 
-def weighted_average_precision(labels: Bools, risk: Floats, weights: Floats) -> Floats:
-    """`average_precision` under many sets of weights.
+def kappa(labels: ArrayLike, decided: ArrayLike) -> float:
+    """Cohen's kappa [1]: agreement of decision and truth beyond what their shares give by chance.
+
+    Args:
+        labels: bool [N], True for malignant.
+        decided: bool [N], True for called malignant.
+
+    Returns:
+        1 for full agreement, 0 for that of chance, below 0 for less; NaN with a warning if a class is absent.
+
+    References:
+        [1] Cohen, A coefficient of agreement for nominal scales, Educational and Psychological Measurement 20 (1960).
+    """
+    labels, decided = _check_decided(labels, decided)
+    if not _both_classes(labels, "Cohen's kappa"):
+        return float("nan")
+    return float(sk.cohen_kappa_score(labels, decided))
+
+
+def weighted_areas(labels: Bools, risk: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """`roc_auc` and `average_precision` under many sets of weights, from one walk down the list of images.
 
     Args:
         labels: bool [N].
@@ -161,7 +180,7 @@ def weighted_average_precision(labels: Bools, risk: Floats, weights: Floats) -> 
         weights: float64 [R, N], 0 or more: R times how often each image counts.
 
     Returns:
-        float64 [R]; NaN where the weights leave a class empty.
+        Two float64 [R]; NaN where the weights leave a class empty.
     """
     order = np.argsort(-risk, kind="stable")
     sorted_risk, sorted_weights = risk[order], weights[:, order]
@@ -170,18 +189,21 @@ def weighted_average_precision(labels: Bools, risk: Floats, weights: Floats) -> 
     found = np.cumsum(sorted_weights * labels[order], axis=1)[:, last]
     called = np.cumsum(sorted_weights, axis=1)[:, last]
     precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
-    area = (precision * np.diff(found, axis=1, prepend=0.0)).sum(axis=1)
+    step = np.diff(found, axis=1, prepend=0.0)
     malignant, benign = found[:, -1], called[:, -1] - found[:, -1]
-    return _ratio(np.where(benign > 0, area, np.nan), malignant)
+    # A benign image loses to the malignant ones before it, and to half of those that it ties with.
+    pairs_won = ((np.diff(called, axis=1, prepend=0.0) - step) * (found - step / 2.0)).sum(axis=1)
+    roc_auc = _ratio(pairs_won, malignant * benign)
+    return roc_auc, _ratio(np.where(benign > 0, (precision * step).sum(axis=1), np.nan), malignant)
 
 
 def weighted_brier(labels: Bools, risk: Floats, weights: Floats) -> Floats:
-    """`brier` under many sets of weights; arguments and result as in `weighted_average_precision`."""
+    """`brier` under many sets of weights, float64 [R]; arguments as in `weighted_areas`."""
     return _ratio(weights @ (risk - labels) ** 2, weights.sum(axis=1))
 
 
-def weighted_f1_and_balanced_accuracy(labels: Bools, decided: Bools, weights: Floats) -> tuple[Floats, Floats]:
-    """`f1` and `balanced_accuracy` under many sets of weights.
+def weighted_decision_figures(labels: Bools, decided: Bools, weights: Floats) -> tuple[Floats, Floats, Floats]:
+    """`f1`, `balanced_accuracy` and `kappa` under many sets of weights.
 
     Args:
         labels: bool [N].
@@ -189,14 +211,18 @@ def weighted_f1_and_balanced_accuracy(labels: Bools, decided: Bools, weights: Fl
         weights: float64 [R, N], 0 or more.
 
     Returns:
-        Two float64 [R]; NaN where the weights leave a class empty that the figure needs.
+        Three float64 [R]; NaN where the weights leave a class empty that the figure needs.
     """
     # One matrix product for all counts: the weights are by far the largest array, and are read once.
     columns = np.stack([labels & decided, ~labels & ~decided, labels, ~labels], axis=1).astype(np.float64)
     true_positives, true_negatives, malignant, benign = (weights @ columns).T
-    called = true_positives + benign - true_negatives
+    called, total = true_positives + benign - true_negatives, malignant + benign
     f1_scores = _ratio(np.where(malignant > 0, 2.0 * true_positives, np.nan), malignant + called)
-    return f1_scores, (_ratio(true_positives, malignant) + _ratio(true_negatives, benign)) / 2.0
+    balanced = (_ratio(true_positives, malignant) + _ratio(true_negatives, benign)) / 2.0
+    by_chance = malignant * called + benign * (total - called)
+    agreement = (true_positives + true_negatives) * total
+    both = (malignant > 0) & (benign > 0)
+    return f1_scores, balanced, _ratio(np.where(both, agreement - by_chance, np.nan), total**2 - by_chance)
 
 
 def undefined(figure: str, reason: str) -> float:

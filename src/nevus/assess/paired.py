@@ -1,7 +1,8 @@
 """Two models' decisions on the same images: how far apart they are, and whether chance alone could do it.
 
-Owns the paired test of right and wrong decisions. ROC-AUC has its own in
-`uncertainty.roc_auc_difference`. It must not know runs or files.
+Owns the paired test of right and wrong decisions, and the differences of means over
+classes. ROC-AUC of the risk has its own in `uncertainty.roc_auc_difference`. It must not
+know runs or files.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from nevus.assess.class_metrics import Labels
 from nevus.assess.metrics import Bools, Floats
-from nevus.assess.uncertainty import Difference, Groups, linearised
+from nevus.assess.uncertainty import Difference, Groups, linearised, structural_components
 from nevus.core.estimate import Estimate
 
 
@@ -48,6 +50,69 @@ def right_share_difference(first_right: Bools, second_right: Bools, groups: Grou
     found = linearised(value, (differs - value) / differs.size, groups)
     interval = Estimate(value, float(np.maximum(found.low, -1.0)), float(np.minimum(found.high, 1.0)))
     return Difference(interval, _sign_flip_p_value(np.bincount(groups, weights=differs).astype(np.int64)))
+
+
+def balanced_accuracy_difference(labels: Labels, first: Labels, second: Labels, groups: Groups) -> Difference:
+    """The difference of two models' balanced accuracy: the mean over the classes of the differences of their shares.
+
+    Each image moves it by the difference of its two answers, over the number of images of its class.
+
+    Args:
+        labels: int64 [N], the true class; those that occur are the classes.
+        first: int64 [N], the class that the first model names.
+        second: int64 [N], that of the second.
+        groups: int64 [N].
+
+    Returns:
+        First less second, with the interval and the two-sided p-value of its linearisation.
+    """
+    differs = (first == labels).astype(np.float64) - (second == labels)
+    classes, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    means = np.bincount(codes, weights=differs) / sizes
+    return _mean_difference(means, ((differs - means[codes]) / sizes[codes] / classes.size), groups)
+
+
+def macro_roc_auc_difference(labels: Labels, first: Floats, second: Floats, groups: Groups) -> Difference:
+    """The difference of two models' macro ROC-AUC, each class against the rest, from DeLong's components [1].
+
+    Args:
+        labels: int64 [N], the true class; those that occur are the classes.
+        first: float64 [N, C], probabilities of the first model.
+        second: float64 [N, C], probabilities of the second.
+        groups: int64 [N].
+
+    Returns:
+        First less second, with the interval and the two-sided p-value of its linearisation; NaN throughout if all
+        images are of one class.
+
+    References:
+        [1] DeLong, DeLong & Clarke-Pearson, Biometrics 44 (1988): the mean of several areas is linear in theirs.
+    """
+    classes = np.unique(labels)
+    if classes.size < 2:
+        return Difference(Estimate(math.nan, math.nan, math.nan), math.nan)
+    means, influence = np.zeros(classes.size), np.zeros(labels.size)
+    for place, index in enumerate(classes):
+        is_class = labels == index
+        components = structural_components(is_class, first[:, index]) - structural_components(
+            is_class, second[:, index]
+        )
+        means[place] = components[is_class].mean()
+        sizes = np.where(is_class, is_class.sum(), (~is_class).sum())
+        influence += (components - means[place]) / sizes / classes.size
+    return _mean_difference(means, influence, groups)
+
+
+def _mean_difference(means: Floats, influence: Floats, groups: Groups) -> Difference:
+    """The mean of differences, with Student's test of what its linearisation says of its error."""
+    value = float(means.mean())
+    found = linearised(value, influence, groups)
+    if math.isnan(found.low):
+        return Difference(found, 1.0 if value == 0.0 else math.nan)
+    degrees = np.unique(groups).size - 1
+    error = (found.high - value) / float(stats.t.ppf(0.975, degrees))
+    interval = Estimate(value, max(found.low, -1.0), min(found.high, 1.0))
+    return Difference(interval, float(2.0 * stats.t.sf(abs(value) / error, degrees)))
 
 
 def _sign_flip_p_value(sums: NDArray[np.int64]) -> float:

@@ -113,13 +113,17 @@ def confusion_matrices(marks: Sequence[Mark], columns: int = 2) -> Plot:
     def draw(figure: Figure) -> None:
         grid = figure.subplots(rows, columns, squeeze=False)
         for index, axes in enumerate(grid.flat):
-            axes.grid(False)
-            axes.set_frame_on(False)
-            axes.tick_params(length=0)
             if index >= len(marks):
                 axes.set_axis_off()
                 continue
-            _draw_matrix(axes, marks[index], with_truth=index % columns == 0)
+            mark, with_truth = marks[index], index % columns == 0
+            draw_matrix(axes, mark.confusion, large=12, small=9)
+            axes.set_title(mark.name, fontsize=10, fontweight="bold" if mark.is_default else "normal")
+            axes.set_xticks([0.5, 1.5], ["benign", "malignant"], fontsize=9)
+            axes.set_yticks([0.5, 1.5], ["benign", "malignant"] if with_truth else ["", ""], rotation=90, va="center")
+            axes.tick_params(axis="y", labelsize=9)
+            axes.set_xlabel("decision", fontsize=9)
+            axes.set_ylabel("truth" if with_truth else "", fontsize=9)
 
     cells = "; ".join(
         f"{mark.label}: {mark.confusion[1][1]} malignant images called malignant and {mark.confusion[1][0]} missed, "
@@ -216,20 +220,29 @@ def draw_marks(axes: Axes, marks: Sequence[Mark], places: Sequence[tuple[float, 
         )
 
 
-def _draw_matrix(axes: Axes, mark: Mark, with_truth: bool) -> None:
+def draw_matrix(axes: Axes, counts: Sequence[Sequence[int]], *, large: float, small: float) -> None:
+    """A matrix of counts with the share of its row in each cell, rows the truth, the first one at the top.
+
+    Args:
+        axes: empty; the caller writes its labels at .5, 1.5 and so on.
+        counts: C rows of C counts.
+        large: font size of the first line of a cell, which is the count of a small matrix and the share of a large one.
+        small: font size of the second line.
+    """
     from matplotlib.patches import Rectangle
 
-    axes.set(xlim=(0, 2), ylim=(2, 0), aspect="equal")
-    axes.set_title(mark.name, fontsize=10, fontweight="bold" if mark.is_default else "normal")
-    for row, counts in enumerate(mark.confusion):
-        for column, count in enumerate(counts):
-            share = count / sum(counts) if sum(counts) else 0.0
+    size = len(counts)
+    axes.grid(False)
+    axes.set_frame_on(False)
+    axes.tick_params(length=0)
+    axes.set(xlim=(0, size), ylim=(size, 0), aspect="equal")
+    for row, cells in enumerate(counts):
+        for column, count in enumerate(cells):
+            share = count / sum(cells) if sum(cells) else 0.0
             axes.add_patch(Rectangle((column, row), 1, 1, facecolor=BENIGN, alpha=0.45 * share, linewidth=0))
             axes.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor=GRID, linewidth=1))
-            axes.text(column + 0.5, row + 0.42, f"{count:,}", ha="center", va="center", fontsize=12)
-            axes.text(column + 0.5, row + 0.74, f"{share:.1%}", ha="center", va="center", fontsize=9)
-    axes.set_xticks([0.5, 1.5], ["benign", "malignant"], fontsize=9)
-    axes.set_yticks([0.5, 1.5], ["benign", "malignant"] if with_truth else ["", ""], rotation=90, va="center")
-    axes.tick_params(axis="y", labelsize=9)
-    axes.set_xlabel("decision", fontsize=9)
-    axes.set_ylabel("truth" if with_truth else "", fontsize=9)
+            lines = (f"{count:,}", f"{share:.1%}") if size == 2 else (f"{share:.0%}", f"{count:,}")
+            if size > 2 and not count:
+                continue  # Most cells of a large matrix are empty; zeros would hide those that are not.
+            axes.text(column + 0.5, row + 0.42, lines[0], ha="center", va="center", fontsize=large)
+            axes.text(column + 0.5, row + 0.74, lines[1], ha="center", va="center", fontsize=small)

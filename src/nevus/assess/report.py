@@ -16,9 +16,10 @@ from urllib.parse import quote
 import jinja2
 from markupsafe import Markup
 
-from nevus.assess import checklist, results, screening, wording
+from nevus.assess import checklist, classification, results, screening, wording
 from nevus.assess.card import make_card
 from nevus.assess.history import read_history
+from nevus.assess.metrics_form import DECISION_FIGURES
 from nevus.assess.mistakes import most_confident_at, pictures
 from nevus.assess.pages import template
 from nevus.assess.report_plots import report_figures, write_pngs
@@ -89,7 +90,8 @@ def _render(run: Run) -> tuple[str, str, dict[str, bytes]]:
         plots={name: [(plot, Markup(drawn[plot][0])) for plot in kind] for name, kind in figures.items()},
         ppv_when_rare=screening.ppv_at(_SCREENING_PREVALENCE, quoted["sensitivity"], quoted["specificity"]).value,
         screening_prevalence=_SCREENING_PREVALENCE,
-        decision_figures=results.DECISION_FIGURES,
+        class_figures=classification.shown_figures(len(info.classes.names)),
+        decision_figures=DECISION_FIGURES,
         training=training,
         config=config,
         options=options(),

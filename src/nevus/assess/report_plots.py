@@ -1,7 +1,7 @@
 """Which figures the report of a run shows: those of the test for each version of it, and the training curves.
 
-Owns the choice and the order; how a figure is drawn stands in `plots`, `curve_plots`,
-`metric_plots` and `history`. It computes no metric; of the disk it knows the folder of PNG files.
+Owns the choice and the order; how a figure is drawn stands in `plots`, `class_plots`,
+`curve_plots`, `metric_plots` and `history`. It computes no metric; of the disk it knows the folder of PNG files.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nevus.assess import curve_plots, metric_plots, plots
+from nevus.assess import class_plots, curve_plots, metric_plots, plots
 from nevus.assess.bands import curve_bands
 from nevus.assess.drawing import Plot
 from nevus.assess.history import training_curves
@@ -61,6 +61,7 @@ def _of_test(metrics: Mapping[str, Any], split: str, default_name: str, images: 
     roc_band, precision_band = curve_bands(labels, risk, groups)
     made = [
         plots.confusion_matrices(marks),
+        class_plots.confusion_of_classes(metrics["classification"][split], metrics["classes"]["malignant"]),
         curve_plots.roc(labels, risk, marks, scores["roc_auc"], roc_band),
         curve_plots.precision_recall(labels, risk, marks, scores["average_precision"], precision_band),
         plots.score_histogram(labels, risk, default),

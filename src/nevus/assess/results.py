@@ -1,8 +1,7 @@
 """What the report reads of a run: the record, the figures of the evaluation, the audit; each checked.
 
-Owns the shapes of these files as the report relies on them, and that they belong
-together. It computes no figure and draws nothing. The full form of metrics.json
-stands in docs/evaluation.md.
+Owns the shapes of these files as the report relies on them (that of metrics.json is in
+`metrics_form`), and that they belong together. It computes no figure and draws nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from nevus.assess.evaluate import SCHEMA_VERSION, WITHOUT_LEAKS
-from nevus.assess.shapes import anything, count, figure, flag, known, number, parsed, positive, text
+from nevus.assess.metrics_form import METRICS
+from nevus.assess.shapes import anything, count, figure, flag, number, parsed, text
 from nevus.core.dataset import DatasetInfo
 from nevus.core.errors import DataError, NevusError, RunError
 from nevus.core.files import read_json, sha256_of
@@ -20,102 +20,6 @@ from nevus.core.runs import Run
 
 _TRAIN, _EVALUATE, _AUDIT = "Run 'nevus train' again.", "Run 'nevus evaluate' again.", "Run 'nevus audit' again."
 
-DECISION_FIGURES = ("sensitivity", "specificity", "ppv", "npv", "f1", "accuracy", "balanced_accuracy")
-
-SPLIT = {
-    **dict.fromkeys(("num_images", "num_groups", "num_malignant"), count),
-    "prevalence": number,
-    **dict.fromkeys(("roc_auc", "average_precision", "brier"), figure),
-}
-AT_POINT = {
-    **dict.fromkeys(("true_positives", "false_positives", "true_negatives", "false_negatives"), count),
-    **dict.fromkeys(DECISION_FIGURES, figure),
-}
-CALIBRATION = {
-    **dict.fromkeys(("brier", "ece", "slope", "intercept"), figure),
-    **dict.fromkeys(
-        ("brier_reliability", "brier_resolution", "brier_uncertainty", "ece_of_perfect_risks"),
-        number,
-    ),
-    "reliability": [{"mean_risk": known, "observed": figure, "num_images": count}],
-}
-DECISION_CURVE = {
-    "prevalence": known,
-    "thresholds": [known],
-    "model": [figure],
-    "treat_all": [number],
-    "treat_none": [number],
-}
-_BAND = {"num_benign": count, "num_malignant": count, "share": figure, "share_malignant": figure}
-TRIAGE = {
-    **dict.fromkeys(("low", "uncertain", "high"), _BAND),
-    "sensitivity_of_rule_out": figure,
-    "specificity_of_rule_in": figure,
-}
-_SCREENED = {
-    "name": text,
-    "risk_at_threshold": number,
-    **dict.fromkeys(("ppv", "npv", "number_needed_to_refer"), figure),
-}
-_CONFORMAL = {
-    "coverage": {"*": figure},
-    "coverage_all": figure,
-    "mean_set_size": number,
-    "set_sizes": [{"size": count, "num_images": count, "share": figure}],
-}
-GAP = {**dict.fromkeys(("column", "figure", "lowest", "highest"), text), "gap": figure}
-SUBGROUP = {
-    **dict.fromkeys(("column", "value"), text),
-    "too_small": flag,
-    **dict.fromkeys(("num_images", "num_malignant", "num_benign"), count),
-    **dict.fromkeys(("roc_auc", "sensitivity", "specificity", "ppv"), figure),
-}
-
-
-def _of_tests(shape: Any) -> dict[str, Any]:
-    """A section that the test has as published and, where it leaks, without the leaked images."""
-    return {"test": shape, f"{WITHOUT_LEAKS}?": shape}
-
-
-_METRICS = {
-    "generated": flag,
-    "temperature": positive,
-    "interval_methods": {"*": text},
-    "fingerprints": {"dataset": text, "predictions": {"*": text}},
-    "splits": {"val": SPLIT, **_of_tests(SPLIT)},
-    "leak?": {"num_images": count, "num_groups": count, "also_in": {"*": count}},
-    "operating_points": [
-        {
-            "name": text,
-            "rule": text,
-            "threshold": known,
-            "val": AT_POINT,
-            **_of_tests(AT_POINT),
-        }
-    ],
-    "calibration?": {
-        "val": {"before": CALIBRATION, "after": CALIBRATION},
-        **_of_tests({"before": CALIBRATION, "after": CALIBRATION, "isotonic?": CALIBRATION}),
-    },
-    "screening?": {
-        "prevalence": known,
-        "assumed_prevalence": number,
-        **_of_tests({"operating_points": [_SCREENED], "decision_curve": DECISION_CURVE}),
-    },
-    "decision_curve?": _of_tests(DECISION_CURVE),
-    "triage?": {
-        "rule_out": number,
-        "rule_in": number,
-        "rules": {"rule_out": text, "rule_in": text},
-        "has_uncertain_band": flag,
-        "val": TRIAGE,
-        **_of_tests(TRIAGE),
-    },
-    "conformal?": [{"alpha": number, **_of_tests(_CONFORMAL)}],
-    "subgroups?": _of_tests([SUBGROUP]),
-    "subgroup_gaps?": _of_tests([GAP]),
-    "warnings": [text],
-}
 _RECORD = {
     "status": text,
     "started?": text,
@@ -194,7 +98,7 @@ def read_metrics(run: Run) -> dict[str, Any]:
         RunError: the file is missing, damaged, of another version, or not made from the predictions that are there.
     """
     path = run.metrics_json
-    metrics: dict[str, Any] = parsed(_evaluation(path), _METRICS, str(path), _EVALUATE)
+    metrics: dict[str, Any] = parsed(_evaluation(path), METRICS, str(path), _EVALUATE)
     _check_versions(path, metrics)
     _check_classes(path, metrics)
     _check_lengths(path, metrics)
@@ -208,7 +112,8 @@ def read_metrics(run: Run) -> dict[str, Any]:
 def _check_versions(path: Path, metrics: dict[str, Any]) -> None:
     """Every section must have the same versions of the test."""
     screening = metrics["screening"]
-    sections = [metrics["splits"], *metrics["operating_points"], *(metrics["conformal"] or [])]
+    sections = [metrics["splits"], metrics["classification"], *metrics["operating_points"]]
+    sections += metrics["conformal"] or []
     optional = ("calibration", "decision_curve", "triage", "subgroups", "subgroup_gaps")
     sections += [section for section in (screening, *(metrics[name] for name in optional)) if section]
     if len({section[WITHOUT_LEAKS] is None for section in sections}) > 1:
@@ -216,10 +121,24 @@ def _check_versions(path: Path, metrics: dict[str, Any]) -> None:
 
 
 def _check_classes(path: Path, metrics: dict[str, Any]) -> None:
-    """Every conformal set is counted for the same classes."""
+    """Every table of classes has the same ones, and every conformal set is counted for the same."""
+    for found in (metrics["classification"]["val"], *_present(metrics["classification"])):
+        check_classification(path, found, metrics["classes"]["names"], _EVALUATE)
     versions = [version for rate in metrics["conformal"] or [] for version in _present(rate)]
     if len({(*version["coverage"], len(version["set_sizes"])) for version in versions}) > 1:
         raise RunError(f"{path}: the conformal sets are not all of the same classes. {_EVALUATE}")
+
+
+def check_classification(path: Path, found: dict[str, Any], names: list[str], mend: str) -> None:
+    """A table of classes must name each once, and the matrix must have a row and a column for each.
+
+    Raises:
+        RunError: it has not.
+    """
+    size = len(names)
+    rows = [row[kind] for row in found["confusion"] for kind in ("counts", "shares")]
+    if [row["name"] for row in found["classes"]] != names or len(rows) != 2 * size or {*map(len, rows)} != {size}:
+        raise RunError(f"{path}: the figures of the classes are not those of {', '.join(names)}. {mend}")
 
 
 def _check_lengths(path: Path, metrics: dict[str, Any]) -> None:

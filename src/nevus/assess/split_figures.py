@@ -1,7 +1,8 @@
 """Every figure of one split, with its interval: those that need no threshold, and those of decisions.
 
 Owns which figures a split gets and by which method their intervals are made. Figures
-of calibration, screening, triage, conformal sets and subgroups have their own modules.
+of the classes, calibration, screening, triage, conformal sets and subgroups have their
+own modules.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ def measure_decided(
             "balanced_accuracy": _with(
                 ends[f"balanced_accuracy at {name}"], metrics.balanced_accuracy(labels, decided)
             ),
+            "kappa": _with(ends[f"kappa at {name}"], metrics.kappa(labels, decided)),
             "f1": _with(ends[f"f1 at {name}"], metrics.f1(labels, decided)),
         }
     return figures, at_points
@@ -84,15 +86,15 @@ def _bootstrap(
     """The intervals of all figures that need resampling, from one set of resamples."""
     names = ["average_precision", "brier"]
     for point in decisions:
-        names += [f"f1 at {point}", f"balanced_accuracy at {point}"]
+        names += [f"f1 at {point}", f"balanced_accuracy at {point}", f"kappa at {point}"]
 
     def figures(weights: Floats) -> Floats:
         rows = [
-            metrics.weighted_average_precision(labels, risk, weights),
+            metrics.weighted_areas(labels, risk, weights)[1],
             metrics.weighted_brier(labels, risk, weights),
         ]
         for decided in decisions.values():
-            rows += metrics.weighted_f1_and_balanced_accuracy(labels, decided, weights)
+            rows += metrics.weighted_decision_figures(labels, decided, weights)
         return np.stack(rows)
 
     return uncertainty.bootstrap(figures, names, groups, resamples=resamples, seed=seed)

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nevus.assess.metrics import Floats, check_risk
-from nevus.assess.uncertainty import group_codes, proportion
+from nevus.assess.metrics import Bools, Floats, check_risk
+from nevus.assess.uncertainty import Groups, group_codes, proportion
 from nevus.core.errors import RunError
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.predictions import Predictions
@@ -117,23 +117,32 @@ def fit(predictions: Predictions, temperature: float = 1.0, *, fingerprint: str 
             f"(of {labels.size}). Expected both. Run 'nevus split' with a larger --val-fraction."
         )
     groups = group_codes(predictions.groups)
+    return [choose(name, labels, risk, groups, fingerprint=fingerprint) for name in RULES]
+
+
+def choose(rule: str, labels: Bools, risk: Floats, groups: Groups, *, fingerprint: str = "") -> OperatingPoint:
+    """The operating point of one of `RULES`.
+
+    Args:
+        rule: its name.
+        labels: bool [N] of validation, True for what is to be found; both values occur.
+        risk: float64 [N] in [0, 1], the score that is cut.
+        groups: int64 [N].
+        fingerprint: as in `fit`.
+    """
+    sentence, best = RULES[rule]
     found = cuts(labels, risk)
-    points = []
-    for name, (sentence, rule) in RULES.items():
-        threshold = float(found.thresholds[rule(found)])
-        decided = risk >= threshold
-        points.append(
-            OperatingPoint(
-                name=name,
-                rule=sentence,
-                threshold=threshold,
-                fitted_on=FITTED_ON,
-                fitted_fingerprint=fingerprint,
-                sensitivity=proportion(decided[labels], groups[labels]),
-                specificity=proportion(~decided[~labels], groups[~labels]),
-            )
-        )
-    return points
+    threshold = float(found.thresholds[best(found)])
+    decided = risk >= threshold
+    return OperatingPoint(
+        name=rule,
+        rule=sentence,
+        threshold=threshold,
+        fitted_on=FITTED_ON,
+        fitted_fingerprint=fingerprint,
+        sensitivity=proportion(decided[labels], groups[labels]),
+        specificity=proportion(~decided[~labels], groups[~labels]),
+    )
 
 
 def _last_best(scores: NDArray[np.float64] | NDArray[np.int64]) -> int:

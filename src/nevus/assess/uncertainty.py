@@ -136,7 +136,7 @@ def roc_auc(labels: ArrayLike, risk: ArrayLike, groups: Groups) -> Estimate:
     if fewest < 2:
         nan = undefined("the interval of ROC-AUC", "a class has fewer than two groups")
         return Estimate(area, nan, nan)
-    components = _components(labels, risk)
+    components = structural_components(labels, risk)
     if components.min() == components.max():
         interval = wilson(area * fewest, fewest)
         return Estimate(area, interval.low, interval.high)
@@ -173,7 +173,7 @@ def roc_auc_difference(labels: ArrayLike, first: ArrayLike, second: ArrayLike, g
     if fewest < 2:
         nan = undefined("the difference of ROC-AUC", "a class has fewer than two groups")
         return Difference(Estimate(nan, nan, nan), nan)
-    components = _components(checked, first) - _components(checked, second)
+    components = structural_components(checked, first) - structural_components(checked, second)
     difference = float(components[checked].mean())
     error = math.sqrt(_variance(checked, components - difference, groups))
     student = stats.t(fewest - 1)
@@ -254,7 +254,7 @@ def _percentiles(name: str, values: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _components(labels: Bools, risk: Floats) -> Floats:
+def structural_components(labels: Bools, risk: Floats) -> Floats:
     """DeLong's structural components, float64 [N], by mid-ranks: O(N log N) instead of all pairs.
 
     For a malignant image the share of benign images with a lower risk, for a benign

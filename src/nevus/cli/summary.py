@@ -18,6 +18,15 @@ from nevus.core.shipped import DEFAULT
 
 _TITLES = {"roc_auc": "ROC-AUC", "average_precision": "Average precision", "brier": "Brier score"}
 
+_CLASS_TITLES = {
+    "macro_roc_auc": "Macro ROC-AUC",
+    "macro_average_precision": "Macro average precision",
+    "balanced_accuracy": "Balanced accuracy",
+    "kappa": "Cohen's kappa",
+    "accuracy": "Accuracy",
+    "top_2_accuracy": "Top-2 accuracy",
+}
+
 # What a test score is called: two of them where the source's own test split leaks.
 _TEST_SCORES = {"test": "Test", "test_without_leaks": "Test without the leaked images"}
 
@@ -83,6 +92,27 @@ def _score_lines(metrics: dict[str, Any], split: str, name: str) -> list[str]:
             for point in metrics["operating_points"]
         ),
         "",
+        *_class_lines(metrics["classification"][split]),
+    ]
+
+
+def _class_lines(figures: dict[str, Any]) -> list[str]:
+    """Which of several classes it is; of two the operating points say it all."""
+    names = [row["name"] for row in figures["classes"]]
+    if len(names) == 2:
+        return []
+    width = max(map(len, [*names, *_CLASS_TITLES.values()]))
+    return [
+        f"  Which of {len(names)} classes, each against the rest (ROC-AUC) and the most probable one:",
+        *(f"  {title:<{width}} {Estimate.from_json(figures[name])}" for name, title in _CLASS_TITLES.items()),
+        "",
+        f"  {'':<{width}} {'ROC-AUC':<22}  {'sensitivity':<22}  images",
+        *(
+            f"  {row['name']:<{width}} {Estimate.from_json(row['roc_auc'])!s:<22}  "
+            f"{Estimate.from_json(row['sensitivity'])!s:<22}  {row['num_images']:>6,}"
+            for row in figures["classes"]
+        ),
+        "",
     ]
 
 
@@ -111,6 +141,12 @@ def cross_validation_summary(run: Run) -> str:
         f"{_decision_figures(point['out_of_fold'])}"
         for point in result["operating_points"]
     ]
+    if len(result["classes"]["names"]) > 2:
+        found = result["classification"]
+        lines += ["", f"Which of {len(result['classes']['names'])} classes, pooled, and mean of the folds:", ""]
+        for key, title in _CLASS_TITLES.items():
+            mean = _number(found["over_folds"][key]["mean"])
+            lines.append(f"  {title:<24} {Estimate.from_json(found['out_of_fold'][key])!s:<24} {mean:.3f}")
     for name, text in (("test", "the source's test split"), ("test_without_leaks", "its images of groups in no fold")):
         if name in result["ensemble"]["splits"]:
             figures = result["ensemble"]["splits"][name]

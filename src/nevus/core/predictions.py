@@ -58,7 +58,10 @@ class Predictions:
 
     def where(self, chosen: NDArray[np.bool_]) -> Predictions:
         """The predictions of the images for which `chosen`, bool [N], is True."""
-        kept = np.flatnonzero(chosen)
+        return self.take(np.flatnonzero(chosen))
+
+    def take(self, kept: NDArray[np.int64]) -> Predictions:
+        """The predictions of the images at the places `kept`, int64 [K], in that order."""
 
         def pick(values: list[str]) -> list[str]:
             return [values[index] for index in kept] if values else []

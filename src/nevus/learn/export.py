@@ -228,13 +228,19 @@ def _make_spec(run: Run, dataset: Dataset, metrics: dict[str, Any], model: keras
 
 
 def figures_of_test(metrics: dict[str, Any]) -> dict[str, list[float | None]]:
-    """The figures of the test split by name: 'roc_auc', 'sensitivity at youden', 'roc_auc without leaks'."""
+    """The figures of the test split by name: 'roc_auc', 'sensitivity at youden', 'roc_auc without leaks'.
+
+    Of more than two classes those of all together as well: 'macro_roc_auc', 'balanced_accuracy', 'kappa'.
+    """
     figures: dict[str, Any] = {}
     for split, suffix in (("test", ""), ("test_without_leaks", " without leaks")):
         if split not in metrics["splits"]:
             continue
         scores = metrics["splits"][split]
         figures |= {f"{name}{suffix}": item for name, item in scores.items() if isinstance(item, dict)}
+        of_classes = metrics["classification"][split]
+        if len(of_classes["classes"]) > 2:
+            figures |= {f"{name}{suffix}": item for name, item in of_classes.items() if isinstance(item, dict)}
         for point in metrics["operating_points"]:
             for name in ("sensitivity", "specificity"):
                 figures[f"{name} at {point['name']}{suffix}"] = point[split][name]
