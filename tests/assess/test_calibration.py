@@ -184,17 +184,18 @@ def test_undefined_lines_are_nan_and_say_why(labels, risk, reason, has_intercept
     assert np.isfinite(line.intercept.value) == has_intercept
 
 
-def test_isotonic_risk_worked_by_hand():
+def test_isotonic_map_worked_by_hand():
     # The second and third image break the order: they share the mean of their labels.
-    mended = calibration.isotonic_risk([False, True, False, True], [0.1, 0.2, 0.3, 0.4], [0.0, 0.1, 0.25, 0.35, 0.9])
-    assert mended == pytest.approx([0.0, 0.0, 0.5, 0.75, 1.0])
+    isotonic = calibration.fit_isotonic([False, True, False, True], [0.1, 0.2, 0.3, 0.4])
+    assert isotonic(np.array([0.0, 0.1, 0.25, 0.35, 0.9])) == pytest.approx([0.0, 0.0, 0.5, 0.75, 1.0])
+    assert isotonic.to_json() == {"risk": [0.1, 0.2, 0.3, 0.4], "calibrated": [0.0, 0.5, 0.5, 1.0]}
 
 
-def test_isotonic_risk_mends_what_a_temperature_cannot():
+def test_isotonic_map_mends_what_a_temperature_cannot():
     random = np.random.default_rng(6)
     labels, logits = calibrated(random, 4000)
     new_labels, new_logits = calibrated(random, 4000)
-    mended = calibration.isotonic_risk(labels, expit(logits) ** 3, expit(new_logits) ** 3)
+    mended = calibration.fit_isotonic(labels, expit(logits) ** 3)(expit(new_logits) ** 3)
     before = calibration.expected_calibration_error(new_labels, expit(new_logits) ** 3)
     assert calibration.expected_calibration_error(new_labels, mended) < before / 4
 

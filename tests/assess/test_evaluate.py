@@ -156,7 +156,13 @@ def test_risks_too_sure_are_calibrated_before_anything_else(tmp_path):
         assert one["ece"]["low"] <= one["ece"]["value"] <= one["ece"]["high"]
         assert sum(row["num_images"] for row in one["reliability"]) == 2000
     assert 0.0 < after["ece_of_perfect_risks"] < before["ece"]["value"]
-    assert json.loads(run.operating_points_json.read_text())["temperature"] == result["temperature"]
+    chosen = json.loads(run.operating_points_json.read_text())
+    assert chosen["temperature"] == result["temperature"]
+    # Who wants the isotonic risks makes them of the model's by interpolation, as docs/evaluation.md says.
+    risk = predictions["test"].risk(chosen["temperature"])
+    mended = np.interp(risk, chosen["isotonic"]["risk"], chosen["isotonic"]["calibrated"])
+    brier = result["calibration"]["test"]["isotonic"]["brier"]["value"]
+    assert np.mean((mended - predictions["test"].is_malignant) ** 2) == pytest.approx(brier)
 
 
 def test_validation_without_a_mistake_leaves_the_risks_as_they_are(tmp_path, predictions):

@@ -1,6 +1,6 @@
 """Calibration: does a risk of 20 % mean one malignant image in five? Measured, and mended by one temperature.
 
-Owns the temperature and the figures of calibration. The temperature is fitted on
+Owns the temperature, the isotonic map and the figures of calibration. Both are fitted on
 validation and applied to the test; the figures are for either. It must not know
 files or thresholds. The tables of metrics.json are made of it in `calibration_figures`.
 """
@@ -66,23 +66,39 @@ def fit_temperature(predictions: Predictions) -> float:
     return 1.0 / float(brentq(slope, 1.0 / hottest, 1.0 / coldest))
 
 
-def isotonic_risk(labels: ArrayLike, risk: ArrayLike, new_risk: ArrayLike) -> Floats:
-    """Risks mended by the rising step function that is nearest to the labels [1]: more freedom than a temperature.
+@dataclass(frozen=True, slots=True)
+class Isotonic:
+    """A rising map from risks to mended ones; both arrays are float64 [K], rising, in [0, 1].
+
+    Attributes:
+        risk: the knots.
+        calibrated: what becomes of a risk at each knot; between two it is interpolated, outside the nearest holds.
+    """
+
+    risk: Floats
+    calibrated: Floats
+
+    def __call__(self, risk: Floats) -> Floats:
+        """Mends risks, float64 [M] in [0, 1]."""
+        return np.asarray(np.interp(risk, self.risk, self.calibrated))
+
+    def to_json(self) -> dict[str, list[float]]:
+        return {"risk": self.risk.tolist(), "calibrated": self.calibrated.tolist()}
+
+
+def fit_isotonic(labels: ArrayLike, risk: ArrayLike) -> Isotonic:
+    """The rising map that brings risks nearest to the labels [1]: more freedom than a temperature.
 
     Args:
         labels: bool [N], of validation, never of the test.
         risk: float [N] in [0, 1], of validation.
-        new_risk: float [M] in [0, 1], to be mended.
-
-    Returns:
-        float64 [M] in [0, 1]; images between two steps are interpolated, those outside get the nearest step.
 
     References:
         [1] Zadrozny & Elkan, Transforming classifier scores into accurate multiclass probability estimates, KDD 2002.
     """
     labels, risk = check_risk(labels, risk)
-    model = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(risk, labels)
-    return np.asarray(model.predict(np.asarray(new_risk, dtype=np.float64)))
+    model = IsotonicRegression(y_min=0.0, y_max=1.0).fit(risk, labels)
+    return Isotonic(np.asarray(model.X_thresholds_), np.asarray(model.y_thresholds_))
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ class Fitted:
 
     Attributes:
         temperature: above 0.
+        isotonic: the other calibration, from risks after the temperature.
         points: the operating points.
         class_points: those on the probability of each class, by its name.
         bands: the thresholds of the triage.
@@ -55,6 +56,7 @@ class Fitted:
     """
 
     temperature: float
+    isotonic: calibration.Isotonic
     points: list[OperatingPoint]
     class_points: dict[str, OperatingPoint]
     bands: Triage
@@ -156,6 +158,7 @@ def evaluate(
         {
             "schema_version": SCHEMA_VERSION,
             "temperature": fitted.temperature,
+            "isotonic": fitted.isotonic.to_json(),
             "default": default_operating_point,
             "operating_points": [point.to_json() for point in fitted.points],
             "class_operating_points": {name: point.to_json() for name, point in fitted.class_points.items()},
@@ -173,6 +176,7 @@ def _fit(val: Predictions, default_operating_point: str, fingerprint: str) -> Fi
     images = scored(val, temperature)
     return Fitted(
         temperature=temperature,
+        isotonic=calibration.fit_isotonic(images.labels, images.risk),
         points=points,
         class_points=classification.fit(val, temperature, default_operating_point, fingerprint=fingerprint),
         bands=triage.fit(images.labels, images.risk),
@@ -212,7 +216,7 @@ def _measure_test(
     risks = {
         "before": test.risk(),
         "after": images.risk,
-        "isotonic": calibration.isotonic_risk(fitted.val.labels, fitted.val.risk, images.risk),
+        "isotonic": fitted.isotonic(images.risk),
     }
     sections = _measure(test, images, risks, fitted, bootstrap, seed)
     if prevalence is not None:
