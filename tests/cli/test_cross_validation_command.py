@@ -65,7 +65,10 @@ def test_each_fold_is_an_ordinary_run(finished: Run) -> None:
 def test_training_a_fold_alone_gives_the_same_model(finished: Run, options: list[str], tmp_path: Path) -> None:
     fold = finished.folds[-1]
     alone = Run(tmp_path / "alone")
-    assert main(["run", str(fold.dataset.directory), "--out", str(alone.directory), *options]) == 0
+    # The images are prepared, so their size is no option any more.
+    size = options.index("--image-size")
+    training = options[:size] + options[size + 2 :]
+    assert main(["train", str(fold.dataset.directory), "--out", str(alone.directory), *training]) == 0
     for split in ("val", "test"):
         assert alone.predictions_csv(split).read_bytes() == fold.predictions_csv(split).read_bytes()
 
