@@ -176,6 +176,9 @@ def test_page_of_a_test_without_a_class_has_no_curve_and_no_number(tmp_path):
     (difference,) = found["splits"]["test"]["differences"]
     assert np.isnan(difference["roc_auc"]["value"])
     assert np.isnan(difference["sensitivity"]["p_value"])
+    text = format_comparison(found)
+    assert not re.search(r"\bnan\b", text)
+    assert re.search(r"^ROC-AUC +not defined$", text, re.MULTILINE)
     write_comparison(chosen, found, tmp_path / "page.html")
     assert "not defined" in (tmp_path / "page.html").read_text()
 

@@ -7,6 +7,7 @@ made in `comparison_page`. It must not choose a threshold or open a model.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -206,7 +207,8 @@ def _tables(
 
 
 def _signed(figure: dict[str, float]) -> str:
-    return f"{figure['value']:+.3f} ({figure['low']:+.3f} to {figure['high']:+.3f}) p = {figure['p_value']:.2g}"
+    text = Estimate.from_json(figure).text("+")
+    return text if math.isnan(figure["p_value"]) else f"{text} p = {figure['p_value']:.2g}"
 
 
 def _in_columns(table: list[list[str]]) -> list[str]:

@@ -20,8 +20,8 @@ from nevus.assess.drawing import BENIGN, INK, MALIGNANT, Plot
 from nevus.assess.metrics import Bools, Floats
 from nevus.assess.pages import template
 from nevus.core.errors import RunError
+from nevus.core.estimate import value_text
 from nevus.core.files import write_text
-from nevus.core.modelfile import DISCLAIMER
 from nevus.core.runs import Run
 
 if TYPE_CHECKING:
@@ -59,7 +59,6 @@ def write_comparison(runs: Sequence[Run], comparison: dict[str, Any], path: Path
         class_differences=CLASS_DIFFERENCES,
         versions=versions,
         plots=plots,
-        disclaimer=DISCLAIMER,
     )
     write_text(path, page)
 
@@ -147,4 +146,4 @@ def _curve(
 
 
 def _scores(entries: Sequence[Entry], split: str, name: str) -> str:
-    return "; ".join(f"{entry.name} {wording.figure(entry.metrics['splits'][split][name].value)}" for entry in entries)
+    return "; ".join(f"{entry.name} {value_text(entry.metrics['splits'][split][name].value)}" for entry in entries)

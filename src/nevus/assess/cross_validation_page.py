@@ -12,12 +12,11 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from markupsafe import Markup
 
 from nevus.assess import class_plots, classification, curve_plots, metric_plots, plots, results, wording
 from nevus.assess.bands import curve_bands
 from nevus.assess.cross_validation import OUT_OF_FOLD, SCHEMA_VERSION
-from nevus.assess.drawing import Floats, Plot
+from nevus.assess.drawing import Floats
 from nevus.assess.evaluate import WITHOUT_LEAKS
 from nevus.assess.folds import FOLD, RUN_AGAIN
 from nevus.assess.inputs import scored
@@ -33,11 +32,10 @@ from nevus.assess.metrics_form import (
 )
 from nevus.assess.mistakes import most_confident, pictures
 from nevus.assess.pages import template
-from nevus.assess.report_plots import mark, write_pngs
+from nevus.assess.report_plots import Figures, drawn, mark, write_pngs
 from nevus.assess.shapes import flag, known, number, parsed, positive, text
 from nevus.core.errors import RunError
 from nevus.core.files import read_json, sha256_of, write_text
-from nevus.core.modelfile import DISCLAIMER, INTENDED_USE, LIMITATIONS
 from nevus.core.predictions import Predictions, read_predictions
 from nevus.core.runs import Run
 
@@ -101,7 +99,7 @@ def write_cross_validation_page(run: Run) -> Path:
     missed, false_alarms = most_confident(pooled, 1.0, threshold)
     thumbnails = pictures(run, (*missed, *false_alarms), len(pooled.image_ids))
     ensemble = found["ensemble"]["splits"]
-    drawn = {plot: plot.svg_and_png() for plot in _plots(found, point["name"], pooled)}
+    shown, images = drawn(_figures(found, point["name"], pooled))
     page = template("cross_validation.html.j2").render(
         run=run,
         record=record,
@@ -111,7 +109,7 @@ def write_cross_validation_page(run: Run) -> Path:
         scores=SCORES,
         class_figures=classification.shown_figures(len(info.classes.names)),
         decision_figures=DECISION_FIGURES,
-        plots={plot.name: [(plot, Markup(svg))] for plot, (svg, _) in drawn.items()},
+        plots=shown,
         reports=[quote(f"{fold.name}/{fold.report_html.name}") for fold in run.folds],
         versions={name: wording.VERSIONS[name] for name in _VERSIONS if ensemble[name]},
         missed=missed,
@@ -119,11 +117,8 @@ def write_cross_validation_page(run: Run) -> Path:
         pictures=thumbnails,
         parity=results.read_parity(run),
         command=wording.command_of(record),
-        disclaimer=DISCLAIMER,
-        intended_use=INTENDED_USE,
-        limitations=LIMITATIONS,
     )
-    write_pngs(run.plots, {plot.name: png for plot, (_, png) in drawn.items()})
+    write_pngs(run.plots, images)
     write_text(run.report_html, page)
     return run.report_html
 
@@ -154,7 +149,7 @@ def _own_thresholds(pooled: Predictions, found: Mapping[str, Any], point: Mappin
         raise RunError(f"predictions/{OUT_OF_FOLD}.csv: unknown fold or column {problem}. {RUN_AGAIN}") from None
 
 
-def _plots(found: Mapping[str, Any], default_name: str, pooled: Predictions) -> list[Plot]:
+def _figures(found: Mapping[str, Any], default_name: str, pooled: Predictions) -> Figures:
     images = scored(pooled, 1.0)
     scores = found["out_of_fold"]
     # One threshold stands for all where a figure only marks what came of them.
@@ -181,4 +176,4 @@ def _plots(found: Mapping[str, Any], default_name: str, pooled: Predictions) -> 
     ]
     if found["subgroups"]:
         made.append(metric_plots.subgroups(found["subgroups"], scores["roc_auc"]))
-    return made
+    return {plot.name: [plot] for plot in made}

@@ -26,10 +26,9 @@ from nevus.assess.drawing import (
     interval_text,
     thin,
     unit_square,
-    value_text,
 )
 from nevus.assess.plots import Mark, draw_marks
-from nevus.core.estimate import Estimate
+from nevus.core.estimate import Estimate, value_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

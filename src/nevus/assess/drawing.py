@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nevus.core.estimate import Estimate
+from nevus.core.estimate import Estimate, value_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -169,11 +169,6 @@ def thin(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     points = np.round(np.column_stack([x, y]), 3)
     moved = np.any(np.diff(points, axis=0, prepend=np.inf) != 0, axis=1)
     return points[moved, 0], points[moved, 1]
-
-
-def value_text(value: float) -> str:
-    """A value for a caption, with three decimals."""
-    return "not defined" if math.isnan(value) else f"{value:.3f}"
 
 
 def interval_text(estimate: Estimate) -> str:

@@ -22,9 +22,8 @@ from nevus.assess.drawing import (
     Plot,
     interval_text,
     unit_square,
-    value_text,
 )
-from nevus.core.estimate import Estimate
+from nevus.core.estimate import Estimate, value_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

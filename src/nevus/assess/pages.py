@@ -5,12 +5,14 @@ from __future__ import annotations
 import jinja2
 
 from nevus.assess import wording
+from nevus.core.estimate import value_text
 from nevus.core.pages import page_templates
 
 
 def template(name: str) -> jinja2.Template:
     """A template of `templates/`, such as `report.html.j2`, ready to be rendered."""
     templates = page_templates("nevus.assess")
-    for word in (wording.figure, wording.small_risk, wording.of_hundred, wording.filled_squares, wording.plain):
+    templates.filters["figure"] = value_text
+    for word in (wording.small_risk, wording.of_hundred, wording.filled_squares, wording.plain):
         templates.filters[word.__name__] = word
     return templates.get_template(name)

@@ -29,8 +29,8 @@ from nevus.assess.drawing import (
     Plot,
     thin,
     unit_square,
-    value_text,
 )
+from nevus.core.estimate import value_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import quote
 
 import jinja2
-from markupsafe import Markup
 
 from nevus.assess import checklist, classification, results, screening, wording
 from nevus.assess.card import make_card
@@ -22,12 +21,11 @@ from nevus.assess.history import read_history
 from nevus.assess.metrics_form import DECISION_FIGURES
 from nevus.assess.mistakes import most_confident_at, pictures
 from nevus.assess.pages import template
-from nevus.assess.report_plots import report_figures, write_pngs
+from nevus.assess.report_plots import drawn, report_figures, write_pngs
 from nevus.core.config import options
 from nevus.core.errors import RunError
 from nevus.core.files import write_text
 from nevus.core.manifest import SPLITS
-from nevus.core.modelfile import DISCLAIMER, INTENDED_USE, LIMITATIONS
 from nevus.core.predictions import read_predictions
 from nevus.core.runs import Run
 
@@ -78,7 +76,7 @@ def _render(run: Run) -> tuple[str, str, dict[str, bytes]]:
     parity, probe = results.read_parity(run), results.read_probe(run)
     quoted = point[splits[0]]
     # Drawn last: it takes seconds, and all that can be wrong with the files is known by now.
-    drawn = {plot: plot.svg_and_png() for kind in figures.values() for plot in kind}
+    shown, images = drawn(figures)
     page = template("report.html.j2").render(
         run=run,
         record=record,
@@ -87,7 +85,7 @@ def _render(run: Run) -> tuple[str, str, dict[str, bytes]]:
         point=point,
         versions=versions,
         quoted=splits[0],
-        plots={name: [(plot, Markup(drawn[plot][0])) for plot in kind] for name, kind in figures.items()},
+        plots=shown,
         ppv_when_rare=screening.ppv_at(_SCREENING_PREVALENCE, quoted["sensitivity"], quoted["specificity"]).value,
         screening_prevalence=_SCREENING_PREVALENCE,
         class_figures=classification.shown_figures(len(info.classes.names)),
@@ -106,11 +104,8 @@ def _render(run: Run) -> tuple[str, str, dict[str, bytes]]:
         splits=SPLITS,
         card=card,
         checklists=[checklist.fill_in(name, facts, _sections(metrics, audit)) for name in checklist.NAMES],
-        disclaimer=DISCLAIMER,
-        intended_use=INTENDED_USE,
-        limitations=LIMITATIONS,
     )
-    return page, card.to_markdown(), {plot.name: png for plot, (_, png) in drawn.items()}
+    return page, card.to_markdown(), images
 
 
 def _sections(metrics: Mapping[str, Any], audit: list[dict[str, Any]] | None) -> set[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from nevus.assess import class_plots, curve_plots, metric_plots, plots
@@ -97,6 +98,21 @@ def mark(point: Mapping[str, Any], split: str, default_name: str) -> plots.Mark:
             (at_point["false_negatives"], at_point["true_positives"]),
         ),
     )
+
+
+def drawn(figures: Figures) -> tuple[dict[str, list[tuple[Plot, Markup]]], dict[str, bytes]]:
+    """Draws figures.
+
+    Returns:
+        For the page, by the name of the kind: each figure with its SVG. For `write_pngs`: PNG files by name.
+    """
+    shown: dict[str, list[tuple[Plot, Markup]]] = {}
+    images = {}
+    for name, kind in figures.items():
+        for plot in kind:
+            svg, images[plot.name] = plot.svg_and_png()
+            shown.setdefault(name, []).append((plot, Markup(svg)))
+    return shown, images
 
 
 def write_pngs(folder: Path, images: Mapping[str, bytes]) -> None:

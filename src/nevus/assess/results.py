@@ -185,11 +185,7 @@ def read_parity(run: Run) -> dict[str, Any] | None:
     Raises:
         RunError: the file is damaged.
     """
-    if not run.parity_json.exists():
-        return None
-    mend = "Run 'nevus export' again."
-    parity: dict[str, Any] = parsed(read_json(run.parity_json, mend), _PARITY, str(run.parity_json), mend)
-    return parity
+    return _if_there(run.parity_json, _PARITY, "Run 'nevus export' again.")
 
 
 def read_probe(run: Run) -> dict[str, Any] | None:
@@ -198,11 +194,7 @@ def read_probe(run: Run) -> dict[str, Any] | None:
     Raises:
         RunError: the file is damaged.
     """
-    if not run.probe_json.exists():
-        return None
-    mend = "Run 'nevus probe' again."
-    found: dict[str, Any] = parsed(read_json(run.probe_json, mend), _PROBE, str(run.probe_json), mend)
-    return found
+    return _if_there(run.probe_json, _PROBE, "Run 'nevus probe' again.")
 
 
 def read_audit(run: Run) -> list[dict[str, Any]] | None:
@@ -211,10 +203,10 @@ def read_audit(run: Run) -> list[dict[str, Any]] | None:
     Raises:
         RunError: the file is damaged.
     """
-    path = run.dataset.audit_json
-    if not path.exists():
+    audit = _if_there(run.dataset.audit_json, _AUDIT_FILE, _AUDIT)
+    if audit is None:
         return None
-    findings: list[dict[str, Any]] = parsed(read_json(path, _AUDIT), _AUDIT_FILE, str(path), _AUDIT)["findings"]
+    findings: list[dict[str, Any]] = audit["findings"]
     return sorted(findings, key=lambda finding: _SEVERITIES.get(finding["severity"], len(_SEVERITIES)))
 
 
@@ -227,6 +219,14 @@ def dataset_licences(run: Run) -> str:
     except NevusError:
         pass
     return "not known, for the prepared dataset is gone or has changed"
+
+
+def _if_there(path: Path, shape: Any, mend: str) -> dict[str, Any] | None:
+    """A file of an optional stage, checked; None where the stage was not run."""
+    if not path.exists():
+        return None
+    found: dict[str, Any] = parsed(read_json(path, mend), shape, str(path), mend)
+    return found
 
 
 def _evaluation(path: Path) -> Any:

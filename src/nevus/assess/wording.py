@@ -14,6 +14,7 @@ from typing import Any
 from nevus.assess.drawing import interval_text
 from nevus.assess.evaluate import WITHOUT_LEAKS
 from nevus.core.dataset import DatasetInfo
+from nevus.core.estimate import value_text
 from nevus.core.modelfile import licence_of_weights
 
 NOT_RECORDED = "not recorded"
@@ -22,18 +23,11 @@ NOT_RECORDED = "not recorded"
 VERSIONS = {WITHOUT_LEAKS: "without the leaked images", "test": "as published"}
 
 
-def figure(value: float) -> str:
-    """A figure with three decimals."""
-    if math.isnan(value):
-        return "not defined"
-    return "0.000" if round(value, 3) == 0 else f"{value:.3f}"
-
-
 def small_risk(value: float) -> str:
     """A risk with three decimals; never 0 or 1 when it is not."""
     if 0 < value < 0.0005:
         return "below 0.001"
-    return "above 0.999" if 0.9995 <= value < 1 else figure(value)
+    return "above 0.999" if 0.9995 <= value < 1 else value_text(value)
 
 
 def of_hundred(share: float) -> str:

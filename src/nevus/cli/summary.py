@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nevus.core.dataset import Dataset
-from nevus.core.estimate import Estimate
+from nevus.core.estimate import Estimate, value_text
 from nevus.core.files import read_json
 from nevus.core.manifest import SPLITS
 from nevus.core.modelfile import DISCLAIMER, ModelSpec
@@ -129,10 +129,10 @@ def cross_validation_summary(run: Run) -> str:
         f"  {'':<18} {'pooled (95 % interval)':<24} mean of the folds, standard deviation, range",
     ]
     for key, title in _TITLES.items():
-        spread = {name: _number(value) for name, value in result["over_folds"][key].items()}
+        spread = {name: value_text(_number(value)) for name, value in result["over_folds"][key].items()}
         lines.append(
-            f"  {title:<18} {Estimate.from_json(pooled[key])!s:<24} {spread['mean']:.3f}, "
-            f"{spread['standard_deviation']:.3f}, {spread['min']:.3f} to {spread['max']:.3f}"
+            f"  {title:<18} {Estimate.from_json(pooled[key])!s:<24} {spread['mean']}, "
+            f"{spread['standard_deviation']}, {spread['min']} to {spread['max']}"
         )
     lines += ["", "Operating points, chosen on each fold's own validation, pooled:", ""]
     lines += [f"  {'':<16} {'thresholds':<14}  sensitivity             specificity             F1     accuracy"]
@@ -266,7 +266,7 @@ def _decision_figures(figures: dict[str, Any]) -> str:
     sensitivity, specificity, f1, accuracy = (
         Estimate.from_json(figures[key]) for key in ("sensitivity", "specificity", "f1", "accuracy")
     )
-    return f"{sensitivity!s:<22}  {specificity!s:<22}  {f1.value:.3f}  {accuracy.value:.3f}"
+    return f"{sensitivity!s:<22}  {specificity!s:<22}  {value_text(f1.value)}  {value_text(accuracy.value)}"
 
 
 def _number(value: float | None) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,4 +29,21 @@ class Estimate:
         return cls(*(float("nan") if data[key] is None else float(data[key]) for key in ("value", "low", "high")))
 
     def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+        return self.text()
+
+    def text(self, sign: str = "") -> str:
+        """The figure with its interval, as a cell of a table: '0.950 (0.931 to 0.964)'.
+
+        Args:
+            sign: '+' for a difference, so that a positive one has its sign too.
+        """
+        if math.isnan(self.value):
+            return value_text(self.value)
+        if math.isnan(self.low) or math.isnan(self.high):
+            return f"{value_text(self.value, sign)} (no interval)"
+        return f"{value_text(self.value, sign)} ({value_text(self.low, sign)} to {value_text(self.high, sign)})"
+
+
+def value_text(value: float, sign: str = "") -> str:
+    """A value with three decimals, never '-0.000'; 'not defined' if it is NaN. `sign` as for `Estimate.text`."""
+    return "not defined" if math.isnan(value) else f"{value:{sign}z.3f}"

@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import jinja2
 
+from nevus.core.modelfile import DISCLAIMER, INTENDED_USE, LIMITATIONS
+
 
 def page_templates(package: str) -> jinja2.Environment:
     """The templates of a package: those in its folder `templates`, where a missing field is an error.
 
+    Each knows `disclaimer`, `intended_use` and `limitations`, so that no page can forget them.
+
     Args:
         package: dotted name, such as `nevus.assess`.
     """
-    return jinja2.Environment(
+    templates = jinja2.Environment(
         loader=jinja2.PackageLoader(package),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.globals.update(disclaimer=DISCLAIMER, intended_use=INTENDED_USE, limitations=LIMITATIONS)
+    return templates

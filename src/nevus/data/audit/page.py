@@ -16,7 +16,6 @@ from PIL import Image
 
 from nevus.core.dataset import Dataset
 from nevus.core.files import write_json, write_text
-from nevus.core.modelfile import DISCLAIMER
 from nevus.core.pages import page_templates
 from nevus.core.preprocess import Pixels
 from nevus.data.audit.checks import CHECKS
@@ -81,7 +80,6 @@ def write_audit(dataset: Dataset, findings: Sequence[Finding]) -> Path:
             passed=passed,
             cards=cards,
             num_pairs=len({pair for finding in findings for pair in finding.evidence.pairs}),
-            disclaimer=DISCLAIMER,
         )
     )
     write_text(dataset.audit_html, page)
