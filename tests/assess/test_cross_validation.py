@@ -265,7 +265,8 @@ def test_the_page_shows_mean_spread_and_every_fold(run: Run) -> None:
     assert "nevus run &#39;my images&#39; --folds 3" in page
     assert not re.search(r"<script|\bnan\b|https?://", page)
     assert {path.stem for path in run.plots.iterdir()} == {
-        "folds", "roc", "precision-recall", "confusion-matrices", "reliability", "decision-curve", "subgroups",
+        "folds", "roc", "precision-recall", "confusion-matrices", "confusion-of-classes", "reliability",
+        "decision-curve", "subgroups",
     }  # fmt: skip
 
 
