@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,10 @@ SPLITS = (BY_LESION, AT_RANDOM)
 FIGURES = {
     "roc_auc": "ROC-AUC, malignant or benign",
     "balanced_accuracy": "balanced accuracy of all classes",
-    "roc_auc_of_new": "ROC-AUC, images of new lesions only",
-    "balanced_accuracy_of_new": "balanced accuracy, images of new lesions only",
+    "roc_auc_of_repeated": "ROC-AUC, lesions photographed more than once",
+    "roc_auc_of_single": "ROC-AUC, lesions photographed once",
+    "balanced_accuracy_of_repeated": "balanced accuracy, lesions photographed more than once",
+    "balanced_accuracy_of_single": "balanced accuracy, lesions photographed once",
     "share_leaked": "share of test images whose lesion was trained on",
 }
 SEEDS = 5
@@ -127,18 +130,26 @@ def split_again(prepared: Dataset, directory: Path, how: str, config: Config) ->
 
 
 def measure(prepared: Dataset, run: Run) -> dict[str, float]:
-    """The figures of a run's test images: all of them, and those of groups that were not trained on."""
+    """The figures of a run's test images: all, those of lesions photographed more than once, and of the others.
+
+    Only lesions photographed more than once can leak, and they are the harder ones, so each kind is compared with
+    its own kind.
+    """
     group_of = {row.image_id: row.group for row in prepared.rows}
+    num_photographs = Counter(group_of.values())
     trained = {group_of[row.image_id] for row in run.dataset.rows if row.split == "train"}
     test = read_predictions(run.predictions_csv("test"), run.dataset_info.classes)
-    is_new = np.array([group_of[image_id] not in trained for image_id in test.image_ids])
+    groups = [group_of[image_id] for image_id in test.image_ids]
+    is_repeated = np.array([num_photographs[group] > 1 for group in groups])
+    images = {"": np.full(len(groups), True), "_of_repeated": is_repeated, "_of_single": ~is_repeated}
     return {
-        "num_images": len(is_new),
-        "roc_auc": metrics.roc_auc(test.is_malignant, test.risk()),
-        "balanced_accuracy": balanced_accuracy(test.labels, test.logits),
-        "roc_auc_of_new": metrics.roc_auc(test.is_malignant[is_new], test.risk()[is_new]),
-        "balanced_accuracy_of_new": balanced_accuracy(test.labels[is_new], test.logits[is_new]),
-        "share_leaked": float(1 - is_new.mean()),
+        "num_images": len(groups),
+        **{f"roc_auc{name}": metrics.roc_auc(test.is_malignant[of], test.risk()[of]) for name, of in images.items()},
+        **{
+            f"balanced_accuracy{name}": balanced_accuracy(test.labels[of], test.logits[of])
+            for name, of in images.items()
+        },
+        "share_leaked": float(np.mean([group in trained for group in groups])),
     }
 
 
