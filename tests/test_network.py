@@ -1,4 +1,7 @@
-"""Nothing in Nevus touches the network but `nevus data fetch`; a server of its own binds to this machine alone."""
+"""Nothing in Nevus touches the network but `nevus data fetch`; a server of its own binds to this machine alone.
+
+With `--weights imagenet` Keras does, which is asked for by that name.
+"""
 
 from __future__ import annotations
 

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import math
 
+import keras
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from nevus.core.labels import Classes
-from nevus.learn.optimization import MalignantAUC, OneCycleSchedule, patience
+from nevus.learn.networks import class_logits
+from nevus.learn.optimization import MalignantAUC, OneCycleSchedule, _loss, patience
 from nevus.learn.recipe import Plateau
 
 BINARY = Classes(("benign", "malignant"), ("malignant",))
@@ -57,3 +59,21 @@ def test_auc_of_an_absent_class_is_nan(label: int, curve: str) -> None:
     metric = MalignantAUC(BINARY, curve=curve)
     metric.update_state(np.full(4, label), np.zeros((4, 1), dtype=np.float32))
     assert math.isnan(float(metric.result()))
+
+
+@pytest.mark.parametrize("num_classes", [2, 4])
+@pytest.mark.parametrize(("name", "gamma"), [("cross-entropy", 0.0), ("focal", 2.0)])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_losses_are_those_of_the_papers(num_classes: int, name: str, gamma: float, smoothing: float) -> None:
+    generator = np.random.default_rng(2)
+    labels = generator.integers(0, num_classes, 6)
+    logits = generator.normal(0, 2, (6, 1 if num_classes == 2 else num_classes)).astype(np.float32)
+    every = class_logits(logits)
+    probabilities = np.exp(every) / np.exp(every).sum(axis=1, keepdims=True)
+    targets = np.eye(num_classes)[labels] * (1 - smoothing) + smoothing / num_classes
+    # Keras's binary focal loss weighs by the probability of the smoothed label.
+    right = (targets * probabilities).sum(axis=1, keepdims=True) if num_classes == 2 else probabilities
+    expected = -(targets * (1 - right) ** gamma * np.log(probabilities)).sum(axis=1)
+    targets_given = labels[:, None].astype(np.float32) if num_classes == 2 else labels
+    loss = keras.ops.convert_to_numpy(_loss(num_classes, name, smoothing)(targets_given, logits))
+    assert float(loss.mean()) == pytest.approx(expected.mean(), rel=1e-4)

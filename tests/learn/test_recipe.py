@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from nevus.core.config import Config, options
+from nevus.core.config import BACKBONES, Config, options
+from nevus.learn import backbones
 from nevus.learn.networks import NETWORKS
 from nevus.learn.recipe import RECIPES, recipe_of
 
@@ -8,6 +9,7 @@ from nevus.learn.recipe import RECIPES, recipe_of
 def test_options_offer_what_there_is() -> None:
     assert set(options()["recipe"].choices) == set(RECIPES)
     assert options()["model"].choices == tuple(NETWORKS)
+    assert tuple(backbones.BACKBONES) == BACKBONES
     assert {network.recipe for network in NETWORKS.values()} <= set(RECIPES)
 
 

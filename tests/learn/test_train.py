@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import os
 import re
 import signal
@@ -18,7 +19,7 @@ import pytest
 from nevus.core.config import Config
 from nevus.core.dataset import Dataset
 from nevus.core.errors import DataError, RunError
-from nevus.core.files import read_json
+from nevus.core.files import read_json, write_json
 from nevus.core.runs import DONE, FAILED, RUNNING, Run
 from nevus.learn import optimization
 from nevus.learn import train as train_module
@@ -268,6 +269,24 @@ def test_resuming_needs_what_the_run_began_with(broken_off: Run, tiny_dataset: D
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     with pytest.raises(RunError, match=r"last\.npz is damaged"):
         train(broken_off, tiny_dataset, CONFIG, resume=True)
+
+
+def test_a_run_of_before_there_were_stages_and_weights_is_resumed(
+    broken_off: Run, finished: Run, tiny_dataset: Dataset
+) -> None:
+    checkpoint = broken_off.checkpoints / "last.npz"
+    with np.load(checkpoint) as file:
+        arrays = {name: file[name] for name in file.files}
+    state = json.loads(str(arrays.pop("state")))
+    del state["stage"]
+    np.savez(checkpoint, state=np.array(json.dumps(state)), **arrays)
+    for path, names in (
+        (broken_off.config_json, ("weights", "loss", "label_smoothing")),
+        (broken_off.run_json, ("pretrained",)),
+    ):
+        write_json(path, {name: value for name, value in read_json(path, "").items() if name not in names})
+    train(broken_off, tiny_dataset, CONFIG, resume=True)
+    assert_same(broken_off, finished)
 
 
 def test_a_loss_that_is_no_number_ends_the_run(

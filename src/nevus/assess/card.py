@@ -110,7 +110,7 @@ def make_card(
                 ("Shared by", OPEN),
                 ("Model type", "Convolutional network for images, exported as one ONNX file with its preprocessing"),
                 ("License", facts["licence"]),
-                ("Finetuned from", OPEN),
+                ("Finetuned from", facts["pretrained"]),
                 ("Made with", f"Nevus {facts['version']}"),
                 ("Repository, paper and demo", OPEN),
             ),
@@ -184,7 +184,7 @@ def make_card(
         Section(
             "Technical specifications",
             (
-                ("Architecture and objective", f"{facts['network']}; cross-entropy over {facts['classes']}"),
+                ("Architecture and objective", f"{facts['network']}; {facts['objective']} over {facts['classes']}"),
                 ("Software", facts["packages"]),
                 ("Dataset fingerprint", facts["fingerprint"]),
                 ("Command", facts["command"]),

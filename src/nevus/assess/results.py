@@ -28,6 +28,7 @@ _RECORD = {
     "dataset_fingerprint": text,
     "split_counts": {split: {"*": count} for split in SPLITS},
     "environment": {"packages": {"*": text}, "python": text, "platform": text, "processors?": count},
+    "pretrained?": {"weights": text, "licence": text, "sha256?": text},
     "training?": {"*": anything},
 }
 _PARITY = {

@@ -113,7 +113,9 @@ def facts_of(
         "sources": ", ".join(f"{source.name} ({source.kind})" for source in info.sources),
         "source_names": "\n".join(" ".join(source.name.split()) for source in info.sources),
         "licences": licences,
-        "licence": licence_of_weights(config.get("licence"), licences),
+        "licence": licence_of_weights(config.get("licence"), licences, record["pretrained"]),
+        "pretrained": _pretrained(record["pretrained"]),
+        "objective": _objective(config),
         "generated": plain(info.generated),
         "images": plain(info.num_images),
         "rejected": plain(info.num_rejected),
@@ -136,6 +138,19 @@ def facts_of(
         ),
         "command": command_of(record),
     }
+
+
+def _pretrained(described: Mapping[str, Any] | None) -> str:
+    if not described:
+        return "nothing: it began with random weights"
+    fingerprint = f", SHA-256 {described['sha256']}" if described["sha256"] else ""
+    return f"weights {described['weights']}{fingerprint}; their licence: {described['licence']}"
+
+
+def _objective(config: Mapping[str, Any]) -> str:
+    name = {"focal": "focal loss"}.get(config.get("loss", ""), "cross-entropy")
+    smoothing = config.get("label_smoothing")
+    return f"{name} with {plain(smoothing)} of each label spread over all classes" if smoothing else name
 
 
 def command_of(record: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ def add_data(commands: Subparsers) -> argparse.ArgumentParser:
         "data",
         help="published datasets: what there is, and downloading it",
         description="Published datasets of skin lesions, and where to get them. Downloading is the one thing in Nevus "
-        "that uses the network.",
+        "that uses the network; Keras downloads the weights for --weights imagenet.",
     )
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     listing = actions.add_parser(

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from nevus.core.config import Config, make_config, options
 
+# Characters of a list of choices; longer ones stand in the help, not in the usage.
+_LONGEST = 80
+
 
 def add_config_flags(parser: argparse.ArgumentParser, *stages: str) -> None:
     """Adds `--config` and a flag for each option of the given stages; flags not given stay absent."""
@@ -18,14 +21,18 @@ def add_config_flags(parser: argparse.ArgumentParser, *stages: str) -> None:
         default = getattr(defaults, name)
         unset = "the recipe's" if option.stage == "train" else "none"
         shown = unset if default in (None, (), "") else default
+        choices, description = ",".join(map(str, option.choices)), option.help
+        metavar = "{" + choices + "}" if choices else name.upper()
+        if len(choices) > _LONGEST:
+            metavar, description = name.upper(), f"{description}: {choices.replace(',', ', ')}"
         parser.add_argument(
             "--" + name.replace("_", "-"),
             dest=name,
             type=option.type,
             nargs="+" if option.many else None,
-            metavar=name.upper() if not option.choices else "{" + ",".join(map(str, option.choices)) + "}",
+            metavar=metavar,
             default=argparse.SUPPRESS,
-            help=f"{option.help} (default: {shown})",
+            help=f"{description} (default: {shown})",
         )
 
 

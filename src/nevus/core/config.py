@@ -16,8 +16,25 @@ from typing import Any
 
 from nevus.core.errors import ConfigError
 from nevus.core.preprocess import MAX_PIXELS
+from nevus.core.pretrained import NONE
 
 STAGES = ("prepare", "split", "folds", "train", "evaluate", "export")
+
+# Networks of keras.applications: those that pretrained weights are published for.
+BACKBONES = (
+    "mobilenetv2",
+    "mobilenetv3-small",
+    "mobilenetv3-large",
+    "efficientnetv2-b0",
+    "efficientnetv2-b1",
+    "efficientnetv2-s",
+    "efficientnet-b0",
+    "resnet50v2",
+    "resnet50",
+    "densenet121",
+    "convnext-tiny",
+)
+NETWORKS = ("compact", "classic", *BACKBONES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +83,29 @@ class Config:
         None, "folds", "cross-validate: train so many times, each time testing on another share", int, low=2, high=20
     )
     seed: int = option(0, "split", "seed of the splits and of the training", int, low=0, high=2**31 - 1)
-    model: str = option("compact", "train", "network to train", str, choices=("compact", "classic"))
+    model: str = option("compact", "train", "network to train", str, choices=NETWORKS)
+    weights: str = option(
+        NONE,
+        "train",
+        "pretrained weights of a network of Keras: imagenet (Keras downloads them), an .h5 file, or none",
+        str,
+    )
     recipe: str | None = option(
-        None, "train", "how it is trained; the network's own recipe if not given", str, choices=("fast", "classic")
+        None,
+        "train",
+        "how it is trained; if not given, transfer with --weights, else the network's own recipe",
+        str,
+        choices=("fast", "classic", "transfer"),
+    )
+    loss: str = option(
+        "cross-entropy",
+        "train",
+        "what training minimises; focal counts images less that are right already",
+        str,
+        choices=("cross-entropy", "focal"),
+    )
+    label_smoothing: float = option(
+        0.0, "train", "share of each label that is spread over all classes", float, low=0.0, high=0.5
     )
     views: int = option(
         1,
@@ -106,10 +143,20 @@ class Config:
     def __post_init__(self) -> None:
         for name, opt in options().items():
             _check(name, opt, getattr(self, name))
+        if self.weights != NONE and self.model not in BACKBONES:
+            raise ConfigError(
+                f"--weights {self.weights}: no pretrained weights fit the network '{self.model}'. "
+                f"Expected --model to be one of {', '.join(BACKBONES)}."
+            )
+        if self.recipe == "transfer" and self.weights == NONE:
+            raise ConfigError(
+                "--recipe transfer begins with pretrained features. "
+                "Name them with --weights imagenet or --weights FILE."
+            )
 
     def to_json(self) -> dict[str, Any]:
-        """Every option by its name, as `config.json` holds it."""
-        return asdict(self)
+        """Every option by its name, as `config.json` holds it; a file of weights without the folders it lies in."""
+        return {**asdict(self), "weights": Path(self.weights).name}
 
 
 def options() -> dict[str, Option]:

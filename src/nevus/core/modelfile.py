@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -44,14 +45,18 @@ LIMITATIONS = (
 )
 
 
-def licence_of_weights(stated: str | None, image_licences: str) -> str:
-    """The licence of a model: what its maker states, else that nothing is stated and what the images allow matters.
+def licence_of_weights(stated: str | None, image_licences: str, pretrained: Mapping[str, str] | None) -> str:
+    """The licence of a model: what its maker states, else that nothing is stated and what its origins allow matters.
 
     Args:
         stated: with `--licence`, if it was.
         image_licences: of the training images, as `manifest.name_licences` words them.
+        pretrained: the weights that training began with, as `pretrained.describe_weights` gives them.
     """
-    return stated or f"not stated; mind the licence of the training images: {image_licences}"
+    words = f"not stated; mind the licence of the training images: {image_licences}"
+    if pretrained:
+        words += f"; and that of the pretrained weights {pretrained['weights']}: {pretrained['licence']}"
+    return stated or words
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,11 +40,14 @@ class Checkpoint(keras.callbacks.Callback):
         history_csv: rewritten at each epoch's end, a row an epoch, numbered from 1.
         stopping: keeps the best weights.
         others: further callbacks whose state is kept, of the kinds in `_REMEMBERED`.
+        stage: number of the recipe's stage that begins. If the file is of an earlier one, the network's weights are
+            the best of that, and the optimizer stays as it is.
 
     Attributes:
         history: a dictionary of logs an epoch.
         next_epoch: the first epoch that is yet to be trained, counted from 0.
         stopped: True if the training had been stopped early.
+        is_of_later_stage: True if the training had come to a later stage than the one that begins.
 
     Raises:
         RunError: the file is damaged.
@@ -56,18 +59,21 @@ class Checkpoint(keras.callbacks.Callback):
         history_csv: Path,
         stopping: keras.callbacks.EarlyStopping,
         others: Sequence[keras.callbacks.Callback],
+        stage: int = 0,
     ) -> None:
         super().__init__()
         self._path = path
         self._history_csv = history_csv
         self._stopping = stopping
         self._callbacks = [stopping, *others]
+        self._stage = stage
         self._arrays: dict[str, np.ndarray] = {}
-        self._state: dict[str, Any] = {"history": [], "stopped": False}
+        self._state: dict[str, Any] = {"history": [], "stopped": False, "stage": stage}
         if path.exists():
             self._read()
         self.history: list[dict[str, float]] = self._state["history"]
         self.stopped: bool = self._state["stopped"]
+        self.is_of_later_stage: bool = self._state["stage"] > stage
 
     @property
     def next_epoch(self) -> int:
@@ -76,18 +82,21 @@ class Checkpoint(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         if not self._arrays:
             return
-        # Otherwise Keras creates the optimizer's moments in the first step, too late to be restored.
-        self.model.optimizer.build(self.model.trainable_variables)
+        same_stage = self._state["stage"] == self._stage
         variables = self._variables()
         best = [f"best/{number}" for number in range(len(self.model.weights))]
-        if self._arrays.keys() != {*variables, *best}:
+        expected = {name for name in (*variables, *best) if same_stage or not name.startswith("optimizer/")}
+        received = {name for name in self._arrays if same_stage or not name.startswith("optimizer/")}
+        if expected != received:
             raise RunError(
-                f"{self._path} does not fit the network: expected {len(variables) + len(best)} arrays, "
-                f"received {len(self._arrays)}. Start over with --overwrite."
+                f"{self._path} does not fit the network: expected {len(expected)} arrays, "
+                f"received {len(received)}. Start over with --overwrite."
             )
-        for name, variable in variables.items():
-            variable.assign(self._arrays[name])
+        for name in expected & variables.keys():
+            variables[name].assign(self._arrays[name])
         self._stopping.best_weights = [self._arrays[name] for name in best]
+        if not same_stage:
+            self.model.set_weights(self._stopping.best_weights)
         for callback, remembered in zip(self._callbacks, self._state["callbacks"], strict=True):
             vars(callback).update(remembered)
         self._arrays = {}
@@ -116,6 +125,7 @@ class Checkpoint(keras.callbacks.Callback):
         state = {
             "history": self.history,
             "stopped": self.stopped,
+            "stage": self._stage,
             "callbacks": [
                 {name: getattr(callback, name) for name in _REMEMBERED[type(callback)]} for callback in self._callbacks
             ],
@@ -127,6 +137,7 @@ class Checkpoint(keras.callbacks.Callback):
         try:
             with np.load(self._path, allow_pickle=False) as file:
                 self._arrays = {name: file[name] for name in file.files}
-            self._state = json.loads(str(self._arrays.pop("state")))
+            # Files of before there were stages lack their number.
+            self._state = {"stage": 0, **json.loads(str(self._arrays.pop("state")))}
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as problem:
             raise RunError(f"{self._path} is damaged ({problem}). Start over with --overwrite.") from None

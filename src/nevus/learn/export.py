@@ -214,11 +214,14 @@ def _make_spec(run: Run, dataset: Dataset, metrics: dict[str, Any], model: keras
                 "started": record["started"],
                 "dataset_fingerprint": record["dataset_fingerprint"],
                 "split_counts": record["split_counts"],
+                "pretrained": record.get("pretrained"),
                 "training": record["training"],
                 "config": config.to_json(),
                 "environment": record["environment"],
             },
-            licence=licence_of_weights(config.licence, name_licences(dataset.rows_of("train"))),
+            licence=licence_of_weights(
+                config.licence, name_licences(dataset.rows_of("train")), record.get("pretrained")
+            ),
         )
     except (KeyError, TypeError, ValueError) as problem:
         raise RunError(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 import numpy as np
@@ -18,6 +19,7 @@ from keras import KerasTensor, layers, ops
 from numpy.typing import ArrayLike, NDArray
 
 from nevus.core.errors import ConfigError
+from nevus.learn import backbones
 
 PIXELS, POOL, LOGITS = "pixels", "pool", "logits"
 
@@ -154,7 +156,7 @@ class Network:
     Attributes:
         maps: from pixels, float32 [N, S, S, 3] in [0, 255], to the last feature maps, [N, h, w, K].
         dropout: share of the pooled maps that are left out in training.
-        recipe: the key of `nevus.learn.recipe.RECIPES` that suits it.
+        recipe: the key of `nevus.learn.recipe.RECIPES` that suits it from random weights on.
     """
 
     maps: Callable[[KerasTensor], KerasTensor]
@@ -165,4 +167,5 @@ class Network:
 NETWORKS: dict[str, Network] = {
     "compact": Network(_compact, dropout=0.1, recipe="fast"),
     "classic": Network(_classic, dropout=0.4, recipe="classic"),
+    **{name: Network(partial(backbones.maps, name), dropout=0.2, recipe="fast") for name in backbones.BACKBONES},
 }

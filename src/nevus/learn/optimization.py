@@ -6,6 +6,7 @@ The loop itself is `nevus.learn.train`'s; the numbers are `nevus.learn.recipe`'s
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import keras
 from keras import KerasTensor, ops
 
 from nevus.core.labels import Classes
-from nevus.learn.recipe import OneCycle, Plateau, Recipe
+from nevus.learn.recipe import OneCycle, Plateau, Recipe, Stage
 
 # A running average with Keras's momentum of .99 keeps less than a hundredth of its initial value after so many
 # steps. Before that batch normalisation is off in validation, and on a small dataset patience would run out.
@@ -23,19 +24,25 @@ _SETTLING_STEPS = 460
 _LARGEST_GRADIENT = 1.0
 
 
-def compile_network(network: keras.Model, recipe: Recipe, classes: Classes, steps_in_epoch: int) -> None:
-    """Gives `network` its optimizer, loss and metrics, in place.
+def compile_network(
+    network: keras.Model,
+    classes: Classes,
+    optimizer: keras.optimizers.Optimizer,
+    loss: str = "cross-entropy",
+    label_smoothing: float = 0.0,
+) -> None:
+    """Gives `network` its optimizer, loss and metrics, in place; targets are class indices, integer [N].
 
-    Targets are class indices, integer [N]. The loss is the binary cross-entropy of one
-    logit for two classes, and the categorical one for more.
+    Args:
+        network: to logits, [N, 1] for two classes, else [N, C].
+        classes: the C classes.
+        optimizer: from `optimizer_of`.
+        loss: 'cross-entropy', or 'focal' (Lin et al. 2017, arXiv:1708.02002, gamma 2).
+        label_smoothing: share of each label that is spread over all classes.
     """
     network.compile(
-        optimizer=_optimizer(recipe, steps_in_epoch),
-        loss=(
-            keras.losses.BinaryCrossentropy(from_logits=True)
-            if len(classes.names) == 2
-            else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        ),
+        optimizer=optimizer,
+        loss=_loss(len(classes.names), loss, label_smoothing),
         metrics=[
             MalignantAUC(classes, curve="ROC", name="roc_auc"),
             MalignantAUC(classes, curve="PR", name="average_precision"),
@@ -45,6 +52,24 @@ def compile_network(network: keras.Model, recipe: Recipe, classes: Classes, step
     )
     # Left to the first step, the optimizer's variables would make TensorFlow trace that step twice: ten seconds more.
     network.optimizer.build(network.trainable_variables)
+
+
+def _loss(num_classes: int, name: str, label_smoothing: float) -> Callable[[KerasTensor, KerasTensor], KerasTensor]:
+    options = {"from_logits": True, "label_smoothing": label_smoothing}
+    if num_classes == 2:
+        return {"cross-entropy": keras.losses.BinaryCrossentropy, "focal": keras.losses.BinaryFocalCrossentropy}[name](
+            **options
+        )
+    if name == "focal":
+        # The balance of classes is that of the class weights.
+        loss = keras.losses.CategoricalFocalCrossentropy(alpha=1.0, reduction=None, **options)
+    else:
+        loss = keras.losses.CategoricalCrossentropy(reduction=None, **options)
+
+    def of_indices(targets: KerasTensor, logits: KerasTensor) -> KerasTensor:
+        return loss(ops.one_hot(ops.cast(ops.reshape(targets, (-1,)), "int32"), num_classes), logits)
+
+    return of_indices
 
 
 def steering(
@@ -136,14 +161,41 @@ class MalignantAUC(keras.metrics.AUC):
         return ops.where(ops.logical_and(malignant > 0, benign > 0), super().result(), float("nan"))
 
 
-def _optimizer(recipe: Recipe, steps_in_epoch: int) -> keras.optimizers.Optimizer:
+class StagedAdam(keras.optimizers.Adam):
+    """Adam whose learning rate is another for some variables.
+
+    Args:
+        rates: by which the learning rate of each variable is multiplied, in the order of the trainable variables.
+        **options: of `keras.optimizers.Adam`, the learning rate among them.
+    """
+
+    def __init__(self, rates: Sequence[float], **options: Any) -> None:
+        super().__init__(**options)
+        self._rates = rates
+
+    def update_step(self, gradient: KerasTensor, variable: keras.Variable, learning_rate: KerasTensor) -> None:
+        rate = self._rates[self._get_variable_index(variable)]
+        super().update_step(gradient, variable, learning_rate * rate)
+
+
+def optimizer_of(recipe: Recipe, stage: Stage, num_steps: int, rates: Sequence[float]) -> keras.optimizers.Optimizer:
+    """The optimizer of a stage.
+
+    Args:
+        recipe: gives the learning rate, its schedule and the weight decay.
+        stage: one of the recipe's.
+        num_steps: of the stage.
+        rates: shares of the learning rate, one a trainable variable; empty if all learn alike.
+    """
+    learning_rate = recipe.learning_rate * stage.rate
     # Keras's Adam with weight decay is AdamW.
     if isinstance(recipe.schedule, Plateau):
-        return keras.optimizers.Adam(recipe.learning_rate, weight_decay=recipe.weight_decay)
-    optimizer = keras.optimizers.Adam(
-        OneCycleSchedule(recipe.learning_rate, recipe.epochs * steps_in_epoch, recipe.schedule.warm_up),
-        weight_decay=recipe.weight_decay,
-        global_clipnorm=_LARGEST_GRADIENT,
-    )
+        return keras.optimizers.Adam(learning_rate, weight_decay=recipe.weight_decay)
+    options = {
+        "learning_rate": OneCycleSchedule(learning_rate, num_steps, recipe.schedule.warm_up),
+        "weight_decay": recipe.weight_decay,
+        "global_clipnorm": _LARGEST_GRADIENT,
+    }
+    optimizer = StagedAdam(rates, **options) if rates else keras.optimizers.Adam(**options)
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     return optimizer

@@ -34,8 +34,12 @@ def randomised_maps(
     """
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
+    # Constants of the scaling, of which no network learns anything; set_weights alone does not make them count.
+    scaling = [layer for layer in copy.layers if isinstance(layer, keras.layers.Normalization)]
+    for layer in scaling:
+        layer.finalize_state()
     generator = np.random.default_rng(seed)
-    layers = [layer for layer in copy.layers if layer.get_weights()]
+    layers = [layer for layer in copy.layers if layer.get_weights() and layer not in scaling]
     first = layers[-1].name
     for layer in reversed(layers):
         # Shuffled: as large as before, so that the logits stay in their range and nothing overflows.

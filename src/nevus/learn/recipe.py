@@ -1,15 +1,17 @@
 """The recipes: every number that decides how a network is trained.
 
 A recipe says nothing about the network or the data it meets. What it is trained to
-minimise, and how its optimizer and callbacks come of these numbers, is `nevus.learn.objective`'s business.
+minimise, and how its optimizer and callbacks come of these numbers, is `nevus.learn.optimization`'s business.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Literal
 
 from nevus.core.config import Config
+from nevus.core.pretrained import NONE
 from nevus.learn.networks import NETWORKS
 
 
@@ -63,8 +65,28 @@ class OneCycle:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """Epochs in which the same layers learn.
+
+    Attributes:
+        first_epoch: counted from 0; the stage lasts until the next one begins.
+        trained: all layers; those from where a backbone's last stage begins ('top'); or the last dense layer alone
+            ('head'), in one epoch, by logistic regression on features that are computed once an image.
+        rate: share of the recipe's learning rate.
+        lower_rate: share of that for the layers below a backbone's top.
+        batch_norm_learns: False to leave batch normalisation as the pretrained weights have it.
+    """
+
+    first_epoch: int = 0
+    trained: Literal["all", "top", "head"] = "all"
+    rate: float = 1.0
+    lower_rate: float = 1.0
+    batch_norm_learns: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a network is trained: Adam on cross-entropy, with balanced class weights.
+    """How a network is trained: Adam, with balanced class weights.
 
     Attributes:
         epochs: most passes over the training images.
@@ -73,6 +95,8 @@ class Recipe:
         weight_decay: decoupled (Loshchilov and Hutter 2019), of the kernels of layers; None for none.
         schedule: of the learning rate.
         augmentation: of the training images.
+        stages: in the order of their epochs, the first from epoch 0. Each has a schedule of its own, and begins with
+            the weights that were best on validation so far.
     """
 
     epochs: int
@@ -81,7 +105,19 @@ class Recipe:
     weight_decay: float | None
     schedule: Plateau | OneCycle
     augmentation: Augmentation
+    stages: tuple[Stage, ...] = (Stage(),)
 
+    def epochs_of_stages(self) -> list[tuple[Stage, int, int]]:
+        """Each stage that has epochs, with its first epoch and the one after its last."""
+        ends = [*(stage.first_epoch for stage in self.stages[1:]), self.epochs]
+        spans = [
+            (stage, stage.first_epoch, min(end, self.epochs)) for stage, end in zip(self.stages, ends, strict=True)
+        ]
+        return [(stage, first, end) for stage, first, end in spans if first < end]
+
+
+# A lesion has no upright position, and cameras and lamps differ in exposure and white balance.
+_ANY_POSITION = Augmentation(flip=True, rotation=0.5, zoom=0.15, shift=0.05, gain=0.12, offset=10.0)
 
 RECIPES: dict[str, Recipe] = {
     # The usual values of the published notebooks on the melanoma set and of the Keras tutorials they follow.
@@ -93,26 +129,38 @@ RECIPES: dict[str, Recipe] = {
         schedule=Plateau(stop_patience=6, reduce_patience=3, reduce_factor=0.5, least_learning_rate=1e-6),
         augmentation=Augmentation(flip=True, rotation=0.1, zoom=0.1),
     ),
-    # A lesion has no upright position, and cameras and lamps differ in exposure and white balance.
     "fast": Recipe(
         epochs=12,
         batch_size=64,
         learning_rate=3e-3,
         weight_decay=0.02,
         schedule=OneCycle(warm_up=0.2),
-        augmentation=Augmentation(flip=True, rotation=0.5, zoom=0.15, shift=0.05, gain=0.12, offset=10.0),
+        augmentation=_ANY_POSITION,
+    ),
+    # One epoch alone (--epochs 1) is the linear probe.
+    "transfer": Recipe(
+        epochs=10,
+        batch_size=32,
+        learning_rate=3e-4,
+        weight_decay=None,
+        schedule=OneCycle(warm_up=0.2),
+        augmentation=_ANY_POSITION,
+        stages=(
+            Stage(0, "head", rate=0.0, batch_norm_learns=False),
+            Stage(1, "top", batch_norm_learns=False),
+            Stage(3, "all", rate=0.3, lower_rate=0.3, batch_norm_learns=False),
+        ),
     ),
 }
 
 
 def recipe_of(config: Config) -> Recipe:
-    """The recipe that `config` names, or its network's, with the values that `config` gives in place of its own."""
-    given = {name: getattr(config, name) for name in ("epochs", "batch_size", "learning_rate")}
-    return dataclasses.replace(
-        RECIPES[recipe_name(config)], **{name: value for name, value in given.items() if value is not None}
-    )
+    """The recipe of `recipe_name`, with the values that `config` gives in place of its own."""
+    given = {option: getattr(config, option) for option in ("epochs", "batch_size", "learning_rate")}
+    recipe = RECIPES[recipe_name(config)]
+    return dataclasses.replace(recipe, **{option: value for option, value in given.items() if value is not None})
 
 
 def recipe_name(config: Config) -> str:
-    """The recipe that `config` names, or its network's own."""
-    return config.recipe or NETWORKS[config.model].recipe
+    """The recipe that `config` names; else transfer for pretrained weights, and the network's own for others."""
+    return config.recipe or (NETWORKS[config.model].recipe if config.weights == NONE else "transfer")

@@ -22,12 +22,15 @@ from nevus.core.config import Config, config_from_json
 from nevus.core.dataset import Dataset
 from nevus.core.errors import DataError, RunError
 from nevus.core.files import read_json, replacing, write_json
+from nevus.core.pretrained import describe_weights
 from nevus.core.runs import DONE, FAILED, RUNNING, Run
 from nevus.learn import networks
+from nevus.learn.backbones import layers_below_top, load_weights
 from nevus.learn.checkpoint import Checkpoint
-from nevus.learn.optimization import compile_network, steering
+from nevus.learn.linear_probe import fit_head
+from nevus.learn.optimization import compile_network, optimizer_of, steering
 from nevus.learn.pipeline import evaluation_batches, labels_of, steps_in_epoch, training_batches
-from nevus.learn.recipe import Recipe, recipe_name, recipe_of
+from nevus.learn.recipe import Recipe, Stage, recipe_name, recipe_of
 
 
 def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False) -> None:
@@ -43,48 +46,31 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False) -
         resume: go on with the run that the folder holds.
 
     Raises:
+        ConfigError: the pretrained weights cannot be loaded into the network.
         RunError: there is a run already, or none that can be resumed with this dataset and
             configuration, or the loss became NaN.
         DataError: a split or a class of split train has no images.
     """
     recipe, classes = recipe_of(config), dataset.info.classes
-    num_images = len(dataset.rows_of("train"))
-    steps = steps_in_epoch(num_images, recipe.batch_size)
+    pretrained = describe_weights(config.weights)
     class_weights = _balanced_class_weights(dataset)
     _warn_of_absent_classes(dataset)
     keras.utils.set_random_seed(config.seed)
     network = networks.build(config.model, dataset.info.image_size, len(classes.names))
-    compile_network(network, recipe, classes, steps)
+    if pretrained:
+        load_weights(network, config.model, config.weights)
 
     if resume:
-        _check_resumable(run, dataset, config)
+        _check_resumable(run, dataset, config, pretrained)
         run.update(status=RUNNING)
     else:
-        run.start(dataset)
+        run.start(dataset, pretrained=pretrained)
         write_json(run.config_json, config.to_json())
     run.checkpoints.mkdir(exist_ok=True)
 
-    stopping, others = steering(recipe, steps, run.checkpoints / "best.weights.h5")
-    checkpoint = Checkpoint(run.checkpoints / "last.npz", run.history_csv, stopping, others)
-    first_epoch = recipe.epochs if checkpoint.stopped else checkpoint.next_epoch
     try:
-        network.fit(
-            training_batches(dataset, recipe, config.seed, first_epoch),
-            steps_per_epoch=steps,
-            initial_epoch=first_epoch,
-            epochs=recipe.epochs,
-            validation_data=evaluation_batches(dataset, "val"),
-            class_weight=class_weights,
-            callbacks=[
-                stopping,
-                *others,
-                keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
-                EpochReport(recipe, num_images, stopping),
-                checkpoint,
-            ],
-            shuffle=False,
-            verbose=0,
-        )
+        for number in range(len(recipe.epochs_of_stages())):
+            stopping, checkpoint = _train_stage(network, run, dataset, config, number, class_weights)
     except Exception:
         run.finish(FAILED)
         raise
@@ -105,6 +91,69 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False) -
         }
     )
     run.finish(DONE)
+
+
+def _train_stage(
+    network: keras.Model, run: Run, dataset: Dataset, config: Config, number: int, class_weights: dict[int, float]
+) -> tuple[keras.callbacks.EarlyStopping, Checkpoint]:
+    """Trains one stage of the recipe, or what is left of it, and gives `network` the best weights so far."""
+    recipe = recipe_of(config)
+    stage, first_epoch, end = recipe.epochs_of_stages()[number]
+    num_images = len(dataset.rows_of("train"))
+    steps = steps_in_epoch(num_images, recipe.batch_size)
+    # The callbacks of a stage take up from the checkpoint what those of the one before it remembered.
+    stopping, others = steering(recipe, steps, run.checkpoints / "best.weights.h5")
+    checkpoint = Checkpoint(run.checkpoints / "last.npz", run.history_csv, stopping, others, number)
+    if checkpoint.is_of_later_stage:
+        return stopping, checkpoint
+    rates = _choose_what_learns(network, config.model, stage)
+    optimizer = optimizer_of(recipe, stage, (end - first_epoch) * steps, rates)
+    compile_network(network, dataset.info.classes, optimizer, config.loss, config.label_smoothing)
+    next_epoch = end if checkpoint.stopped else checkpoint.next_epoch
+    callbacks = [
+        stopping,
+        *others,
+        keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
+        EpochReport(recipe, num_images, stopping),
+        checkpoint,
+    ]
+    if stage.trained == "head":
+        # One epoch without batches; begun again even if it is over, so that the network gets its weights.
+        told = keras.callbacks.CallbackList(callbacks, model=network)
+        told.on_train_begin()
+        if next_epoch < end:
+            told.on_epoch_begin(first_epoch)
+            told.on_epoch_end(first_epoch, fit_head(network, dataset, config, class_weights, run.checkpoints))
+        told.on_train_end()
+    else:
+        network.fit(
+            training_batches(dataset, recipe, config.seed, next_epoch),
+            steps_per_epoch=steps,
+            initial_epoch=next_epoch,
+            epochs=end,
+            validation_data=evaluation_batches(dataset, "val"),
+            class_weight=class_weights,
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=0,
+        )
+    return stopping, checkpoint
+
+
+def _choose_what_learns(network: keras.Model, name: str, stage: Stage) -> list[float]:
+    """Freezes the layers that do not learn in `stage`; returns the shares of the learning rate of those that do.
+
+    Returns:
+        A share for each trainable variable; empty if they all learn alike.
+    """
+    if stage == Stage():
+        return []
+    head, lower = network.get_layer(networks.LOGITS), layers_below_top(network, name)
+    for layer in network.layers:
+        learns = stage.trained == "all" or layer is head or (stage.trained == "top" and layer not in lower)
+        layer.trainable = learns and (stage.batch_norm_learns or not isinstance(layer, keras.layers.BatchNormalization))
+    lower_variables = {id(variable) for layer in lower for variable in layer.trainable_variables}
+    return [stage.lower_rate if id(variable) in lower_variables else 1.0 for variable in network.trainable_variables]
 
 
 class EpochReport(keras.callbacks.Callback):
@@ -151,7 +200,8 @@ class EpochReport(keras.callbacks.Callback):
         # Of a schedule, Keras notes no rate.
         logs.setdefault("learning_rate", float(self.model.optimizer.learning_rate))
         logs["seconds"] = time.perf_counter() - self._began
-        logs["images_per_second"] = self._num_images / self._training_seconds
+        # The epoch of a linear probe has no batches.
+        logs["images_per_second"] = self._num_images / (self._training_seconds or logs["seconds"])
         print(
             f"epoch {epoch + 1:>2}/{self._recipe.epochs}  loss {logs['loss']:.4f}  val loss {logs['val_loss']:.4f}  "
             f"val ROC-AUC {logs['val_roc_auc']:.4f}  learning rate {logs['learning_rate']:.1e}  "
@@ -191,7 +241,7 @@ def _warn_of_absent_classes(dataset: Dataset) -> None:
         )
 
 
-def _check_resumable(run: Run, dataset: Dataset, config: Config) -> None:
+def _check_resumable(run: Run, dataset: Dataset, config: Config, pretrained: dict[str, str] | None) -> None:
     if run.recorded("status") == DONE:
         raise RunError(
             f"{run.directory} is done; nothing is left to resume. Name another folder with --out, "
@@ -209,6 +259,11 @@ def _check_resumable(run: Run, dataset: Dataset, config: Config) -> None:
         raise RunError(
             f"{run.directory} was begun with other options: {'; '.join(changes)}. "
             "Resume with the same, or start over with --overwrite."
+        )
+    if run.record.get("pretrained") != pretrained:
+        raise RunError(
+            f"{run.directory} was begun with other weights than {config.weights} holds now (their SHA-256 differ). "
+            "Resume with the file it was begun with, or start over with --overwrite."
         )
 
 

@@ -85,11 +85,12 @@ def _check_resumable(run: Run, dataset: Dataset, config: Config) -> None:
             f"{run.directory} was begun on another dataset, groups or splits than {dataset.directory} holds now. "
             "Resume with the dataset it was begun on, or start over with --overwrite."
         )
-    began = config_from_json(read_json(run.config_json, "Start over with --overwrite."))
+    began = config_from_json(read_json(run.config_json, "Start over with --overwrite.")).to_json()
+    now = config.to_json()
     changes = [
-        f"{name} was {getattr(began, name)!r}, now {getattr(config, name)!r}"
+        f"{name} was {began[name]!r}, now {now[name]!r}"
         for name, option in options().items()
-        if option.stage not in ("evaluate", "export") and getattr(began, name) != getattr(config, name)
+        if option.stage not in ("evaluate", "export") and began[name] != now[name]
     ]
     if changes:
         raise RunError(

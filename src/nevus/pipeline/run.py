@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nevus.core.config import Config
+from nevus.core.pretrained import describe_weights
 from nevus.core.runs import Run
 from nevus.pipeline import stages
 from nevus.pipeline.cross_validation import cross_validate
@@ -36,6 +37,8 @@ def run(
         NevusError: whatever a stage raises; the message says how to mend it.
     """
     sources = stages.paths(images)
+    # An hour of preparation should not end in a wrong path.
+    describe_weights(config.weights)
     made = Run(Path(out) if out is not None else stages.default_directory(sources))
     if config.folds is not None:
         cross_validate(sources, made, config, num_folds=config.folds, resume=resume, overwrite=overwrite)

@@ -14,6 +14,7 @@ from nevus.core.config import Config
 from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
 from nevus.core.files import read_json, write_json
+from nevus.core.pretrained import describe_weights
 from nevus.core.runs import DONE, Run
 
 if TYPE_CHECKING:
@@ -208,10 +209,12 @@ def train(
         The run, with its network, history and predictions.
 
     Raises:
+        ConfigError: the pretrained weights are not there, or fit another network.
         RunError: the folder holds a run, and neither resuming nor overwriting was asked for.
         DataError: a split or a class has no images.
     """
     run = Run(Path(out))
+    describe_weights(config.weights)
     check_fresh(run, resume=resume, overwrite=overwrite)
     is_trained = resume and run.run_json.exists() and run.record["status"] == DONE
     if is_trained and all(run.predictions_csv(name).exists() for name in ("val", "test")):

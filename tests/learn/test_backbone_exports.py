@@ -1,0 +1,40 @@
+"""Every network of Keras through the export: its operators are among those that a stranger's file may have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from export_runs import make_run
+
+from nevus.learn import networks
+from nevus.learn.backbones import BACKBONES
+from nevus.learn.export import export
+from nevus.learn.predict import load_model
+from nevus.learn.randomised import randomised_maps
+from nevus.serve.predictor import load
+
+pytestmark = pytest.mark.slow
+
+IMAGE_SIZE = 32
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_the_exported_file_agrees_with_the_network_and_is_served(name: str, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(4)
+    run = make_run(tmp_path / "made", image_size=IMAGE_SIZE, model=networks.build(name, IMAGE_SIZE, 2))
+    # Fails unless the file answers as the network does.
+    predictor = load(export(run, run.dataset))
+    answers = list(predictor.predict_many(run.dataset.pixels[:3], heatmap=True))
+    network = load_model(run)
+    logits = network(run.dataset.pixels[:3].astype(np.float32)).numpy()[:, 0]
+    np.testing.assert_allclose([answer.risk for answer in answers], 1 / (1 + np.exp(-logits)), atol=1e-4)
+
+    # A kernel of ones is the same when shuffled, so the copy must answer as the network does.
+    head = network.get_layer(networks.LOGITS)
+    head.set_weights([np.ones_like(head.kernel), np.zeros_like(head.bias)])
+    expected = network(run.dataset.pixels[:3].astype(np.float32)).numpy()[:, 0]
+    _, maps = next(randomised_maps(network, run.dataset_info.classes, run.dataset.pixels[:3]))
+    np.testing.assert_allclose(maps.mean(axis=(1, 2)), expected, rtol=1e-3, atol=1e-5)
