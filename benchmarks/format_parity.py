@@ -2,9 +2,10 @@
 
     python benchmarks/format_parity.py RUN [RUN ...] [--runtime node_modules/onnxruntime-web] [--markdown FILE]
 
-Exports every run in every format, in a temporary folder: the runs themselves stay as they are. The figures are those
-of each export's parity.json, on up to 512 validation images. With --runtime there is a row for the page alone too: the
-same model.onnx in Debian's Chromium, which gets the same pixels as PNG files.
+The figures are those of parity.json, on up to 512 validation images. What a run's own parity.json says of its network
+and thresholds as they are now is taken from there; other formats are exported in a temporary folder, and the run stays
+as it is. With --runtime there is a row for the page alone too: model.onnx in Debian's Chromium, which gets the same
+pixels as PNG files, against the same file in Python.
 """
 
 from __future__ import annotations
@@ -21,12 +22,8 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from nevus.core.errors import ParityError
-from nevus.core.files import read_json
-from nevus.core.runs import Run
-from nevus.learn.activation_map import tap
-from nevus.learn.export import FORMATS, export, validation_sample
-from nevus.learn.parity import answers_of_keras
-from nevus.learn.predict import load_model
+from nevus.core.files import read_json, sha256_of
+from nevus.core.runs import EXPORTED_FILES, Run
 from nevus.serve.predictor import load
 from nevus.serve.web import write_web_folder
 
@@ -43,10 +40,10 @@ def main() -> int:
     for directory in arguments.runs:
         with tempfile.TemporaryDirectory() as folder:
             run = copy_of(Run(directory), Path(folder) / directory.resolve().name)
-            for file_format in FORMATS:
+            for file_format in EXPORTED_FILES:
                 print(f"{run.name}: {file_format}", file=sys.stderr, flush=True)
                 rows.append(exported(run, file_format))
-            if arguments.runtime and run.model_onnx.exists():
+            if arguments.runtime:
                 print(f"{run.name}: web", file=sys.stderr, flush=True)
                 rows.append(in_browser(run, arguments.runtime))
     text = table(rows)
@@ -57,27 +54,36 @@ def main() -> int:
 
 
 def copy_of(run: Run, directory: Path) -> Run:
-    """What the export reads of a run, in another folder, with the dataset where it is."""
+    """What the export reads and writes of a run, in another folder, with the dataset where it is."""
     copy = Run(directory)
     copy.directory.mkdir()
     shutil.copytree(run.directory / "predictions", copy.directory / "predictions")
     for path in (run.run_json, run.config_json, run.model_keras, run.operating_points_json, run.metrics_json):
         shutil.copy(path, copy.directory)
+    for path in (run.parity_json, *map(run.exported, EXPORTED_FILES)):
+        if path.exists():
+            shutil.copy(path, copy.directory)
     copy.update(dataset=str(run.dataset.directory))
     return copy
 
 
 def exported(run: Run, file_format: str) -> dict[str, str]:
     """The row of a format."""
-    try:
-        export(run, run.dataset, file_format)
-    except ParityError as problem:
-        return {"run": label(run), "format": f"`{file_format}`", "probability": str(problem)}
-    entry = read_json(run.parity_json, "")[file_format]
-    areas = entry["roc_auc"]
+    entries = read_json(run.parity_json, "") if run.parity_json.exists() else {}
+    now = {path.name: sha256_of(path) for path in (run.model_keras, run.operating_points_json)}
+    if file_format not in entries or entries[file_format]["made_from"] != now:
+        from nevus.learn.export import export
+
+        try:
+            export(run, run.dataset, file_format)
+        except ParityError as problem:
+            return {"run": label(run), "format": f"`{file_format}`", "probability": str(problem)}
+        entries = read_json(run.parity_json, "")
+    entry = entries[file_format]
     heatmap = max(check["largest"] for check in entry["checks"] if check["figure"] == "heatmap")
-    row = row_of(run, file_format, entry["num_bytes"], entry["num_images"], entry["largest_difference"], areas)
-    return {**row, "heatmap": f"{heatmap:.2g}", **{name: str(count) for name, count in entry["flipped"].items()}}
+    figures = (entry["num_bytes"], entry["num_images"], entry["largest_difference"], entry["roc_auc"])
+    flipped = {name: str(count) for name, count in entry["flipped"].items()}
+    return {**row_of(run, file_format, *figures), "heatmap": f"{heatmap:.2g}", **flipped}
 
 
 def in_browser(run: Run, runtime: Path) -> dict[str, str]:
@@ -85,32 +91,34 @@ def in_browser(run: Run, runtime: Path) -> dict[str, str]:
     # Beside this file, and in need of Playwright.
     from browser_parity import in_browser as rows_of_page
 
-    spec, sample = load(run.model_onnx).spec, validation_sample(run.dataset)
-    expected = answers_of_keras(tap(load_model(run)), sample.pixels, spec)
+    predictor, dataset = load(run.model_onnx), run.dataset
+    rows = dataset.rows_of("val")
+    rows = [rows[index] for index in np.unique(np.linspace(0, len(rows) - 1, min(len(rows), 512)).round().astype(int))]
+    files = [run.directory / f"{number:04}.png" for number in range(len(rows))]
+    for row, path in zip(rows, files, strict=True):
+        Image.fromarray(dataset.pixels[row.pixel_index]).save(path)
     page = run.directory / "page"
     write_web_folder(run.model_onnx, page, runtime)
-    files = [run.directory / f"{number:04}.png" for number in range(len(sample.pixels))]
-    for pixels, path in zip(sample.pixels, files, strict=True):
-        Image.fromarray(pixels).save(path)
     said = rows_of_page(page, files)
-    answered = np.array([not row["error"] for row in said])
-    columns = ["risk", *(f"p_{name}" for name in spec.classes.names)]
-    received = np.array([[float(row[name]) for name in columns] for row in said if not row["error"]])
-    wanted = np.column_stack([expected.risk, expected.probabilities])[answered]
-    truth = sample.is_malignant[answered]
-    areas = {
-        name: float(roc_auc_score(truth, risk))
-        for name, risk in (("model.keras", wanted[:, 0]), ("exported", received[:, 0]))
-    }
+    answered = [index for index, row in enumerate(said) if not row["error"]]
+    names = predictor.spec.classes.names
+    received = np.array(
+        [[float(said[index][name]) for name in ("risk", *(f"p_{name}" for name in names))] for index in answered]
+    )
+    expected = predictor.predict([files[index] for index in answered])
+    wanted = np.array([[one.risk, *(one.probabilities[name] for name in names)] for one in expected])
+    truth = [rows[index].label in predictor.spec.classes.malignant for index in answered]
+    areas = {"model.keras": roc_auc_score(truth, wanted[:, 0]), "exported": roc_auc_score(truth, received[:, 0])}
     num_bytes = sum(path.stat().st_size for path in page.iterdir())
-    row = row_of(run, "web", num_bytes, len(received), float(np.abs(received - wanted).max()), areas)
+    spec = predictor.spec
     thresholds = {point.name: point.threshold for point in spec.operating_points}
     thresholds |= {"triage, low": spec.triage.rule_out, "triage, high": spec.triage.rule_in}
     flipped = {
         name: str(((received[:, 0] >= threshold) != (wanted[:, 0] >= threshold)).sum())
         for name, threshold in thresholds.items()
     }
-    return {**row, **flipped}
+    difference = float(np.abs(received - wanted).max())
+    return {**row_of(run, "web", num_bytes, len(answered), difference, areas), **flipped}
 
 
 def row_of(

@@ -81,7 +81,8 @@ def test_golden_answers_in_the_metadata_are_those_of_the_file(run: Run) -> None:
 
 def test_parity_is_written_with_its_limits(run: Run) -> None:
     parity = read_json(run.parity_json, "")["onnx"]
-    assert parity["num_images"] == 40
+    # 40 of validation, and all 40 of training: never those of the test.
+    assert parity["num_images"] == 80
     thresholds = ("youden", "sensitivity-95", "triage, low", "triage, high")
     assert parity["flipped"] == dict.fromkeys(thresholds, 0)
     assert parity["largest_difference"] <= parity["difference_limit"] == 1e-4
@@ -267,7 +268,16 @@ def test_malignancy_map_is_the_gradient_of_the_log_odds(data: st.DataObject) -> 
     assert heatmap.mean() == pytest.approx(change, abs=1e-5)
 
 
-def test_validation_images_are_spread_and_bounded(darkness: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_to_compare_on_are_of_validation_and_of_training_where_it_is_small(
+    darkness: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = darkness.dataset
+    pixels = {split: dataset.pixels[[row.pixel_index for row in dataset.rows_of(split)]] for split in ("val", "train")}
+    monkeypatch.setattr(export_module, "LEAST_PARITY_IMAGES", 47)
+    sample = export_module.parity_sample(dataset)
+    np.testing.assert_array_equal(sample.pixels[:40], pixels["val"])
+    assert len(sample.pixels) == len(sample.is_malignant) == 47
+    assert all((image == pixels["train"]).all(axis=(1, 2, 3)).any() for image in sample.pixels[40:])
+    monkeypatch.setattr(export_module, "LEAST_PARITY_IMAGES", 5)
     monkeypatch.setattr(export_module, "MAX_PARITY_IMAGES", 7)
-    export(darkness, darkness.dataset)
-    assert read_json(darkness.parity_json, "")["onnx"]["num_images"] == 7
+    assert len(export_module.parity_sample(dataset).pixels) == 7

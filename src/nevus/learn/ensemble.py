@@ -25,7 +25,7 @@ from nevus.core.runs import Run
 from nevus.core.triage import Triage
 from nevus.learn import onnx_graph
 from nevus.learn.activation_map import tap
-from nevus.learn.export import figures_of_test, validation_sample, write_if_alike
+from nevus.learn.export import figures_of_test, parity_sample, write_if_alike
 from nevus.learn.parity import Answers, answers_of_keras
 from nevus.learn.predict import load_model, predict_split
 
@@ -88,7 +88,7 @@ def export_ensemble(run: Run) -> Path:
         content,
         _make_spec(run, specs),
         answer=mean_answers,
-        sample=validation_sample(run.folds[0].dataset),
+        sample=parity_sample(run.folds[0].dataset),
         made_from={f"{fold.name}/{fold.model_onnx.name}": sha256_of(fold.model_onnx) for fold in run.folds},
     )
     return run.ensemble_onnx

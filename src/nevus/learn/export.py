@@ -34,6 +34,8 @@ from nevus.learn.predict import load_model
 
 # Enough to show a difference, few enough to take seconds.
 MAX_PARITY_IMAGES = 512
+# Of fewer, two neighbours that change places are a loss of ROC-AUC.
+LEAST_PARITY_IMAGES = 256
 # Ranges of feature maps change little after the first hundred images.
 MAX_CALIBRATION_IMAGES = 256
 
@@ -94,7 +96,7 @@ def export(run: Run, dataset: Dataset, file_format: str = "onnx") -> Path:
 
     Args:
         run: trained and evaluated.
-        dataset: the one that the run was trained on; its validation images are compared, its training
+        dataset: the one that the run was trained on; its validation images are compared (`parity_sample`), its training
             images calibrate what is quantised.
         file_format: a key of `FORMATS`.
 
@@ -119,7 +121,7 @@ def export(run: Run, dataset: Dataset, file_format: str = "onnx") -> Path:
         content,
         spec,
         answer=partial(answers_of_keras, tapped, spec=spec),
-        sample=validation_sample(dataset),
+        sample=parity_sample(dataset),
         made_from={file.name: sha256_of(file) for file in (run.model_keras, run.operating_points_json)},
     )
     return path
@@ -265,9 +267,14 @@ def golden_cases(answer: Exported, image_size: int, *, any_size: bool) -> tuple[
     return tuple(cases)
 
 
-def validation_sample(dataset: Dataset) -> Sample:
-    """Up to `MAX_PARITY_IMAGES` images, spread evenly over the validation split."""
+def parity_sample(dataset: Dataset) -> Sample:
+    """Up to `MAX_PARITY_IMAGES` images, spread evenly over the validation split.
+
+    Training images bring a small validation to `LEAST_PARITY_IMAGES`: whether two models agree is seen on any images.
+    """
     rows = spread(dataset, "val", MAX_PARITY_IMAGES)
+    if len(rows) < LEAST_PARITY_IMAGES:
+        rows += spread(dataset, "train", LEAST_PARITY_IMAGES - len(rows))
     malignant = dataset.info.classes.malignant
     return Sample(pixels_of(dataset, rows), np.array([row.label in malignant for row in rows], dtype=bool))
 

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
 
 from nevus.core.archive import add_metadata
 from nevus.core.errors import ParityError
@@ -24,7 +25,7 @@ from nevus.core.preprocess import Pixels
 from nevus.learn import without_chatter
 from nevus.learn.keras_file import NETWORK, with_answers
 from nevus.learn.networks import LOGITS, POOL
-from nevus.learn.parity import Exported, in_batches
+from nevus.learn.parity import Exported, answers_of_keras, in_batches
 
 # How a program on a phone calls the model.
 SIGNATURE = "predict"
@@ -51,14 +52,26 @@ def build_fp16(tapped: keras.Model, spec: ModelSpec) -> bytes:
 def build_int8(tapped: keras.Model, spec: ModelSpec, calibration: Pixels) -> bytes:
     """The file of a network whose weights and feature maps are 8-bit integers.
 
-    What decides the answer stays in float32: the pooled features, the dense layer, the answers.
+    What decides the answer stays in float32: the pooled features, the dense layer, the answers. It is made twice: the
+    second time the logits get back what rounding took from them on average (bias correction, Nagel et al. 2019,
+    section 4.2), which is known only of a file that runs.
 
     Args:
         tapped: as for `build`.
         spec: as for `build`.
         calibration: uint8 [N, S, S, 3], RGB: training images, whose feature maps give the ranges.
     """
+    rounded = _quantise(tapped, spec, calibration)
+    logs = [
+        np.log(np.maximum(answers.probabilities.astype(np.float64), np.finfo(np.float32).tiny))
+        for answers in (answers_of_keras(tapped, calibration, spec), opened(rounded)(calibration, 1))
+    ]
+    return _quantise(tapped, spec, calibration, spec.temperature * (logs[0] - logs[1]).mean(axis=0))
 
+
+def _quantise(
+    tapped: keras.Model, spec: ModelSpec, calibration: Pixels, correction: NDArray[np.float64] | None = None
+) -> bytes:
     def images() -> Iterator[list[Pixels]]:
         return ([image[None]] for image in calibration)
 
@@ -74,7 +87,7 @@ def build_int8(tapped: keras.Model, spec: ModelSpec, calibration: Pixels) -> byt
         )
         return debugger.get_nondebug_quantized_model()
 
-    return _convert(tapped, spec, convert)
+    return _convert(tapped, spec, convert, correction)
 
 
 def opened(content: bytes) -> Exported:
@@ -99,9 +112,14 @@ def opened(content: bytes) -> Exported:
     return partial(in_batches, answer)
 
 
-def _convert(tapped: keras.Model, spec: ModelSpec, convert: Callable[[tf.lite.TFLiteConverter], bytes]) -> bytes:
+def _convert(
+    tapped: keras.Model,
+    spec: ModelSpec,
+    convert: Callable[[tf.lite.TFLiteConverter], bytes],
+    correction: NDArray[np.float64] | None = None,
+) -> bytes:
     """Brings the model with answers before TensorFlow's converter, by way of a SavedModel, whose weights it folds."""
-    model = with_answers(tapped, spec)
+    model = with_answers(tapped, spec, correction)
     size = spec.image_size
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), without_chatter():
         # TensorFlow's own interpreter, which quantisation uses inside, says that it will move.

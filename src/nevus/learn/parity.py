@@ -63,7 +63,7 @@ class Sample:
     """Images on which two models are compared, and the truth about them.
 
     Attributes:
-        pixels: uint8 [N, S, S, 3], RGB, N >= 1: real images, of validation.
+        pixels: uint8 [N, S, S, 3], RGB, N >= 1: images of the run's dataset, never of its test.
         is_malignant: bool [N].
     """
 
