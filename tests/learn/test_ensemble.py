@@ -33,6 +33,7 @@ def make_cross_validation(directory: Path, classes: Classes, darkness: bool = Fa
         fold.update(dataset=str(made.dataset.directory))
         export(fold, fold.dataset)
     run.start(fold.dataset, num_folds=2)
+    run.update(dataset=str(fold.dataset.directory))
     write_json(run.config_json, {})
     run.predictions_csv("out_of_fold").parent.mkdir()
     shutil.copyfile(fold.predictions_csv("val"), run.predictions_csv("out_of_fold"))
@@ -56,9 +57,16 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return run
 
 
+@pytest.fixture(scope="module")
+def made_of_darkness(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return make_cross_validation(tmp_path_factory.mktemp("darkness"), BINARY, darkness=True)
+
+
 @pytest.fixture
-def darkness(tmp_path: Path) -> Run:
-    return make_cross_validation(tmp_path, BINARY, darkness=True)
+def darkness(made_of_darkness: Run, tmp_path: Path) -> Run:
+    """A copy, which a test may change."""
+    shutil.copytree(made_of_darkness.directory, tmp_path / "whole")
+    return Run(tmp_path / "whole")
 
 
 def test_its_answers_are_the_means_of_its_members_for_images_of_any_size(exported: Run) -> None:
