@@ -25,7 +25,10 @@ from nevus.core.estimate import Estimate
 Groups = NDArray[np.int64]
 
 METHODS = {
-    "roc_auc": "DeLong (DeLong et al. 1988; Sun and Xu 2014) on the logit scale, summed over groups (Obuchowski 1997)",
+    "roc_auc": (
+        "DeLong (DeLong et al. 1988; Sun and Xu 2014) on the logit scale, summed over groups (Obuchowski 1997), "
+        "for few groups drawn towards Hanley and McNeil (1982)"
+    ),
     "proportions": "Wilson (1927), sample size divided by the design effect of groups (Rao and Scott 1992)",
     "linearised": "Student's t from the sandwich variance, summed over groups (Binder 1983; Liang and Zeger 1986)",
     "others": "percentile bootstrap over groups, {resamples} resamples, seed {seed}",
@@ -36,6 +39,10 @@ _Z = float(stats.norm.ppf(0.975))
 # Weights of one chunk of resamples: 8 MiB of float64, whatever the number of images. Chunks that
 # leave the processor's cache take three times as long (2,000 resamples of 10,000 images: 0.6 s, not 1.6 s).
 _CHUNK_WEIGHTS = 1_000_000
+
+# How many groups the variance of Hanley and McNeil counts for. With 20 groups in the smaller class and an AUC of .90 to
+# .99, 90.6 to 95.1 % of simulated intervals covered with 0, 93.5 to 96.6 % with 2, 95.2 to 98.3 % with 4.
+_STEADYING_GROUPS = 2
 
 # Resamples that lack a class give no figure. Leaving out more than this share would bend the interval.
 _MOST_UNDEFINED = 0.05
@@ -110,7 +117,9 @@ def roc_auc(labels: ArrayLike, risk: ArrayLike, groups: Groups) -> Estimate:
 
     The quantile is Student's, with one degree of freedom less than the smaller class
     has groups: the same as the normal one for hundreds of images, and nearer to 95 %
-    coverage for tens (docs/evaluation.md has the figures).
+    coverage for tens (docs/evaluation.md has the figures). So is the variance: where few
+    groups show how much components vary, it is drawn towards the one that the AUC alone
+    lets expect [4], which counts as `_STEADYING_GROUPS` more groups of the smaller class.
 
     A perfect ranking shows no variance, and neither do risks that are all equal.
     Pairing each malignant group with a benign one of its own gives min(malignant
@@ -129,10 +138,13 @@ def roc_auc(labels: ArrayLike, risk: ArrayLike, groups: Groups) -> Estimate:
             nonparametric approach, Biometrics 44 (1988).
         [2] Sun & Xu, Fast implementation of DeLong's algorithm, IEEE Signal Processing Letters 21 (2014).
         [3] Obuchowski, Nonparametric analysis of clustered ROC curve data, Biometrics 53 (1997).
+        [4] Hanley & McNeil, The meaning and use of the area under a receiver operating characteristic (ROC) curve,
+            Radiology 143 (1982).
     """
     labels, risk = check_risk(labels, risk)
     area = metrics.roc_auc(labels, risk)
-    fewest = _fewest_groups(labels, groups)
+    num_groups = _groups_by_class(labels, groups)
+    fewest = min(num_groups)
     if fewest < 2:
         nan = undefined("the interval of ROC-AUC", "a class has fewer than two groups")
         return Estimate(area, nan, nan)
@@ -140,7 +152,9 @@ def roc_auc(labels: ArrayLike, risk: ArrayLike, groups: Groups) -> Estimate:
     if components.min() == components.max():
         interval = wilson(area * fewest, fewest)
         return Estimate(area, interval.low, interval.high)
-    error = math.sqrt(_variance(labels, components - area, groups)) / (area * (1.0 - area))
+    share = _STEADYING_GROUPS / (fewest + _STEADYING_GROUPS)
+    shown, expected = _variance(labels, components - area, groups), _exponential_variance(area, *num_groups)
+    error = math.sqrt(shown ** (1.0 - share) * expected**share) / (area * (1.0 - area))
     half = stats.t.ppf(0.975, fewest - 1) * error
     low, high = expit(logit(area) + np.array([-half, half]))
     return Estimate(area, float(low), float(high))
@@ -169,7 +183,7 @@ def roc_auc_difference(labels: ArrayLike, first: ArrayLike, second: ArrayLike, g
     """
     checked, first = check_risk(labels, first)
     _, second = check_risk(labels, second)
-    fewest = _fewest_groups(checked, groups)
+    fewest = min(_groups_by_class(checked, groups))
     if fewest < 2:
         nan = undefined("the difference of ROC-AUC", "a class has fewer than two groups")
         return Difference(Estimate(nan, nan, nan), nan)
@@ -289,6 +303,18 @@ def _variance(labels: Bools, residuals: Floats, groups: Groups) -> float:
     return max(variance, 0.0)
 
 
-def _fewest_groups(labels: Bools, groups: Groups) -> int:
-    """The number of groups of the class that has fewer of them."""
-    return min(np.unique(groups[members]).size for members in (labels, ~labels))
+def _exponential_variance(area: float, malignant: int, benign: int) -> float:
+    """Variance of an AUC of so many malignant and benign groups if scores are exponential (Hanley and McNeil 1982)."""
+    if area < 0.5:
+        # The model is for a ranking that is right more often than not; turned round, this one is.
+        area, malignant, benign = 1.0 - area, benign, malignant
+    # The chance that two malignant scores are over one benign one, and that one is over two.
+    two_over_one, one_over_two = area / (2.0 - area), 2.0 * area**2 / (1.0 + area)
+    of_malignant = (malignant - 1) * (two_over_one - area**2)
+    of_benign = (benign - 1) * (one_over_two - area**2)
+    return (area * (1.0 - area) + of_malignant + of_benign) / (malignant * benign)
+
+
+def _groups_by_class(labels: Bools, groups: Groups) -> tuple[int, int]:
+    """The number of malignant groups, and of benign ones."""
+    return np.unique(groups[labels]).size, np.unique(groups[~labels]).size
