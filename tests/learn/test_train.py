@@ -28,7 +28,8 @@ from nevus.learn.recipe import RECIPES, Plateau
 from nevus.learn.train import EpochReport, train
 
 CONFIG = Config(model="classic", epochs=4, batch_size=20, learning_rate=1e-3)
-ONE_CYCLE = Config(model="compact", epochs=4, batch_size=20)
+# Of the network with the fewest layers to trace: what is resumed is the recipe.
+ONE_CYCLE = Config(model="classic", recipe="fast", epochs=4, batch_size=20, learning_rate=1e-3)
 STEPS = 4  # 80 training images
 
 
@@ -126,10 +127,10 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(
 
 # Runs in a process of its own, because it dies: as `kill -9` would, in the middle of an epoch or of a save.
 _KILLED_RUN = """
-import os, signal, sys
+import json, os, signal, sys
 from pathlib import Path
 import numpy as np
-from nevus.core.config import Config
+from nevus.core.config import config_from_json
 from nevus.core.dataset import Dataset
 from nevus.core.runs import Run
 from nevus.learn.train import EpochReport, train
@@ -137,7 +138,7 @@ from nevus.learn.train import EpochReport, train
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
-moment, model, dataset, directory = sys.argv[1:]
+moment, config, dataset, directory = sys.argv[1:]
 if moment == "in an epoch":
     original = EpochReport.on_train_batch_end
     def on_train_batch_end(self, batch, logs=None):
@@ -155,8 +156,7 @@ else:
         saved.append(file)
         save(file, **arrays)
     np.savez = savez
-rate = 1e-3 if model == "classic" else None
-train(Run(Path(directory)), Dataset(Path(dataset)), Config(model=model, epochs=4, batch_size=20, learning_rate=rate))
+train(Run(Path(directory)), Dataset(Path(dataset)), config_from_json(json.loads(config)))
 """
 
 
@@ -165,7 +165,7 @@ def test_a_killed_run_resumes_to_the_weights_of_one_never_killed(
     moment: str, config: Config, finished: Run, finished_cycle: Run, tiny_dataset: Dataset, tmp_path: Path
 ) -> None:
     run = Run(tmp_path / "killed")
-    arguments = [moment, config.model, str(tiny_dataset.directory), str(run.directory)]
+    arguments = [moment, json.dumps(config.to_json()), str(tiny_dataset.directory), str(run.directory)]
     child = subprocess.run([sys.executable, "-c", _KILLED_RUN, *arguments], capture_output=True, text=True, check=False)
     assert child.returncode == -signal.SIGKILL, child.stderr
     # No bar, and none of TensorFlow's chatter: a line an epoch is all that a log file gets.
