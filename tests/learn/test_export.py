@@ -281,3 +281,15 @@ def test_images_to_compare_on_are_of_validation_and_of_training_where_it_is_smal
     monkeypatch.setattr(export_module, "LEAST_PARITY_IMAGES", 5)
     monkeypatch.setattr(export_module, "MAX_PARITY_IMAGES", 7)
     assert len(export_module.parity_sample(dataset).pixels) == 7
+
+
+def test_a_network_that_onnx_has_no_operators_for_is_told(tmp_path: Path) -> None:
+    pixels = keras.Input((32, 32, 3), name="pixels")
+    maps = keras.layers.Conv2D(4, 3, groups=4)(keras.layers.Conv2D(4, 3, strides=4)(pixels))
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(maps)
+    run = make_run(
+        tmp_path / "made", model=keras.Model(pixels, keras.layers.Dense(1, name="logits")(pooled), name="grouped")
+    )
+    with pytest.raises(ParityError, match="cannot become an ONNX file: tf2onnx leaves StatefulPartitionedCall"):
+        export(run, run.dataset)
+    assert not run.model_onnx.exists()

@@ -98,6 +98,9 @@ def convert(model: keras.Model, image_size: int) -> onnx.ModelProto:
     Args:
         model: from float32 [N, S, S, 3] to a dictionary of tensors, which become the graph's outputs.
         image_size: S in pixels.
+
+    Raises:
+        ParityError: ONNX has no operator for a layer.
     """
     # Keras exports what a call has traced.
     model(np.zeros((1, image_size, image_size, 3), dtype=np.float32))
@@ -107,6 +110,13 @@ def convert(model: keras.Model, image_size: int) -> onnx.ModelProto:
         path = Path(folder) / "network.onnx"
         model.export(path, format="onnx", verbose=False, opset_version=onnx_graph.OPSET)
         network = onnx.load(path)
+    foreign = sorted({node.op_type for node in network.graph.node if not onnx.defs.has(node.op_type, node.domain)})
+    if foreign:
+        # Keras compiles grouped convolutions, as convnext-tiny has them, and what is compiled stays a call.
+        raise ParityError(
+            f"{model.name} cannot become an ONNX file: tf2onnx leaves {', '.join(foreign)}, which ONNX does not have. "
+            "Nothing was written. Expected a network without grouped convolutions; model.keras is there as it was."
+        )
     fold_scaling(network)
     return network
 
