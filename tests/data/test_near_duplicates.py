@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,9 +67,16 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def prepared(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return prepare(phantoms, tmp_path_factory.mktemp("prepared") / "dataset", image_size=96, workers=1)
+
+
 @pytest.fixture
-def dataset(phantoms: Path, tmp_path: Path) -> Dataset:
-    return prepare(phantoms, tmp_path / "dataset", image_size=96, workers=1)
+def dataset(prepared: Dataset, tmp_path: Path) -> Dataset:
+    """A copy, which a test may change."""
+    shutil.copytree(prepared.directory, tmp_path / "dataset")
+    return Dataset(tmp_path / "dataset")
 
 
 def test_every_kind_of_copy_is_found_and_nothing_else(dataset: Dataset) -> None:
