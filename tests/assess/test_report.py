@@ -153,6 +153,9 @@ def test_the_page_says_what_a_reviewer_asks(reported: Run) -> None:
     ):
         assert wanted in text
     assert "generated images" not in text
+    # Of two classes there is nothing to say that the risk has not said.
+    assert "The more probable class" in text
+    assert "Each class against all others" not in text
 
 
 def test_plots_are_saved_as_png(reported: Run) -> None:
@@ -181,6 +184,9 @@ def test_hostile_text_is_escaped_and_generated_images_are_announced(tmp_path: Pa
     assert "{{ 7*7 }}" in page.text
     assert "Made from generated images (phantoms)." in page.text
     assert f"Malignant: {HOSTILE}mel, {HOSTILE}bcc." in page.text
+    assert len(page.all("table")) == len(page.all("caption"))
+    for table in ("All classes together", "Each class against all others", "A threshold for each class"):
+        assert f"{table}, test split." in page.text
     card = run.model_card_md.read_text(encoding="utf-8")
     head, body = card.removeprefix("---\n").split("\n---\n", 1)
     assert not re.search(r"(?<!\\)[<`]", body.replace("```", ""))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from nevus.core.errors import ModelFileError
 from nevus.core.estimate import Estimate
 from nevus.core.labels import Classes
+from nevus.core.metadata import Variable
 from nevus.core.modelfile import DISCLAIMER, GoldenCase, ModelSpec, golden_pixels, parse_spec
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.triage import Triage
@@ -84,6 +86,7 @@ def test_operating_point_by_name() -> None:
         _changed(num_parameters="many"),
         _changed(triage={"rule_out": 0.8, "rule_in": 0.1}), _changed(triage={"rule_out": -1, "rule_in": None}),
         _changed(triage={"rule_out": None, "rule_in": 0.5}), _changed(triage=[0.1, 0.8]), _changed(triage={}),
+        _changed(metadata=3), _changed(metadata=[{"name": "sex", "kind": "colour"}]), _changed(metadata=[{}]),
         _changed(assumed_prevalence=0), _changed(assumed_prevalence=1), _changed(assumed_prevalence=math.nan),
     ],
     ids=lambda text: text[:30],
@@ -93,7 +96,14 @@ def test_wrong_metadata_is_one_clear_error(text: str) -> None:
         parse_spec(text)
 
 
-@pytest.mark.parametrize("field", list(SPEC.__dataclass_fields__))
+def test_a_file_without_variables_takes_pixels_alone() -> None:
+    assert "metadata" not in json.loads(SPEC.to_json())
+    assert parse_spec(SPEC.to_json()).metadata == ()
+    variables = (Variable("age", centre=50.0, scale=10.0), Variable("sex", ("female", "male")))
+    assert parse_spec(replace(SPEC, metadata=variables).to_json()).metadata == variables
+
+
+@pytest.mark.parametrize("field", [name for name in SPEC.__dataclass_fields__ if name != "metadata"])
 def test_a_missing_field_is_an_error(field: str) -> None:
     data = json.loads(SPEC.to_json())
     del data[field]

@@ -61,6 +61,8 @@ def test_metadata_tell_where_the_model_comes_from(run: Run) -> None:
     assert spec.test_metrics["roc_auc"] == [0.9, 0.8, 0.95]
     assert spec.test_metrics["average_precision"] == [None, None, None]
     assert spec.test_metrics["sensitivity at youden"] == [0.9, 0.8, 0.95]
+    assert ("macro_roc_auc" in spec.test_metrics) == (len(spec.classes.names) > 2)
+    assert spec.metadata == ()
     assert spec.provenance["dataset_fingerprint"] == run.dataset.fingerprint
     assert spec.generated
     assert "40 training images" in spec.trained_on

@@ -143,7 +143,7 @@ def test_the_classic_network_in_int8_is_small_and_its_head_in_float(run: Run) ->
     content = litert_file.build_int8(tapped, spec, noise)
     assert len(litert_file.with_metadata(content, text)) < 140_000
     # What rounding takes from the log-odds on average is given back.
-    expected, received = answers_of_keras(tapped, noise, spec), litert_file.opened(content)(noise, 1)
+    expected, received = answers_of_keras(tapped, noise, spec=spec), litert_file.opened(content)(noise, 1)
     log_odds = [np.log(answers.risk) - np.log1p(-answers.risk) for answers in (expected, received)]
     assert np.abs(log_odds[0] - log_odds[1]).max() > 1e-4, "nothing was rounded"
     assert log_odds[1].mean() == pytest.approx(log_odds[0].mean(), abs=1e-4)

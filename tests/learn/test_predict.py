@@ -8,8 +8,10 @@ import keras
 import numpy as np
 import pytest
 
+from nevus.core.config import Config
 from nevus.core.dataset import Dataset
 from nevus.core.errors import DataError, RunError
+from nevus.core.files import write_json
 from nevus.core.labels import Classes
 from nevus.core.predictions import read_predictions
 from nevus.core.runs import Run
@@ -18,11 +20,12 @@ from nevus.learn.predict import load_model, predict
 
 
 def make_run(directory: Path, image_size: int = 32, num_classes: int = 2) -> Run:
-    """A run with an untrained network, which is all that prediction reads."""
+    """A run with an untrained network and its options, which is all that prediction reads."""
     directory.mkdir()
     keras.utils.set_random_seed(0)
     run = Run(directory)
     build("classic", image_size, num_classes).save(run.model_keras)
+    write_json(run.config_json, Config().to_json())
     return run
 
 

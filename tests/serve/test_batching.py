@@ -1,6 +1,6 @@
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 
 import numpy as np
 import pytest
@@ -15,12 +15,18 @@ class Model:
         self.go_on = threading.Event()
         self.seen: list[int] = []
 
-    def __call__(self, pixels: np.ndarray, heatmap: bool) -> Iterator[tuple]:
+    def __call__(self, pixels: np.ndarray, heatmap: bool, values: np.ndarray) -> Iterator[tuple]:
         self.go_on.wait(5)
         self.seen.append(len(pixels))
+        assert values.tolist() == [[image.max()] for image in pixels]
         if pixels.max() == 255:
             raise ValueError("bad image")
         return iter([(np.zeros(2), image.mean(), None) for image in pixels])
+
+
+def scored(batcher: Batcher, value: int) -> Coroutine[None, None, Answer]:
+    """An image of one brightness, which is its metadata too."""
+    return batcher.score(image(value), False, np.array([value], dtype=np.float32))
 
 
 def image(value: int) -> np.ndarray:
@@ -30,9 +36,9 @@ def image(value: int) -> np.ndarray:
 async def crowd(values: list[int], cancelled: list[int]) -> tuple[list[int], list[Answer | BaseException]]:
     model, sizes = Model(), []
     batcher = Batcher(model, 4, sizes.append)
-    first = asyncio.create_task(batcher.score(image(1), False))
+    first = asyncio.create_task(scored(batcher, 1))
     await asyncio.sleep(0.05)  # The model holds the first alone; the others gather.
-    tasks = [asyncio.create_task(batcher.score(image(value), False)) for value in values]
+    tasks = [asyncio.create_task(scored(batcher, value)) for value in values]
     await asyncio.sleep(0.05)
     for index in cancelled:
         tasks[index].cancel()

@@ -92,7 +92,8 @@ def facts_of(
     minutes = training.get("minutes")
     return {
         "task": (
-            "Gives the risk from 0 to 1 that a lesion is malignant, from a dermoscopic image. "
+            "Gives the risk from 0 to 1 that a lesion is malignant, from a dermoscopic image"
+            f"{' and, if they are given, ' + plain(config['metadata']) if config.get('metadata') else ''}. "
             f"Classes: {', '.join(info.classes.names)}; of these malignant: {', '.join(info.classes.malignant)}."
         ),
         "network": plain(training.get("network", NOT_RECORDED)),

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, islice, tee
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,12 @@ def add_predict(commands: Subparsers) -> argparse.ArgumentParser:
         metavar="SHARE",
         help="share of malignant lesions where the images come from, such as 0.0176: gives the risk there as well",
     )
+    parser.add_argument(
+        "--metadata",
+        metavar="FILE_OR_VALUES",
+        help="for models that take them: a CSV file with a column 'file' or 'image_id' and a row an image, or values "
+        "for all images, such as age=55,sex=female; 'nevus info' names them",
+    )
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--csv", type=Path, metavar="FILE", help="write CSV to FILE; '-' for standard output")
     output.add_argument("--json", action="store_true", help="write one JSON object a line to standard output")
@@ -83,8 +89,15 @@ def predict(arguments: argparse.Namespace) -> int:
 
     model, images = _model_and_images(arguments)
     predictor = load(model)
+    found, metadata = find_images(images), None
+    if arguments.metadata:
+        from nevus.serve.metadata_table import read_metadata
+
+        found, paths = tee(found)
+        metadata = map(read_metadata(arguments.metadata, predictor.spec), paths)
     predictions = predictor.predict_many(
-        _with_progress(find_images(images), arguments),
+        _with_progress(found, arguments),
+        metadata=metadata,
         operating_point=arguments.operating_point,
         prevalence=arguments.prevalence,
     )

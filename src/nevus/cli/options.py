@@ -19,7 +19,7 @@ def add_config_flags(parser: argparse.ArgumentParser, *stages: str) -> None:
         if option.stage not in stages:
             continue
         default = getattr(defaults, name)
-        unset = "the recipe's" if option.stage == "train" else "none"
+        unset = "the recipe's" if option.stage == "train" and default is None else "none"
         shown = unset if default in (None, (), "") else default
         choices, description = ",".join(map(str, option.choices)), option.help
         metavar = "{" + choices + "}" if choices else name.upper()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,14 @@ def serve(arguments: argparse.Namespace) -> int:
 def web(arguments: argparse.Namespace) -> int:
     from nevus.serve.web import write_web_folder
 
-    write_web_folder(shipped.find_model(arguments.model), arguments.directory, arguments.runtime)
+    spec = write_web_folder(shipped.find_model(arguments.model), arguments.directory, arguments.runtime)
+    if spec.metadata:
+        names = ", ".join(variable.name for variable in spec.metadata)
+        print(
+            f"nevus: the model also takes {names}, but ONNX Runtime for browsers has no inputs that may be left out: "
+            "the page scores pixels alone.",
+            file=sys.stderr,
+        )
     print(f"{arguments.directory}\nLook at it with: python -m http.server -d {arguments.directory} --bind 127.0.0.1")
     return 0
 

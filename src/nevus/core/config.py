@@ -107,6 +107,13 @@ class Config:
     label_smoothing: float = option(
         0.0, "train", "share of each label that is spread over all classes", float, low=0.0, high=0.5
     )
+    metadata: tuple[str, ...] = option(
+        (),
+        "train",
+        "columns of the manifest that the model may take beside the image, such as age sex site; any may be missing",
+        str,
+        many=True,
+    )
     views: int = option(
         1,
         "train",

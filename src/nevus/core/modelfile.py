@@ -3,11 +3,14 @@
 The graph takes raw pixels and gives calibrated answers:
 
     input   pixels         uint8   [num_images, height, width, 3]   RGB, any height and width
+    input   metadata       float32 [num_images, num_variables]      only of models that take it, and optional
     output  probabilities  float32 [num_images, num_classes]        rows sum to 1
     output  risk           float32 [num_images]                     in [0, 1]: the malignant classes summed
     output  heatmap        float32 [num_images, map_height, map_width]   signed: what raises the risk, what lowers it
 
-Resize, scaling, temperature and class activation map are nodes of the graph.
+Resize, scaling, temperature, class activation map and the encoding of metadata are nodes of the graph. Metadata
+are age, sex and the like, as `nevus.core.metadata.value_of` writes them, NaN for what is not known; without that
+input none is known.
 This module knows the text only; it loads no model.
 """
 
@@ -22,9 +25,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nevus.core import metadata
 from nevus.core.errors import DataError, ModelFileError
 from nevus.core.files import finite
 from nevus.core.labels import Classes
+from nevus.core.metadata import Variable
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels
 from nevus.core.triage import Triage
@@ -32,6 +37,7 @@ from nevus.core.triage import Triage
 METADATA_KEY = "nevus"
 SCHEMA_VERSION = 2
 INPUT = "pixels"
+METADATA_INPUT = "metadata"
 OUTPUTS = ("probabilities", "risk", "heatmap")
 
 DISCLAIMER = (
@@ -91,7 +97,8 @@ class ModelSpec:
         licence: of the weights.
         intended_use: a sentence or two.
         limitations: a sentence or two.
-        golden: inputs with their answers.
+        golden: inputs with their answers, without metadata.
+        metadata: the variables of the optional second input, in the order of its columns; none for most models.
     """
 
     network: str
@@ -111,6 +118,7 @@ class ModelSpec:
     intended_use: str = INTENDED_USE
     limitations: str = LIMITATIONS
     golden: tuple[GoldenCase, ...] = ()
+    metadata: tuple[Variable, ...] = ()
 
     def operating_point(self, name: str | None = None) -> OperatingPoint:
         """The operating point of that name, or the default one.
@@ -133,8 +141,11 @@ class ModelSpec:
             "operating_points": [point.to_json() for point in self.operating_points],
             "triage": self.triage.to_json(),
             "golden": [asdict(case) for case in self.golden],
+            "metadata": metadata.to_json(self.metadata),
             "disclaimer": DISCLAIMER,
         }
+        if not self.metadata:
+            del data["metadata"]
         return json.dumps(finite(data), allow_nan=False)
 
 
@@ -177,6 +188,8 @@ def parse_spec(text: str) -> ModelSpec:
                 )
                 for case in data["golden"]
             ),
+            # A file that names none takes pixels alone.
+            metadata=metadata.from_json(data.get("metadata", [])),
         )
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, DataError) as problem:
         raise ModelFileError(

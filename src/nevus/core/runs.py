@@ -5,6 +5,7 @@ config.json             every option the run was made with
 history.csv             one row an epoch
 checkpoints/            the best weights, and all that resuming needs
 model.keras             the trained network with its best weights
+metadata.json           what age, sex and site add to its logits, if it takes them
 tensorboard/            event files
 predictions/{val,test}.csv
 predictions/test_heatmaps.npy   float16 [N, h, w], signed, in the order of test.csv
@@ -67,6 +68,7 @@ class Run:
         self.history_csv = directory / "history.csv"
         self.checkpoints = directory / "checkpoints"
         self.model_keras = directory / "model.keras"
+        self.metadata_json = directory / "metadata.json"
         self.tensorboard = directory / "tensorboard"
         self.operating_points_json = directory / "operating_points.json"
         self.metrics_json = directory / "metrics.json"

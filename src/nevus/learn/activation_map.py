@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nevus.core.labels import Classes
 from nevus.core.predictions import softmax
 from nevus.learn.networks import LOGITS, POOL
-from nevus.learn.onnx_graph import FEATURES
+from nevus.learn.onnx_nodes import FEATURES
 
 
 def tap(model: keras.Model) -> keras.Model:

@@ -17,6 +17,7 @@ import onnx
 from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
 from nevus.core.files import read_json, sha256_of
+from nevus.core.metadata import Values
 from nevus.core.modelfile import METADATA_KEY, ModelSpec, parse_spec
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.predictions import write_predictions
@@ -75,7 +76,7 @@ def export_ensemble(run: Run) -> Path:
         for fold, member in zip(run.folds, specs, strict=True)
     ]
 
-    def mean_answers(pixels: Pixels) -> Answers:
+    def mean_answers(pixels: Pixels, values: Values | None = None) -> Answers:
         answers = [answer(pixels) for answer in origins]
         return Answers(
             *(np.mean([getattr(a, name) for a in answers], axis=0) for name in ("probabilities", "risk", "heatmap"))

@@ -22,6 +22,7 @@ from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
 from nevus.core.files import read_json, replacing, sha256_of, write_json
 from nevus.core.manifest import ManifestRow, name_licences
+from nevus.core.metadata import MetadataHead, Variable
 from nevus.core.modelfile import GoldenCase, ModelSpec, golden_pixels, licence_of_weights
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels
@@ -29,7 +30,9 @@ from nevus.core.runs import Run
 from nevus.core.triage import Triage
 from nevus.learn import keras_file, litert_file, onnx_file
 from nevus.learn.activation_map import tap
-from nevus.learn.parity import Answers, Exported, Limits, Sample, answers_of_keras, check_parity, golden_sizes
+from nevus.learn.metadata_head import read_head
+from nevus.learn.parity import Answering, Exported, Limits, Sample, answers_of_keras, check_parity, golden_sizes
+from nevus.learn.pipeline import values_of_rows
 from nevus.learn.predict import load_model
 
 # Enough to show a difference, few enough to take seconds.
@@ -52,42 +55,46 @@ class Format:
     """How a format's file is made and run.
 
     Attributes:
-        build: from the network with its features, the metadata and training images to the file without metadata.
-        with_metadata: adds the metadata's JSON to a file.
+        build: from the network with its features, the description, training images and what metadata (age, sex) add
+            to the logits to the file without its description.
+        with_metadata: adds the description's JSON to a file.
         opened: gives what a file answers.
         limits: of its parity with the Keras model.
         resized: what a file's own resize makes of an image; None if it takes images of one size.
+        takes_metadata: whether a file can have the optional second input.
     """
 
-    build: Callable[[keras.Model, ModelSpec, Pixels], bytes]
+    build: Callable[[keras.Model, ModelSpec, Pixels, MetadataHead | None], bytes]
     with_metadata: Callable[[bytes, str], bytes]
     opened: Callable[[bytes], Exported]
     limits: Limits
     resized: Callable[[bytes, Pixels], Pixels] | None = None
+    takes_metadata: bool = False
 
 
-def _uncalibrated(
-    build: Callable[[keras.Model, ModelSpec], bytes],
-) -> Callable[[keras.Model, ModelSpec, Pixels], bytes]:
-    return lambda tapped, spec, _: build(tapped, spec)
+def _onnx(build: Callable[[keras.Model, ModelSpec, Pixels, MetadataHead | None], bytes], limits: Limits) -> Format:
+    return Format(build, onnx_file.with_metadata, onnx_file.opened, limits, onnx_file.resized, takes_metadata=True)
 
 
-def _onnx(build: Callable[[keras.Model, ModelSpec, Pixels], bytes], limits: Limits) -> Format:
-    return Format(build, onnx_file.with_metadata, onnx_file.opened, limits, onnx_file.resized)
-
-
-def _litert(build: Callable[[keras.Model, ModelSpec, Pixels], bytes], limits: Limits) -> Format:
+def _litert(build: Callable[[keras.Model, ModelSpec, Pixels, MetadataHead | None], bytes], limits: Limits) -> Format:
     return Format(build, litert_file.with_metadata, litert_file.opened, limits)
 
 
 # The keys are those of `nevus.core.runs.EXPORTED_FILES`.
 FORMATS = {
-    "onnx": _onnx(_uncalibrated(onnx_file.build), FLOAT32),
+    "onnx": _onnx(lambda tapped, spec, _, head: onnx_file.build(tapped, spec, head), FLOAT32),
     "onnx-int8": _onnx(onnx_file.build_int8, INT8),
-    "litert": _litert(_uncalibrated(litert_file.build), FLOAT32),
-    "litert-fp16": _litert(_uncalibrated(litert_file.build_fp16), FLOAT16),
-    "litert-int8": _litert(litert_file.build_int8, INT8),
-    "keras": Format(_uncalibrated(keras_file.build), keras_file.with_metadata, keras_file.opened, FLOAT32),
+    "litert": _litert(lambda tapped, spec, *_: litert_file.build(tapped, spec), FLOAT32),
+    "litert-fp16": _litert(lambda tapped, spec, *_: litert_file.build_fp16(tapped, spec), FLOAT16),
+    "litert-int8": _litert(
+        lambda tapped, spec, calibration, _: litert_file.build_int8(tapped, spec, calibration), INT8
+    ),
+    "keras": Format(
+        lambda tapped, spec, *_: keras_file.build(tapped, spec),
+        keras_file.with_metadata,
+        keras_file.opened,
+        FLOAT32,
+    ),
 }
 
 
@@ -104,25 +111,35 @@ def export(run: Run, dataset: Dataset, file_format: str = "onnx") -> Path:
         The path of the file.
 
     Raises:
-        RunError: a file that an earlier stage writes is missing or belongs to another state of the run.
+        RunError: a file that an earlier stage writes is missing or belongs to another state of the run, or the model
+            takes metadata, which files of this format cannot.
         ParityError: the exported model answers otherwise than model.keras; files of an older export stay.
     """
     metrics = read_json(run.metrics_json, _EVALUATE_FIRST)
     _check_fresh(run, dataset, metrics)
+    head = read_head(run)
+    if head and not FORMATS[file_format].takes_metadata:
+        able = ", ".join(name for name, made in FORMATS.items() if made.takes_metadata)
+        names = ", ".join(variable.name for variable in head.variables)
+        raise RunError(
+            f"{run.directory} takes {names} beside the image, and {file_format} files have no input that may be left "
+            f"out. Expected one of: {able}. Name one with --format, or train without --metadata."
+        )
     model = load_model(run)
-    spec, tapped = _make_spec(run, dataset, metrics, model), tap(model)
+    spec, tapped = _make_spec(run, dataset, metrics, model, head), tap(model)
     calibration = pixels_of(dataset, spread(dataset, "train", MAX_CALIBRATION_IMAGES))
-    content = FORMATS[file_format].build(tapped, spec, calibration)
+    content = FORMATS[file_format].build(tapped, spec, calibration, head)
     path = run.exported(file_format)
+    origins = [run.model_keras, run.operating_points_json, *([run.metadata_json] if head else [])]
     write_if_alike(
         path,
         run,
         file_format,
         content,
         spec,
-        answer=partial(answers_of_keras, tapped, spec=spec),
-        sample=parity_sample(dataset),
-        made_from={file.name: sha256_of(file) for file in (run.model_keras, run.operating_points_json)},
+        answer=partial(answers_of_keras, tapped, spec=spec, head=head),
+        sample=parity_sample(dataset, spec.metadata),
+        made_from={file.name: sha256_of(file) for file in origins},
     )
     return path
 
@@ -134,7 +151,7 @@ def write_if_alike(
     content: bytes,
     spec: ModelSpec,
     *,
-    answer: Callable[[Pixels], Answers],
+    answer: Answering,
     sample: Sample,
     made_from: dict[str, str],
 ) -> None:
@@ -192,7 +209,9 @@ def _check_fresh(run: Run, dataset: Dataset, metrics: dict[str, Any]) -> None:
             )
 
 
-def _make_spec(run: Run, dataset: Dataset, metrics: dict[str, Any], model: keras.Model) -> ModelSpec:
+def _make_spec(
+    run: Run, dataset: Dataset, metrics: dict[str, Any], model: keras.Model, head: MetadataHead | None
+) -> ModelSpec:
     chosen = read_json(run.operating_points_json, _EVALUATE_FIRST)
     config = config_from_json(read_json(run.config_json, "Run 'nevus train' first."))
     record = run.record
@@ -200,7 +219,7 @@ def _make_spec(run: Run, dataset: Dataset, metrics: dict[str, Any], model: keras
     try:
         return ModelSpec(
             network=str(record["training"]["network"]),
-            num_parameters=model.count_params(),
+            num_parameters=model.count_params() + (head.weights.size if head else 0),
             image_size=info.image_size,
             classes=info.classes,
             temperature=float(chosen["temperature"]),
@@ -224,6 +243,7 @@ def _make_spec(run: Run, dataset: Dataset, metrics: dict[str, Any], model: keras
             licence=licence_of_weights(
                 config.licence, name_licences(dataset.rows_of("train")), record.get("pretrained")
             ),
+            metadata=head.variables if head else (),
         )
     except (KeyError, TypeError, ValueError) as problem:
         raise RunError(
@@ -267,8 +287,8 @@ def golden_cases(answer: Exported, image_size: int, *, any_size: bool) -> tuple[
     return tuple(cases)
 
 
-def parity_sample(dataset: Dataset) -> Sample:
-    """Up to `MAX_PARITY_IMAGES` images, spread evenly over the validation split.
+def parity_sample(dataset: Dataset, variables: tuple[Variable, ...] = ()) -> Sample:
+    """Up to `MAX_PARITY_IMAGES` images, spread evenly over the validation split, with their metadata if it is asked.
 
     Training images bring a small validation to `LEAST_PARITY_IMAGES`: whether two models agree is seen on any images.
     """
@@ -276,7 +296,11 @@ def parity_sample(dataset: Dataset) -> Sample:
     if len(rows) < LEAST_PARITY_IMAGES:
         rows += spread(dataset, "train", LEAST_PARITY_IMAGES - len(rows))
     malignant = dataset.info.classes.malignant
-    return Sample(pixels_of(dataset, rows), np.array([row.label in malignant for row in rows], dtype=bool))
+    return Sample(
+        pixels_of(dataset, rows),
+        np.array([row.label in malignant for row in rows], dtype=bool),
+        values_of_rows(rows, variables) if variables else None,
+    )
 
 
 def spread(dataset: Dataset, split: str, most: int) -> list[ManifestRow]:

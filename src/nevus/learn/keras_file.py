@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from nevus.core.archive import add_metadata
 from nevus.core.modelfile import INPUT, OUTPUTS, ModelSpec
 from nevus.learn.networks import LOGITS
-from nevus.learn.onnx_graph import FEATURES
+from nevus.learn.onnx_nodes import FEATURES
 from nevus.learn.parity import Exported, in_batches
 
 # Of the network within the model with answers; the LiteRT export finds its nodes by it.

@@ -19,7 +19,7 @@ from nevus.core.config import Config
 from nevus.core.dataset import Dataset
 from nevus.core.files import replacing
 from nevus.core.progress import progress
-from nevus.learn.networks import LOGITS, POOL
+from nevus.learn.networks import LOGITS, PIXELS, POOL
 from nevus.learn.optimization import compile_network
 from nevus.learn.pipeline import EVALUATION_BATCH_SIZE, evaluation_batches, labels_of, steps_in_epoch
 
@@ -45,7 +45,7 @@ def fit_head(
         Loss and metrics as of `compile_network`, of train and, with the prefix `val_`, of val.
     """
     # One for both, or TensorFlow would trace it twice.
-    pooled = keras.Model(network.input, network.get_layer(POOL).output)
+    pooled = keras.Model(network.get_layer(PIXELS).output, network.get_layer(POOL).output)
     features = {split: _features(pooled, dataset, split, folder) for split in ("train", "val")}
     labels = {split: labels_of(dataset, split) for split in features}
     mean, std = features["train"].mean(axis=0), features["train"].std(axis=0)

@@ -64,7 +64,7 @@ def build_int8(tapped: keras.Model, spec: ModelSpec, calibration: Pixels) -> byt
     rounded = _quantise(tapped, spec, calibration)
     logs = [
         np.log(np.maximum(answers.probabilities.astype(np.float64), np.finfo(np.float32).tiny))
-        for answers in (answers_of_keras(tapped, calibration, spec), opened(rounded)(calibration, 1))
+        for answers in (answers_of_keras(tapped, calibration, spec=spec), opened(rounded)(calibration, 1))
     ]
     return _quantise(tapped, spec, calibration, spec.temperature * (logs[0] - logs[1]).mean(axis=0))
 

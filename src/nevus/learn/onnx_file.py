@@ -20,40 +20,44 @@ import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from nevus.core.errors import ParityError
-from nevus.core.modelfile import INPUT, METADATA_KEY, OUTPUTS, ModelSpec
+from nevus.core.metadata import MetadataHead, Values
+from nevus.core.modelfile import INPUT, METADATA_INPUT, METADATA_KEY, OUTPUTS, ModelSpec
 from nevus.core.preprocess import Pixels
 from nevus.learn import onnx_graph
 from nevus.learn.networks import LOGITS
 from nevus.learn.onnx_folding import fold_scaling
-from nevus.learn.onnx_graph import FEATURES, RESIZED
+from nevus.learn.onnx_graph import RESIZED
+from nevus.learn.onnx_nodes import FEATURES
 from nevus.learn.parity import Exported, in_batches
 
 # Tensors of `_without_bias`.
 _ROUNDED, _LACK = "rounded_logits", "what_rounding_took"
 
 
-def build(tapped: keras.Model, spec: ModelSpec) -> bytes:
-    """The float32 file of a network, without metadata.
+def build(tapped: keras.Model, spec: ModelSpec, head: MetadataHead | None = None) -> bytes:
+    """The float32 file of a network, without its description.
 
     Args:
         tapped: from float32 [N, S, S, 3] in [0, 255] to the dictionary of `features` and `logits`.
         spec: gives image size, classes and temperature.
+        head: what metadata add to the logits; None for a model of pixels alone.
     """
-    return _compose(convert(tapped, spec.image_size), tapped, spec)
+    return _compose(convert(tapped, spec.image_size), tapped, spec, head)
 
 
-def build_int8(tapped: keras.Model, spec: ModelSpec, calibration: Pixels) -> bytes:
-    """The file of a network whose weights and feature maps are 8-bit integers, without metadata.
+def build_int8(tapped: keras.Model, spec: ModelSpec, calibration: Pixels, head: MetadataHead | None = None) -> bytes:
+    """The file of a network whose weights and feature maps are 8-bit integers, without its description.
 
-    What decides the answer stays in float32: the pooled features, the dense layer, the answers. Resize and
+    What decides the answer stays in float32: the pooled features, the dense layers, the answers. Resize and
     scaling are exact in both.
 
     Args:
         tapped: as for `build`.
         spec: as for `build`.
         calibration: uint8 [N, S, S, 3], RGB: training images, whose feature maps give the ranges.
+        head: as for `build`.
     """
-    return _compose(_quantise(convert(tapped, spec.image_size), calibration), tapped, spec)
+    return _compose(_quantise(convert(tapped, spec.image_size), calibration), tapped, spec, head)
 
 
 def with_metadata(content: bytes, text: str) -> bytes:
@@ -66,7 +70,13 @@ def with_metadata(content: bytes, text: str) -> bytes:
 def opened(content: bytes) -> Exported:
     """What a file answers, for images of any size."""
     session = open_session(content)
-    return partial(in_batches, lambda pixels: session.run(list(OUTPUTS), {INPUT: pixels}))
+
+    def answer(pixels: Pixels, values: Values | None = None) -> list[np.ndarray]:
+        given = {} if values is None else {METADATA_INPUT: values}
+        answers: list[np.ndarray] = session.run(list(OUTPUTS), {INPUT: pixels, **given})
+        return answers
+
+    return partial(in_batches, answer)
 
 
 def resized(content: bytes, pixels: Pixels) -> Pixels:
@@ -121,13 +131,14 @@ def convert(model: keras.Model, image_size: int) -> onnx.ModelProto:
     return network
 
 
-def _compose(network: onnx.ModelProto, tapped: keras.Model, spec: ModelSpec) -> bytes:
+def _compose(network: onnx.ModelProto, tapped: keras.Model, spec: ModelSpec, head: MetadataHead | None) -> bytes:
     return onnx_graph.compose(
         network,
         image_size=spec.image_size,
         classes=spec.classes,
         class_weights=keras.ops.convert_to_numpy(tapped.get_layer(LOGITS).kernel),
         temperature=spec.temperature,
+        head=head,
     ).SerializeToString()
 
 

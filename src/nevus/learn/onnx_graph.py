@@ -11,16 +11,18 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from nevus.core.labels import Classes
-from nevus.core.modelfile import INPUT, OUTPUTS
+from nevus.core.metadata import MetadataHead
+from nevus.core.modelfile import INPUT, METADATA_INPUT, OUTPUTS
+from nevus.learn.onnx_metadata import metadata_nodes
+from nevus.learn.onnx_nodes import FEATURES, LOGITS, constant, make_node
 
 # Opset 18 is the first whose Resize filters when it shrinks (antialias); IR version 8 is of its time.
 OPSET = 18
 IR_VERSION = 8
 
-FEATURES, LOGITS = "features", "logits"
 RESIZED = "preprocess/resized"
 
 # The names of all nodes before the network begin with it.
@@ -34,6 +36,7 @@ def compose(
     classes: Classes,
     class_weights: NDArray[np.float32],
     temperature: float,
+    head: MetadataHead | None = None,
 ) -> onnx.ModelProto:
     """Puts a converted network between preprocessing and answers.
 
@@ -45,6 +48,7 @@ def compose(
         classes: the C classes, in the order of the logits.
         class_weights: float32 [K, U], the kernel of the dense layer behind the pooling.
         temperature: by which logits are divided before the softmax (Guo et al. 2017).
+        head: what metadata add to the logits; None for a model of pixels alone.
 
     Returns:
         A checked model with the tensors that `nevus.core.modelfile` names, without metadata.
@@ -52,18 +56,24 @@ def compose(
     _rename(network.graph)
     map_height, map_width = _map_size(network.graph)
     front_nodes, front_weights = _front(network.graph.input[0].name, image_size)
-    back_nodes, back_weights = _back(classes, class_weights, temperature)
+    fusing_nodes, fusing_weights = metadata_nodes(head) if head else ([], [])
+    logits = fusing_nodes[-1].output[0] if head else LOGITS
+    back_nodes, back_weights = _back(logits, classes, class_weights, temperature)
     probabilities, risk, heatmap = OUTPUTS
+    inputs = [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["num_images", "height", "width", 3])]
+    if head:
+        shape = ["num_images_with_metadata", len(head.variables)]
+        inputs.append(helper.make_tensor_value_info(METADATA_INPUT, TensorProto.FLOAT, shape))
     graph = helper.make_graph(
-        [*front_nodes, *network.graph.node, *back_nodes],
+        [*front_nodes, *network.graph.node, *fusing_nodes, *back_nodes],
         "nevus",
-        inputs=[helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["num_images", "height", "width", 3])],
+        inputs=inputs,
         outputs=[
             helper.make_tensor_value_info(probabilities, TensorProto.FLOAT, ["num_images", len(classes.names)]),
             helper.make_tensor_value_info(risk, TensorProto.FLOAT, ["num_images"]),
             helper.make_tensor_value_info(heatmap, TensorProto.FLOAT, ["num_images", map_height, map_width]),
         ],
-        initializer=[*front_weights, *network.graph.initializer, *back_weights],
+        initializer=[*front_weights, *network.graph.initializer, *fusing_weights, *back_weights],
     )
     return _model(graph)
 
@@ -99,7 +109,7 @@ def average(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
         nodes += [node for node in copy.node if node.output[0] not in shared]
         weights += [weight for weight in copy.initializer if weight.name not in shared]
     nodes += [
-        _node("Mean", [f"model_{number}/{output}" for number in range(1, len(models) + 1)], output)
+        make_node("Mean", [f"model_{number}/{output}" for number in range(1, len(models) + 1)], output)
         for output in OUTPUTS
     ]
     return _model(helper.make_graph(nodes, "nevus", first.input, first.output, weights))
@@ -130,13 +140,13 @@ def _front(network_input: str, image_size: int) -> tuple[list[onnx.NodeProto], l
         coordinate_transformation_mode="half_pixel",
     )
     cast = helper.make_node("Cast", [RESIZED], [network_input], name="preprocess/cast", to=TensorProto.FLOAT)
-    return [resize, cast], [_constant("preprocess/size", np.array([image_size, image_size], dtype=np.int64))]
+    return [resize, cast], [constant("preprocess/size", np.array([image_size, image_size], dtype=np.int64))]
 
 
 def _back(
-    classes: Classes, class_weights: NDArray[np.float32], temperature: float
+    logits: str, classes: Classes, class_weights: NDArray[np.float32], temperature: float
 ) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    """Logits and features to probabilities, risk and heatmap.
+    """The tensor `logits` and features to probabilities, risk and heatmap.
 
     The heatmap explains the log-odds of malignant against benign,
     `logsumexp(malignant logits) - logsumexp(benign logits)`. Its gradient by the logits is the softmax among
@@ -148,40 +158,40 @@ def _back(
     probabilities, risk, heatmap = OUTPUTS
     malignant = classes.malignant_mask
     weights = [
-        _constant("answer/temperature", np.array(temperature, dtype=np.float32)),
-        _constant("answer/one", np.array(1, dtype=np.float32)),
-        _constant("answer/malignant", malignant.astype(np.float32)),
+        constant("answer/temperature", np.array(temperature, dtype=np.float32)),
+        constant("answer/one", np.array(1, dtype=np.float32)),
+        constant("answer/malignant", malignant.astype(np.float32)),
         # Added to logits, it takes classes out of a softmax: exp(-1e9) is 0 in float32.
-        _constant("answer/without_benign", np.where(malignant, 0, -1e9).astype(np.float32)),
-        _constant("answer/without_malignant", np.where(malignant, -1e9, 0).astype(np.float32)),
-        _constant("answer/map_axes", np.array([1, 2], dtype=np.int64)),
-        _constant("answer/class_axis", np.array([3], dtype=np.int64)),
+        constant("answer/without_benign", np.where(malignant, 0, -1e9).astype(np.float32)),
+        constant("answer/without_malignant", np.where(malignant, -1e9, 0).astype(np.float32)),
+        constant("answer/map_axes", np.array([1, 2], dtype=np.int64)),
+        constant("answer/class_axis", np.array([3], dtype=np.int64)),
     ]
     nodes = []
     if class_weights.shape[1] == 1:
         # One logit z stands for [0, z]: softmax([0, z]) is [1 - sigmoid(z), sigmoid(z)].
         class_weights = np.concatenate([np.zeros_like(class_weights), class_weights], axis=1)
-        weights.append(_constant("answer/second_class", np.array([0, 1], dtype=np.float32)))
-        nodes.append(_node("Mul", [LOGITS, "answer/second_class"], "answer/class_logits"))
+        weights.append(constant("answer/second_class", np.array([0, 1], dtype=np.float32)))
+        nodes.append(make_node("Mul", [logits, "answer/second_class"], "answer/class_logits"))
         class_logits = "answer/class_logits"
     else:
-        class_logits = LOGITS
-    weights.append(_constant("answer/class_weights", class_weights))
+        class_logits = logits
+    weights.append(constant("answer/class_weights", class_weights))
     nodes += [
-        _node("Div", [class_logits, "answer/temperature"], "answer/calibrated_logits"),
-        _node("Softmax", ["answer/calibrated_logits"], probabilities, axis=1),
-        _node("MatMul", [probabilities, "answer/malignant"], "answer/malignant_sum"),
+        make_node("Div", [class_logits, "answer/temperature"], "answer/calibrated_logits"),
+        make_node("Softmax", ["answer/calibrated_logits"], probabilities, axis=1),
+        make_node("MatMul", [probabilities, "answer/malignant"], "answer/malignant_sum"),
         # Rounding can carry a sum of several probabilities past 1.
-        _node("Min", ["answer/malignant_sum", "answer/one"], risk),
-        _node("Add", [class_logits, "answer/without_benign"], "answer/malignant_logits"),
-        _node("Add", [class_logits, "answer/without_malignant"], "answer/benign_logits"),
-        _node("Softmax", ["answer/malignant_logits"], "answer/malignant_shares", axis=1),
-        _node("Softmax", ["answer/benign_logits"], "answer/benign_shares", axis=1),
-        _node("Sub", ["answer/malignant_shares", "answer/benign_shares"], "answer/coefficients"),
-        _node("Unsqueeze", ["answer/coefficients", "answer/map_axes"], "answer/map_coefficients"),
-        _node("MatMul", [FEATURES, "answer/class_weights"], "answer/class_maps"),
-        _node("Mul", ["answer/class_maps", "answer/map_coefficients"], "answer/weighted_maps"),
-        _node("ReduceSum", ["answer/weighted_maps", "answer/class_axis"], heatmap, keepdims=0),
+        make_node("Min", ["answer/malignant_sum", "answer/one"], risk),
+        make_node("Add", [class_logits, "answer/without_benign"], "answer/malignant_logits"),
+        make_node("Add", [class_logits, "answer/without_malignant"], "answer/benign_logits"),
+        make_node("Softmax", ["answer/malignant_logits"], "answer/malignant_shares", axis=1),
+        make_node("Softmax", ["answer/benign_logits"], "answer/benign_shares", axis=1),
+        make_node("Sub", ["answer/malignant_shares", "answer/benign_shares"], "answer/coefficients"),
+        make_node("Unsqueeze", ["answer/coefficients", "answer/map_axes"], "answer/map_coefficients"),
+        make_node("MatMul", [FEATURES, "answer/class_weights"], "answer/class_maps"),
+        make_node("Mul", ["answer/class_maps", "answer/map_coefficients"], "answer/weighted_maps"),
+        make_node("ReduceSum", ["answer/weighted_maps", "answer/class_axis"], heatmap, keepdims=0),
     ]
     return nodes, weights
 
@@ -211,11 +221,3 @@ def _rename(graph: onnx.GraphProto) -> None:
 def _map_size(graph: onnx.GraphProto) -> tuple[int, int]:
     shape = next(output for output in graph.output if output.name == FEATURES).type.tensor_type.shape
     return shape.dim[1].dim_value, shape.dim[2].dim_value
-
-
-def _node(op_type: str, inputs: list[str], output: str, **attributes: int) -> onnx.NodeProto:
-    return helper.make_node(op_type, inputs, [output], name=f"answer/{op_type}:{output}", **attributes)
-
-
-def _constant(name: str, value: NDArray) -> onnx.TensorProto:
-    return numpy_helper.from_array(value, name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -18,12 +18,13 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from nevus.core.errors import ParityError
+from nevus.core.metadata import MetadataHead, Values
 from nevus.core.modelfile import ModelSpec, golden_pixels
 from nevus.core.predictions import softmax
 from nevus.core.preprocess import Pixels, resize
 from nevus.learn.activation_map import malignancy_map
 from nevus.learn.networks import LOGITS, class_logits
-from nevus.learn.onnx_graph import FEATURES
+from nevus.learn.onnx_nodes import FEATURES
 
 BATCH_SIZES = (1, 32)
 # Of 255: Pillow and ONNX Runtime round their fixed-point sums each in its own way.
@@ -65,18 +66,28 @@ class Sample:
     Attributes:
         pixels: uint8 [N, S, S, 3], RGB, N >= 1: images of the run's dataset, never of its test.
         is_malignant: bool [N].
+        values: float32 [N, M], their metadata; None for a model of pixels alone.
     """
 
     pixels: Pixels
     is_malignant: NDArray[np.bool_]
+    values: Values | None = None
 
 
-# The answers of an exported model for uint8 [N, H, W, 3], so many images at a time.
-Exported: TypeAlias = Callable[[Pixels, int], Answers]
+class Answering(Protocol):
+    """The origin of an export: its answers for uint8 [N, S, S, 3] and, if they are given, metadata."""
+
+    def __call__(self, pixels: Pixels, values: Values | None = None) -> Answers: ...
+
+
+class Exported(Protocol):
+    """An exported model: its answers for uint8 [N, H, W, 3], so many images at a time, and metadata likewise."""
+
+    def __call__(self, pixels: Pixels, batch_size: int, values: Values | None = None) -> Answers: ...
 
 
 def check_parity(
-    answer: Callable[[Pixels], Answers],
+    answer: Answering,
     exported: Exported,
     spec: ModelSpec,
     sample: Sample,
@@ -86,7 +97,7 @@ def check_parity(
     """Compares an exported model with its origin.
 
     Args:
-        answer: the answers of the origin for uint8 [N, S, S, 3], by `answers_of_keras`.
+        answer: the answers of the origin, by `answers_of_keras`.
         exported: the answers of the exported model.
         spec: what stands in its metadata.
         sample: the images to compare on.
@@ -101,13 +112,17 @@ def check_parity(
     Raises:
         ParityError: a difference is over its limit.
     """
-    expected = answer(sample.pixels)
-    received = {size: exported(sample.pixels, size) for size in BATCH_SIZES}
+    expected = answer(sample.pixels, sample.values)
+    received = {size: exported(sample.pixels, size, sample.values) for size in BATCH_SIZES}
     checks = [
         check
         for size, answers in received.items()
         for check in _compare(expected, answers, spec, limits, f"batch size {size}")
     ]
+    if sample.values is not None:
+        size = max(BATCH_SIZES)
+        bare = answer(sample.pixels), exported(sample.pixels, size)
+        checks += _compare(*bare, spec, limits, "no metadata")
     areas = {
         "model.keras": _roc_auc(expected, sample),
         "exported": min(_roc_auc(answers, sample) for answers in received.values()),
@@ -141,20 +156,34 @@ def check_parity(
     }
 
 
-def answers_of_keras(model: keras.Model, pixels: Pixels, spec: ModelSpec, batch_size: int = 32) -> Answers:
+def answers_of_keras(
+    model: keras.Model,
+    pixels: Pixels,
+    values: Values | None = None,
+    *,
+    spec: ModelSpec,
+    head: MetadataHead | None = None,
+    batch_size: int = 32,
+) -> Answers:
     """The answers of a Keras model in float64: softmax of logits over temperature, and the class activation map.
 
     Args:
         model: from float32 [N, S, S, 3] to the dictionary of `features` and `logits`.
         pixels: uint8 [N, S, S, 3], RGB.
+        values: float32 [N, M], metadata; None if none is known.
         spec: gives classes and temperature.
+        head: what metadata add to the logits; None for a model of pixels alone.
         batch_size: images at a time.
     """
     batches = [
         model(pixels[start : start + batch_size].astype(np.float32), training=False)
         for start in range(0, len(pixels), batch_size)
     ]
-    logits = class_logits(np.concatenate([convert_to_numpy(batch[LOGITS]) for batch in batches]))
+    outputs = np.concatenate([convert_to_numpy(batch[LOGITS]) for batch in batches]).astype(np.float64)
+    if head:
+        nothing = np.full((len(pixels), len(head.variables)), np.nan, dtype=np.float32)
+        outputs += head.logits(nothing if values is None else values)
+    logits = class_logits(outputs)
     features = np.concatenate([convert_to_numpy(batch[FEATURES]) for batch in batches]).astype(np.float64)
     weights = class_logits(convert_to_numpy(model.get_layer(LOGITS).kernel))
     probabilities = softmax(logits / spec.temperature)
@@ -165,9 +194,14 @@ def answers_of_keras(model: keras.Model, pixels: Pixels, spec: ModelSpec, batch_
     )
 
 
-def in_batches(answer: Callable[[Pixels], Sequence[NDArray]], pixels: Pixels, batch_size: int) -> Answers:
+def in_batches(
+    answer: Callable[..., Sequence[NDArray]], pixels: Pixels, batch_size: int, values: Values | None = None
+) -> Answers:
     """Joins the answers (probabilities, risk, heatmap) for `batch_size` images at a time."""
-    batches = [answer(pixels[start : start + batch_size]) for start in range(0, len(pixels), batch_size)]
+    given = (pixels,) if values is None else (pixels, values)
+    batches = [
+        answer(*(array[start : start + batch_size] for array in given)) for start in range(0, len(pixels), batch_size)
+    ]
     return Answers(*(np.concatenate(parts) for parts in zip(*batches, strict=True)))
 
 
@@ -198,7 +232,7 @@ def _thresholds(spec: ModelSpec) -> dict[str, float]:
 
 
 def _compare_golden(
-    answer: Callable[[Pixels], Answers], exported: Exported, spec: ModelSpec, limits: Limits, height: int, width: int
+    answer: Answering, exported: Exported, spec: ModelSpec, limits: Limits, height: int, width: int
 ) -> list[dict[str, Any]]:
     where = f"golden {height} x {width}"
     pixels = golden_pixels(height, width)

@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
 from nevus.core.files import replacing
+from nevus.core.metadata import MetadataHead
 from nevus.core.predictions import Predictions, write_predictions
 from nevus.core.progress import progress
 from nevus.core.runs import Run
 from nevus.learn.activation_map import malignancy_map, tap
+from nevus.learn.metadata_head import read_head
 from nevus.learn.networks import LOGITS, class_logits
-from nevus.learn.onnx_graph import FEATURES
-from nevus.learn.pipeline import EVALUATION_BATCH_SIZE, evaluation_batches, labels_of, steps_in_epoch
+from nevus.learn.onnx_nodes import FEATURES
+from nevus.learn.pipeline import EVALUATION_BATCH_SIZE, evaluation_batches, labels_of, metadata_values, steps_in_epoch
 
 
 def load_model(run: Run) -> keras.Model:
@@ -44,9 +46,9 @@ def predict(run: Run, dataset: Dataset, splits: Sequence[str] = ("val", "test"))
         RunError: the network cannot be loaded, or sees another image size or number of classes.
         DataError: a split has no images.
     """
-    network = load_model(run)
+    network, head = load_model(run), read_head(run)
     for split in splits:
-        predictions, heatmaps = predict_split(network, dataset, split)
+        predictions, heatmaps = predict_split(network, dataset, split, head)
         if split == "test":
             run.heatmaps_npy.parent.mkdir(parents=True, exist_ok=True)
             with replacing(run.heatmaps_npy) as temporary, temporary.open("wb") as file:
@@ -54,8 +56,16 @@ def predict(run: Run, dataset: Dataset, splits: Sequence[str] = ("val", "test"))
         write_predictions(run.predictions_csv(split), predictions)
 
 
-def predict_split(network: keras.Model, dataset: Dataset, split: str) -> tuple[Predictions, NDArray[np.float16]]:
+def predict_split(
+    network: keras.Model, dataset: Dataset, split: str, head: MetadataHead | None = None
+) -> tuple[Predictions, NDArray[np.float16]]:
     """What `network` says of the images of one split, and where it sees it; errors as of `predict`.
+
+    Args:
+        network: of the image.
+        dataset: holds the split.
+        split: its name.
+        head: what the images' metadata add to the logits; None if the network was trained on pixels alone.
 
     Returns:
         The predictions, and float16 [N, h, w], the class activation map of the malignant log-odds.
@@ -69,10 +79,15 @@ def predict_split(network: keras.Model, dataset: Dataset, split: str) -> tuple[P
         label=f"predict {split}",
         unit="batch",
     )
+    added = head.logits(metadata_values(dataset, split, head.variables)) if head else None
     logits, heatmaps = [], []
-    for images, _ in batches:
+    for number, (images, _) in enumerate(batches):
         answer = tapped.predict_on_batch(images)
-        logits.append(class_logits(answer[LOGITS]))
+        outputs = np.asarray(answer[LOGITS], dtype=np.float64)
+        if added is not None:
+            start = number * EVALUATION_BATCH_SIZE
+            outputs = outputs + added[start : start + len(outputs)]
+        logits.append(class_logits(outputs))
         features = np.asarray(answer[FEATURES], dtype=np.float64)
         heatmaps.append(malignancy_map(features, logits[-1], weights, classes).astype(np.float16))
     splits_of = dataset.splits_of_groups()

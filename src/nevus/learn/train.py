@@ -20,14 +20,16 @@ from tqdm import tqdm
 
 from nevus.core.config import Config, config_from_json
 from nevus.core.dataset import Dataset
-from nevus.core.errors import DataError, RunError
+from nevus.core.errors import ConfigError, DataError, RunError
 from nevus.core.files import read_json, replacing, write_json
+from nevus.core.metadata import Variable
 from nevus.core.pretrained import describe_weights
 from nevus.core.runs import DONE, FAILED, RUNNING, Run
 from nevus.learn import networks
 from nevus.learn.backbones import layers_below_top, load_weights
 from nevus.learn.checkpoint import Checkpoint
 from nevus.learn.linear_probe import fit_head
+from nevus.learn.metadata_head import save_head, variables_of, with_metadata
 from nevus.learn.optimization import compile_network, optimizer_of, steering
 from nevus.learn.pipeline import evaluation_batches, labels_of, steps_in_epoch, training_batches
 from nevus.learn.recipe import Recipe, Stage, recipe_name, recipe_of
@@ -46,10 +48,10 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False) -
         resume: go on with the run that the folder holds.
 
     Raises:
-        ConfigError: the pretrained weights cannot be loaded into the network.
+        ConfigError: the pretrained weights cannot be loaded into the network, or a probe is to learn metadata.
         RunError: there is a run already, or none that can be resumed with this dataset and
             configuration, or the loss became NaN.
-        DataError: a split or a class of split train has no images.
+        DataError: a split or a class of split train has no images, or a column of metadata cannot be used.
     """
     recipe, classes = recipe_of(config), dataset.info.classes
     pretrained = describe_weights(config.weights)
@@ -59,6 +61,11 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False) -
     network = networks.build(config.model, dataset.info.image_size, len(classes.names))
     if pretrained:
         load_weights(network, config.model, config.weights)
+    variables = variables_of(dataset, config.metadata)
+    if variables and recipe.epochs_of_stages()[-1][0].trained == "head":
+        raise ConfigError("--metadata: a linear probe learns from the image alone. Train for more epochs.")
+    # What is trained is the network of the image, alone or with its metadata beside it.
+    trained = with_metadata(network, sum(variable.size for variable in variables)) if variables else network
 
     if resume:
         _check_resumable(run, dataset, config, pretrained)
@@ -70,17 +77,19 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False) -
 
     try:
         for number in range(len(recipe.epochs_of_stages())):
-            stopping, checkpoint = _train_stage(network, run, dataset, config, number, class_weights)
+            stopping, checkpoint = _train_stage(trained, run, dataset, config, variables, number, class_weights)
     except Exception:
         run.finish(FAILED)
         raise
 
     _save(network, run, dataset, config)
+    if variables:
+        save_head(run, trained, variables)
     history = checkpoint.history
     run.update(
         training={
             "network": config.model,
-            "num_parameters": network.count_params(),
+            "num_parameters": trained.count_params(),
             "recipe": {"name": recipe_name(config), **dataclasses.asdict(recipe)},
             "class_weights": {classes.names[index]: weight for index, weight in class_weights.items()},
             "epochs_run": len(history),
@@ -94,7 +103,13 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False) -
 
 
 def _train_stage(
-    network: keras.Model, run: Run, dataset: Dataset, config: Config, number: int, class_weights: dict[int, float]
+    network: keras.Model,
+    run: Run,
+    dataset: Dataset,
+    config: Config,
+    variables: tuple[Variable, ...],
+    number: int,
+    class_weights: dict[int, float],
 ) -> tuple[keras.callbacks.EarlyStopping, Checkpoint]:
     """Trains one stage of the recipe, or what is left of it, and gives `network` the best weights so far."""
     recipe = recipe_of(config)
@@ -127,11 +142,11 @@ def _train_stage(
         told.on_train_end()
     else:
         network.fit(
-            training_batches(dataset, recipe, config.seed, next_epoch),
+            training_batches(dataset, recipe, config.seed, next_epoch, variables),
             steps_per_epoch=steps,
             initial_epoch=next_epoch,
             epochs=end,
-            validation_data=evaluation_batches(dataset, "val"),
+            validation_data=evaluation_batches(dataset, "val", variables),
             class_weight=class_weights,
             callbacks=callbacks,
             shuffle=False,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nevus.core.config import Config, config_from_json, options
 from nevus.core.dataset import Dataset
-from nevus.core.errors import RunError
+from nevus.core.errors import ConfigError, RunError
 from nevus.core.files import read_json, write_json
 from nevus.core.runs import DONE, FAILED, RUNNING, Run, fold_directory
 from nevus.pipeline import stages
@@ -31,9 +31,15 @@ def cross_validate(
         overwrite: clear the folder first.
 
     Raises:
+        ConfigError: metadata are asked for, which an ensemble cannot take.
         RunError: the folder holds another run, or one with other options or another dataset is resumed.
         NevusError: whatever a stage raises; the run's status is then `failed`.
     """
+    if config.metadata:
+        raise ConfigError(
+            "--metadata does not go with --folds: each fold would encode its metadata in its own way, and the ensemble "
+            "could not take them. Train without --folds, or without --metadata."
+        )
     stages.check_fresh(run, resume=resume, overwrite=overwrite, num_folds=num_folds)
     dataset = stages.dataset_of(images, run, config, resume=resume, overwrite=overwrite)
     if run.run_json.exists():

@@ -14,13 +14,13 @@ from typing import TypeAlias
 from nevus.core.errors import ModelFileError
 
 # What the export makes of networks of Keras layers; none of them can run a graph again and again or read a file.
-# Expand and ReverseSequence are what a mirror image becomes.
+# Expand and ReverseSequence are what a mirror image becomes; Equal, IsNaN and Where encode metadata.
 OPERATORS = frozenset(
-    """Abs Add AveragePool BatchNormalization Cast Clip Concat Constant Conv DequantizeLinear Div Elu Erf Exp
-    Expand Flatten Gather Gelu Gemm GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish Identity
+    """Abs Add AveragePool BatchNormalization Cast Clip Concat Constant Conv DequantizeLinear Div Elu Equal
+    Erf Exp Expand Flatten Gather Gelu Gemm GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish Identity IsNaN
     LayerNormalization LeakyRelu Log MatMul Max MaxPool Mean Min Mul Neg PRelu Pad Pow QuantizeLinear Reciprocal
     ReduceMax ReduceMean ReduceSum Relu Reshape Resize ReverseSequence Shape Sigmoid Slice Softmax Softplus
-    Softsign Split Sqrt Squeeze Sub Tanh Transpose Unsqueeze""".split()
+    Softsign Split Sqrt Squeeze Sub Tanh Transpose Unsqueeze Where""".split()
 )
 MAX_NODES = 20_000
 MAX_METADATA_BYTES = 16 * 1024 * 1024

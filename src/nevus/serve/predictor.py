@@ -10,16 +10,17 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast, overload
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nevus.core.errors import ImageError, ModelFileError
-from nevus.core.modelfile import INPUT, OUTPUTS, ModelSpec
+from nevus.core.errors import ConfigError, ImageError, ModelFileError, NevusError
+from nevus.core.metadata import Values, values_of
+from nevus.core.modelfile import INPUT, METADATA_INPUT, OUTPUTS, ModelSpec
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels
 from nevus.core.prevalence import check_prevalence, rebase
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     import onnxruntime
+
+# What is known beside an image, by name: texts, numbers, or None.
+Metadata: TypeAlias = Mapping[str, str | float | None]
 
 MAX_BATCH = 32
 # Larger images go in smaller batches: 32 images of 256 x 256 pixels, 2 of 1024 x 1024.
@@ -108,6 +112,7 @@ class Predictor:
         self,
         images: ImageLike,
         *,
+        metadata: Metadata | None = None,
         operating_point: str | None = None,
         prevalence: float | None = None,
         heatmap: bool = False,
@@ -118,6 +123,7 @@ class Predictor:
         self,
         images: Iterable[ImageLike],
         *,
+        metadata: Iterable[Metadata | None] | None = None,
         operating_point: str | None = None,
         prevalence: float | None = None,
         heatmap: bool = False,
@@ -127,6 +133,7 @@ class Predictor:
         self,
         images: ImageLike | Iterable[ImageLike],
         *,
+        metadata: Metadata | Iterable[Metadata | None] | None = None,
         operating_point: str | None = None,
         prevalence: float | None = None,
         heatmap: bool = False,
@@ -136,6 +143,8 @@ class Predictor:
         Args:
             images: a path, the bytes of a file, a Pillow image or uint8 [height, width, 3], RGB, of any
                 size; or an iterable of these, or uint8 [num_images, height, width, 3].
+            metadata: what is known beside the image, by the names in `spec.metadata`, such as `{"age": 55, "sex":
+                "female"}`; for several images one each, or None. What is left out is not known to the model.
             operating_point: name of the one that decides; the model's default if None.
             prevalence: share of malignant lesions, in (0, 1), where the images come from: gives
                 `risk_at_prevalence` as well. Decision and triage stay, for re-basing changes no order.
@@ -148,19 +157,28 @@ class Predictor:
             ImageError: the one image cannot be used. Among several, a bad one does not lose
                 the others: its prediction holds the error.
             ModelFileError: the model has no such operating point, or does not answer as a model should.
-            ConfigError: the prevalence does not lie between 0 and 1.
+            ConfigError: the prevalence does not lie between 0 and 1, or the metadata are none that the model takes;
+                among several images, wrong metadata are the error of their prediction.
         """
         if is_one_image(images):
             asked = self._asked(operating_point, prevalence, heatmap)
+            values = values_of(self.spec.metadata, cast("Metadata | None", metadata))
             pixels = to_pixels(images, self.spec.image_size)
-            return self._score([(describe(images, 1), pixels)], asked)[0]
-        several = cast(Iterable[ImageLike], images)
-        return list(self.predict_many(several, operating_point=operating_point, prevalence=prevalence, heatmap=heatmap))
+            return self._score([(describe(images, 1), pixels, values)], asked)[0]
+        predictions = self.predict_many(
+            cast(Iterable[ImageLike], images),
+            metadata=cast("Iterable[Metadata | None] | None", metadata),
+            operating_point=operating_point,
+            prevalence=prevalence,
+            heatmap=heatmap,
+        )
+        return list(predictions)
 
     def predict_many(
         self,
         images: Iterable[ImageLike],
         *,
+        metadata: Iterable[Metadata | None] | None = None,
         operating_point: str | None = None,
         prevalence: float | None = None,
         heatmap: bool = False,
@@ -172,44 +190,62 @@ class Predictor:
         Yields:
             A prediction for each image, in the same order.
         """
-        return self._stream(images, self._asked(operating_point, prevalence, heatmap))
+        return self._stream(images, metadata, self._asked(operating_point, prevalence, heatmap))
 
     def _asked(self, operating_point: str | None, prevalence: float | None, heatmap: bool) -> _Asked:
         if prevalence is not None:
             check_prevalence(prevalence)
         return _Asked(self.spec.operating_point(operating_point), prevalence, heatmap)
 
-    def _stream(self, images: Iterable[ImageLike], asked: _Asked) -> Iterator[Prediction]:
+    def _stream(
+        self, images: Iterable[ImageLike], metadata: Iterable[Metadata | None] | None, asked: _Asked
+    ) -> Iterator[Prediction]:
         # Imported here: one image needs no threads, and the import is a tenth of a cold start.
         from concurrent.futures import ThreadPoolExecutor
 
         batch_size = self.batch_size
-        numbered = enumerate(images, start=1)
-        waiting: deque[tuple[str, Future[Pixels | ImageError]]] = deque()
+        numbered = enumerate(_paired(images, metadata), start=1)
+        waiting: deque[tuple[str, Future[Pixels | NevusError], Values | NevusError]] = deque()
         pool = ThreadPoolExecutor(available_processors())
         try:
             while True:
-                for number, image in itertools.islice(numbered, 2 * batch_size - len(waiting)):
+                for number, (image, given) in itertools.islice(numbered, 2 * batch_size - len(waiting)):
                     decoded = pool.submit(_pixels_or_error, image, self.spec.image_size)
                     if not isinstance(image, (str, os.PathLike, bytes)):
                         # The caller may change an image in memory once it is handed over: a video's frame, say.
                         decoded.result()
-                    waiting.append((describe(image, number), decoded))
+                    waiting.append((describe(image, number), decoded, self._values_or_error(given)))
                 if not waiting:
                     return
                 batch = [waiting.popleft() for _ in range(min(batch_size, len(waiting)))]
-                yield from self._score([(source, decoded.result()) for source, decoded in batch], asked)
+                yield from self._score([(source, decoded.result(), values) for source, decoded, values in batch], asked)
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _score(self, images: list[tuple[str, Pixels | ImageError]], asked: _Asked) -> list[Prediction]:
-        good = [pixels for _, pixels in images if not isinstance(pixels, ImageError)]
-        answers = self.answer(np.stack(good), asked.heatmap) if good else iter(())
+    def _values_or_error(self, given: Metadata | None) -> Values | NevusError:
+        try:
+            return values_of(self.spec.metadata, given)
+        except ConfigError as error:
+            return error
+
+    def _score(
+        self, images: list[tuple[str, Pixels | NevusError, Values | NevusError]], asked: _Asked
+    ) -> list[Prediction]:
+        good = [
+            (pixels, values)
+            for _, pixels, values in images
+            if not isinstance(pixels, NevusError) and not isinstance(values, NevusError)
+        ]
+        answers: Iterator[tuple[NDArray[np.float32], np.float32, NDArray[np.float32] | None]] = iter(())
+        if good:
+            pixels, values = map(np.stack, zip(*good, strict=True))
+            answers = self.answer(pixels, asked.heatmap, values)
         predictions = []
-        for source, pixels in images:
-            if isinstance(pixels, ImageError):
+        for source, decoded, given in images:
+            error = next((one for one in (decoded, given) if isinstance(one, NevusError)), None)
+            if error is not None:
                 predictions.append(
-                    Prediction(source, None, None, asked.point.name, {}, prevalence=asked.prevalence, error=str(pixels))
+                    Prediction(source, None, None, asked.point.name, {}, prevalence=asked.prevalence, error=str(error))
                 )
             else:
                 predictions.append(self._prediction(source, *next(answers), asked))
@@ -245,13 +281,14 @@ class Predictor:
         return max(1, min(MAX_BATCH, MAX_BATCH_PIXELS // self.spec.image_size**2))
 
     def answer(
-        self, pixels: Pixels, heatmap: bool
+        self, pixels: Pixels, heatmap: bool, values: Values | None = None
     ) -> Iterator[tuple[NDArray[np.float32], np.float32, NDArray[np.float32] | None]]:
         """One pass of the model over images that are decoded and resized already.
 
         Args:
             pixels: uint8 [N, S, S, 3], RGB.
             heatmap: whether to compute heatmaps.
+            values: float32 [N, M], the images' metadata, NaN for what is not known; None if none is.
 
         Returns:
             For each image its probabilities float32 [C], risk, and heatmap float32 [map_height, map_width] or None.
@@ -260,8 +297,9 @@ class Predictor:
             ModelFileError: the model does not answer as a model should.
         """
         outputs = OUTPUTS if heatmap else OUTPUTS[:2]
+        given = {} if values is None or not self.spec.metadata else {METADATA_INPUT: values}
         try:
-            probabilities, risk, *maps = self._session.run(list(outputs), {INPUT: pixels})
+            probabilities, risk, *maps = self._session.run(list(outputs), {INPUT: pixels, **given})
         except Exception as problem:  # ONNX Runtime's errors have no common base.
             raise ModelFileError(f"The model failed to run ({problem}). Export the model again.") from None
         # A NaN would pass for benign: no comparison with it is true.
@@ -270,7 +308,26 @@ class Predictor:
         return zip(probabilities, risk, maps[0] if maps else itertools.repeat(None), strict=False)
 
 
-def _pixels_or_error(image: ImageLike, image_size: int) -> Pixels | ImageError:
+def _paired(
+    images: Iterable[ImageLike], metadata: Iterable[Metadata | None] | None
+) -> Iterator[tuple[ImageLike, Metadata | None]]:
+    """Each image with its metadata.
+
+    Raises:
+        ConfigError: there are fewer metadata than images.
+    """
+    if metadata is None:
+        yield from ((image, None) for image in images)
+        return
+    rows = iter(metadata)
+    for number, image in enumerate(images):
+        try:
+            yield image, next(rows)
+        except StopIteration:
+            raise ConfigError(f"metadata: expected one for each image, or None. Received {number} for more.") from None
+
+
+def _pixels_or_error(image: ImageLike, image_size: int) -> Pixels | NevusError:
     try:
         return to_pixels(image, image_size)
     except ImageError as error:

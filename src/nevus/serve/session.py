@@ -13,7 +13,7 @@ import onnxruntime
 
 from nevus.core.archive import read_metadata
 from nevus.core.errors import ModelFileError
-from nevus.core.modelfile import INPUT, METADATA_KEY, OUTPUTS, ModelSpec, parse_spec
+from nevus.core.modelfile import INPUT, METADATA_INPUT, METADATA_KEY, OUTPUTS, ModelSpec, parse_spec
 from nevus.core.processors import available_processors
 from nevus.serve.graph_check import check_graph
 
@@ -63,7 +63,8 @@ def open_model(path: Path) -> tuple[onnxruntime.InferenceSession, ModelSpec]:
             content, _options(), providers=["CPUExecutionProvider"], enable_fallback=0
         )
         text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-        tensors = [*session.get_inputs(), *session.get_outputs()]
+        # An input with a default is to ONNX Runtime an initializer that may be overridden.
+        tensors = [*session.get_inputs(), *session.get_overridable_initializers(), *session.get_outputs()]
         found = [_Tensor(tensor.name, tensor.type, tuple(tensor.shape)) for tensor in tensors]
     except Exception as problem:  # ONNX Runtime's errors have no common base, and damaged names raise others.
         raise ModelFileError(
@@ -134,6 +135,8 @@ def _options() -> onnxruntime.SessionOptions:
 def _check_tensors(path: Path, found: list[_Tensor], spec: ModelSpec) -> None:
     num_classes = len(spec.classes.names)
     expected = [_Tensor(INPUT, "tensor(uint8)", (None, None, None, 3))]
+    if spec.metadata:
+        expected.append(_Tensor(METADATA_INPUT, "tensor(float)", (None, len(spec.metadata))))
     shapes = ((None, num_classes), (None,), (None, None, None))
     expected += [_Tensor(name, "tensor(float)", shape) for name, shape in zip(OUTPUTS, shapes, strict=True)]
     agree = len(found) == len(expected) and all(map(_fits, found, expected))

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from nevus.core.errors import ConfigError, ModelFileError
+from nevus.core.modelfile import ModelSpec
 from nevus.core.preprocess import MAX_PIXELS
 from nevus.serve.page import ENGINES, PAGE, describe_model
 from nevus.serve.quality import QUALITY_MODEL, REFUSALS
@@ -29,13 +30,16 @@ CONTENT_SECURITY_POLICY = (
 _POLICY_GOES_BEFORE = '<meta name="viewport"'
 
 
-def write_web_folder(model: Path, directory: Path, runtime: Path = Path("node_modules/onnxruntime-web")) -> None:
+def write_web_folder(model: Path, directory: Path, runtime: Path = Path("node_modules/onnxruntime-web")) -> ModelSpec:
     """Writes the folder, whole or not at all.
 
     Args:
         model: a `model.onnx` that `nevus export` wrote.
         directory: must not exist yet, or be empty.
         runtime: folder of the npm package onnxruntime-web.
+
+    Returns:
+        What the model says of itself.
 
     Raises:
         ModelFileError: the model cannot be used.
@@ -65,6 +69,7 @@ def write_web_folder(model: Path, directory: Path, runtime: Path = Path("node_mo
         if directory.exists():
             directory.rmdir()
         folder.rename(directory)
+    return spec
 
 
 def _runtime_files(runtime: Path) -> list[Path]:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from nevus.core.errors import ConfigError, DataError
 from nevus.core.manifest import COLUMNS
+from nevus.core.metadata import known
 from nevus.data.sources.class_folders import SPLIT_FOLDERS
 from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing, SourceImage
-from nevus.data.sources.tables import check_columns, known, read_table
+from nevus.data.sources.tables import check_columns, read_table
 
 SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
 

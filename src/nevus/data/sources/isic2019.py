@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from nevus.core.metadata import known
 from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing, SourceImage, list_described
 from nevus.data.sources.one_hot import UNKNOWN, read_ground_truth, split_of
-from nevus.data.sources.tables import keyed, known, metadata, read_table
+from nevus.data.sources.tables import keyed, metadata, read_table
 
 TABLES = r"ISIC_2019_(Training|Test)_GroundTruth\.csv"
 _METADATA_TABLES = r"ISIC_2019_(Training|Test)_Metadata\.csv"

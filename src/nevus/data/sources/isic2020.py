@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nevus.core.errors import DataError
+from nevus.core.metadata import known
 from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing, SourceImage, list_described
-from nevus.data.sources.tables import keyed, known, metadata, read_header, read_table
+from nevus.data.sources.tables import keyed, metadata, read_header, read_table
 
 TABLES = r"ISIC_2020_Training_GroundTruth(_v2)?\.csv|train\.csv"
 _REQUIRED = ("image_name", "patient_id", "diagnosis", "benign_malignant")

@@ -15,11 +15,12 @@ from itertools import chain
 from pathlib import Path
 
 from nevus.core.errors import DataError
+from nevus.core.metadata import known
 from nevus.data.archives.hdf5 import Hdf5Archive
 from nevus.data.sources.files import Files
 from nevus.data.sources.isic_diagnosis import finest_known
 from nevus.data.sources.listing import Listing, SourceImage, list_described
-from nevus.data.sources.tables import keyed, known, metadata, read_header, read_table
+from nevus.data.sources.tables import keyed, metadata, read_header, read_table
 
 TABLES = r"train-metadata\.csv|ISIC_2024_Training_GroundTruth\.csv"
 _LEVELS = ("iddx_1", "iddx_2", "iddx_3", "iddx_4", "iddx_5")

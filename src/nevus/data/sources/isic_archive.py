@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nevus.core.errors import DataError
+from nevus.core.metadata import known
 from nevus.data.diagnoses import class_of
 from nevus.data.sources.files import Files
 from nevus.data.sources.isic_diagnosis import finest_known
 from nevus.data.sources.listing import Listing, SourceImage, list_described
-from nevus.data.sources.tables import keyed, known, metadata, read_header, read_table
+from nevus.data.sources.tables import keyed, metadata, read_header, read_table
 
 TABLES = r"(.*[_-])?metadata\.csv"
 _LEVELS = ("diagnosis_1", "diagnosis_2", "diagnosis_3", "diagnosis_4", "diagnosis_5")

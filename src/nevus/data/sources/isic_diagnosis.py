@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nevus.core.labels import BENIGN, MALIGNANT
+from nevus.core.metadata import known
 from nevus.data.diagnoses import class_of
-from nevus.data.sources.tables import known
 
 
 def finest_known(levels: Iterable[str]) -> str:

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from nevus.core.metadata import known
 from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing, SourceImage, list_described
-from nevus.data.sources.tables import keyed, known, metadata, read_header, read_table
+from nevus.data.sources.tables import keyed, metadata, read_header, read_table
 
 TABLES = r"metadata\.csv"
 _METADATA = {"age": "age", "sex": "gender", "site": "region", "skin_type": "fitspatrick", "biopsied": "biopsed"}

@@ -11,10 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from sys import intern
 
 from nevus.core.errors import DataError
+from nevus.core.metadata import known
 from nevus.data.sources.files import Files
-
-# How the published tables write that something is not known.
-_MISSING = frozenset({"", "unknown", "na", "n/a", "nan", "none", "null"})
 
 
 def read_table(
@@ -92,11 +90,6 @@ def keyed(where: str, records: Iterable[dict[str, str]], key: str) -> dict[str, 
         if found.setdefault(record[key], record) is not record:
             raise DataError(f"{where}: {key} '{record[key]}' stands in two rows. Expected each once. Delete one.")
     return found
-
-
-def known(value: str) -> str:
-    """A cell's content, empty where the table says in one of the usual ways that it is not known."""
-    return "" if value.strip().lower() in _MISSING else value.strip()
 
 
 def metadata(record: dict[str, str], columns: dict[str, str]) -> dict[str, str]:

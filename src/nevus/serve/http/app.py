@@ -15,7 +15,8 @@ from fastapi.responses import FileResponse, JSONResponse
 from starlette.requests import ClientDisconnect
 
 import nevus
-from nevus.core.errors import ModelFileError
+from nevus.core.errors import ConfigError, ModelFileError
+from nevus.core.metadata import Values, parse_pairs, values_of
 from nevus.core.modelfile import DISCLAIMER, ModelSpec
 from nevus.core.operating_point import OperatingPoint
 from nevus.serve.http.errors import ApiError, add_error_handlers, error_response
@@ -68,12 +69,13 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
 
 def _add_predict(app: FastAPI, scorer: Scorer, settings: Settings, metrics: Metrics) -> None:
     names = ", ".join(point.name for point in scorer.spec.operating_points)
+    taken = ", ".join(variable.name for variable in scorer.spec.metadata) or "none"
     num_in_flight = 0
 
     @app.post(
         "/v1/predict",
         summary="Risk, decision and triage of one or more images",
-        description=f"The operating points are: {names}.",
+        description=f"The operating points are: {names}. Metadata that the model takes: {taken}.",
         response_model=PredictAnswer,
         responses={
             200: {
@@ -93,6 +95,9 @@ def _add_predict(app: FastAPI, scorer: Scorer, settings: Settings, metrics: Metr
         prevalence: Annotated[
             float | None, Query(gt=0, lt=1, description="Share of malignant lesions where the images come from")
         ] = None,
+        metadata: Annotated[
+            str | None, Query(description="For models that take them, of all images: as in age=55,sex=female")
+        ] = None,
         heatmap: Annotated[bool, Query(description="Whether to return heatmaps")] = False,
         check: Annotated[
             bool, Query(description="Whether to refuse images that are too small, too blurred or not dermoscopic")
@@ -111,7 +116,8 @@ def _add_predict(app: FastAPI, scorer: Scorer, settings: Settings, metrics: Metr
         num_in_flight += 1
         metrics.in_flight.set(num_in_flight)
         try:
-            question = Question(_point(scorer.spec, operating_point), prevalence, heatmap, check)
+            point, values = _point(scorer.spec, operating_point), _values(scorer.spec, metadata)
+            question = Question(point, prevalence, heatmap, check, values)
             uploads = await read_images(request, settings)
             results = await _unless_cut_off(request, scorer.answer(uploads, question))
             response = _response(results, question, lenient)
@@ -173,6 +179,13 @@ def _point(spec: ModelSpec, name: str | None) -> OperatingPoint:
         return spec.operating_point(name)
     except ModelFileError as problem:
         raise ApiError(422, "unknown_operating_point", str(problem)) from None
+
+
+def _values(spec: ModelSpec, metadata: str | None) -> Values:
+    try:
+        return values_of(spec.metadata, parse_pairs(metadata or ""))
+    except ConfigError as problem:
+        raise ApiError(422, "unknown_metadata", str(problem)) from None
 
 
 def _response(results: list[ImageResult], question: Question, lenient: bool) -> Response:

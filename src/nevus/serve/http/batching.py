@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nevus.core.metadata import Values
 from nevus.core.preprocess import Pixels
 
 
@@ -29,11 +30,13 @@ class Answer(NamedTuple):
 class _Waiting(NamedTuple):
     pixels: Pixels
     heatmap: bool
+    values: Values
     answer: asyncio.Future[Answer]
 
 
-# As `Predictor.answer`: uint8 [N, S, S, 3] and whether to compute heatmaps, to an answer for each image.
-Model = Callable[[Pixels, bool], Iterable[tuple[NDArray[np.float32], np.float32, NDArray[np.float32] | None]]]
+# As `Predictor.answer`: uint8 [N, S, S, 3], whether to compute heatmaps and metadata float32 [N, M], to an answer for
+# each image.
+Model = Callable[[Pixels, bool, Values], Iterable[tuple[NDArray[np.float32], np.float32, NDArray[np.float32] | None]]]
 
 
 class Batcher:
@@ -54,10 +57,13 @@ class Batcher:
         self._thread = ThreadPoolExecutor(1, "model")
         self._task = asyncio.create_task(self._work())
 
-    async def score(self, pixels: Pixels, heatmap: bool) -> Answer:
-        """The answer for one image, uint8 [S, S, 3]. Cancelled before its batch begins, it costs nothing."""
+    async def score(self, pixels: Pixels, heatmap: bool, values: Values) -> Answer:
+        """The answer for one image, uint8 [S, S, 3], with metadata float32 [M].
+
+        Cancelled before its batch begins, it costs nothing.
+        """
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(pixels, heatmap, answer))
+        self._waiting.append(_Waiting(pixels, heatmap, values, answer))
         self._arrived.set()
         return await answer
 
@@ -103,4 +109,6 @@ class Batcher:
 
     def _run(self, batch: list[_Waiting]) -> list[Answer]:
         pixels = np.stack([waiting.pixels for waiting in batch])
-        return [Answer(*answer) for answer in self._model(pixels, any(waiting.heatmap for waiting in batch))]
+        values = np.stack([waiting.values for waiting in batch])
+        heatmap = any(waiting.heatmap for waiting in batch)
+        return [Answer(*answer) for answer in self._model(pixels, heatmap, values)]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from nevus.core.errors import ImageError, ImageTooLargeError
+from nevus.core.metadata import Values
 from nevus.core.modelfile import ModelSpec
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels, decode, resize
@@ -27,12 +28,13 @@ from nevus.serve.quality import QualityCheck
 
 
 class Question(NamedTuple):
-    """What a request wants to know of each of its images."""
+    """What a request wants to know of each of its images, and the metadata that it gives for all of them."""
 
     point: OperatingPoint
     prevalence: float | None
     heatmap: bool
     check: bool
+    values: Values
 
 
 @dataclass
@@ -73,7 +75,7 @@ class Scorer:
         if isinstance(decoded, ImageProblem):
             self.metrics.images.labels(decoded.code).inc()
             return ImageResult(name=upload.name, error=decoded)
-        answer = await self._batcher.score(decoded, question.heatmap)
+        answer = await self._batcher.score(decoded, question.heatmap, question.values)
         self.metrics.images.labels("ok").inc()
         return self._result(upload.name, answer, question)
 
