@@ -119,7 +119,7 @@ def test_a_format_past_its_limits_is_not_written(run: Run, file_format: str, mon
 def test_ranges_come_from_training_images(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def build(tapped: object, spec: object, calibration: Pixels) -> bytes:
+    def build(tapped: object, spec: object, calibration: Pixels, head: object) -> bytes:
         seen.append(calibration)
         return run.model_onnx.read_bytes()
 

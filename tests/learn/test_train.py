@@ -96,7 +96,7 @@ def test_a_run_leaves_what_the_stages_after_it_need(finished: Run) -> None:
     assert training["num_parameters"] == 94_273
     assert training["epochs_run"] == 4
     assert training["images_per_second"] > 0
-    assert read_json(finished.config_json, "") == CONFIG.to_json() | {"malignant": []}
+    assert read_json(finished.config_json, "") == CONFIG.to_json() | {"malignant": [], "metadata": []}
     rows = history_of(finished)
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
     expected = {"loss", "val_loss", "val_roc_auc", "val_average_precision", "learning_rate", "seconds"}
