@@ -191,7 +191,7 @@ def test_card_names_the_classes_of_many_only(run):
     metrics = read_metrics(run)
     facts = dict.fromkeys(
         "task network parameters licence version sources split_counts generated licences image_size recipe "
-        "hyperparameters class_weights speed test_images test_malignant test_groups factors machine hours classes "
+        "hyperparameters objective class_weights pretrained speed test_images test_malignant test_groups factors machine hours classes "
         "packages fingerprint command source_names".split(),
         "x",
     )
