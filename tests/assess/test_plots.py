@@ -198,9 +198,11 @@ def test_thinning_moves_no_point_by_more_than_a_thousandth(points: Floats) -> No
         assert np.abs(kept - point).max(axis=1).min() <= 0.0005 + 1e-12
 
 
-def test_history_of_one_epoch_is_drawn(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("learning_rate", ["0.0001", "0"], ids=["trained", "linear-probe"])
+def test_history_of_one_epoch_is_drawn(tmp_path: Path, learning_rate: str) -> None:
     path = tmp_path / "history.csv"
-    path.write_text("epoch,loss,val_loss,val_roc_auc,learning_rate,other\n1,0.7,0.6,,0.0001,x\n")
+    path.write_text(f"epoch,loss,val_loss,val_roc_auc,learning_rate,other\n1,0.7,0.6,,{learning_rate},x\n")
     history = read_history(path)
     assert np.isnan(history["val_roc_auc"]).all()
     plot = training_curves(history, best_epoch=None)

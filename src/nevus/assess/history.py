@@ -66,11 +66,13 @@ def training_curves(history: Mapping[str, Floats], best_epoch: int | None) -> Pl
         roc_auc.plot(epochs, history["val_roc_auc"], color=INK, marker=dots)
         roc_auc.set_ylabel("Val. ROC-AUC")
         learning_rate.step(epochs, history["learning_rate"], where="mid", color=INK, marker=dots)
-        learning_rate.set_yscale("log")
-        # The axis is low: over more than a decade, ticks within it would stand on one another.
-        low, high = learning_rate.get_ylim()
-        learning_rate.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high <= 10 * low else (1,)))
-        learning_rate.yaxis.set_minor_locator(NullLocator())
+        # A linear probe has no rate: its nought has no place on a logarithmic axis.
+        if (history["learning_rate"] > 0).any():
+            learning_rate.set_yscale("log")
+            # The axis is low: over more than a decade, ticks within it would stand on one another.
+            low, high = learning_rate.get_ylim()
+            learning_rate.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high <= 10 * low else (1,)))
+            learning_rate.yaxis.set_minor_locator(NullLocator())
         learning_rate.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         learning_rate.set_ylabel("Learning rate")
         learning_rate.set_xlabel("Epoch")
