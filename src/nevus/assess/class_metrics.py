@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nevus.assess.metrics import Bools, Floats
+from nevus.assess.metrics import Bools, Floats, beyond_chance, ratio
 
 Labels = NDArray[np.int64]
 
@@ -59,7 +59,7 @@ def balanced_accuracy(matrix: Floats) -> Floats:
         [1] Brodersen, Ong, Stephan & Buhmann, The balanced accuracy and its posterior distribution, ICPR 2010.
     """
     right = np.diagonal(matrix, axis1=-2, axis2=-1)
-    return np.asarray(_ratio(right, matrix.sum(axis=-1)).mean(axis=-1))
+    return np.asarray(ratio(right, matrix.sum(axis=-1)).mean(axis=-1))
 
 
 def kappa(matrix: Floats) -> Floats:
@@ -73,9 +73,8 @@ def kappa(matrix: Floats) -> Floats:
     total = matrix.sum(axis=(-2, -1))
     true, named = matrix.sum(axis=-1), matrix.sum(axis=-2)
     by_chance = (true * named).sum(axis=-1)
-    agreement = np.trace(matrix, axis1=-2, axis2=-1) * total
-    several = (true > 0).sum(axis=-1) > 1
-    return _ratio(np.where(several, agreement - by_chance, np.nan), total**2 - by_chance)
+    several = np.asarray((true > 0).sum(axis=-1) > 1)
+    return beyond_chance(np.trace(matrix, axis1=-2, axis2=-1), by_chance, total, several)
 
 
 def mean_of_classes(figures: Floats) -> Floats:
@@ -86,10 +85,4 @@ def mean_of_classes(figures: Floats) -> Floats:
 def weighted_mean_of_classes(figures: Floats, matrix: Floats) -> Floats:
     """The weighted mean: every class counts by its images, float64 [...] of figures [..., C]; NaN as above."""
     sizes = matrix.sum(axis=-1)
-    return _ratio((figures * sizes).sum(axis=-1), sizes.sum(axis=-1))
-
-
-def _ratio(above: Floats, below: Floats) -> Floats:
-    above, below = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
-    ratio: Floats = np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
-    return ratio
+    return ratio((figures * sizes).sum(axis=-1), sizes.sum(axis=-1))

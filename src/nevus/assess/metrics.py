@@ -193,13 +193,13 @@ def weighted_areas(labels: Bools, risk: Floats, weights: Floats) -> tuple[Floats
     malignant, benign = found[:, -1], called[:, -1] - found[:, -1]
     # A benign image loses to the malignant ones before it, and to half of those that it ties with.
     pairs_won = ((np.diff(called, axis=1, prepend=0.0) - step) * (found - step / 2.0)).sum(axis=1)
-    roc_auc = _ratio(pairs_won, malignant * benign)
-    return roc_auc, _ratio(np.where(benign > 0, (precision * step).sum(axis=1), np.nan), malignant)
+    roc_auc = ratio(pairs_won, malignant * benign)
+    return roc_auc, ratio(np.where(benign > 0, (precision * step).sum(axis=1), np.nan), malignant)
 
 
 def weighted_brier(labels: Bools, risk: Floats, weights: Floats) -> Floats:
     """`brier` under many sets of weights, float64 [R]; arguments as in `weighted_areas`."""
-    return _ratio(weights @ (risk - labels) ** 2, weights.sum(axis=1))
+    return ratio(weights @ (risk - labels) ** 2, weights.sum(axis=1))
 
 
 def weighted_decision_figures(labels: Bools, decided: Bools, weights: Floats) -> tuple[Floats, Floats, Floats]:
@@ -217,12 +217,11 @@ def weighted_decision_figures(labels: Bools, decided: Bools, weights: Floats) ->
     columns = np.stack([labels & decided, ~labels & ~decided, labels, ~labels], axis=1).astype(np.float64)
     true_positives, true_negatives, malignant, benign = (weights @ columns).T
     called, total = true_positives + benign - true_negatives, malignant + benign
-    f1_scores = _ratio(np.where(malignant > 0, 2.0 * true_positives, np.nan), malignant + called)
-    balanced = (_ratio(true_positives, malignant) + _ratio(true_negatives, benign)) / 2.0
+    f1_scores = ratio(np.where(malignant > 0, 2.0 * true_positives, np.nan), malignant + called)
+    balanced = (ratio(true_positives, malignant) + ratio(true_negatives, benign)) / 2.0
     by_chance = malignant * called + benign * (total - called)
-    agreement = (true_positives + true_negatives) * total
     both = (malignant > 0) & (benign > 0)
-    return f1_scores, balanced, _ratio(np.where(both, agreement - by_chance, np.nan), total**2 - by_chance)
+    return f1_scores, balanced, beyond_chance(true_positives + true_negatives, by_chance, total, both)
 
 
 def undefined(figure: str, reason: str) -> float:
@@ -248,6 +247,20 @@ def _check_decided(labels: ArrayLike, decided: ArrayLike) -> tuple[Bools, Bools]
     return checked, array
 
 
-def _ratio(above: Floats, below: Floats) -> Floats:
-    ratio: Floats = np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
-    return ratio
+def ratio(above: ArrayLike, below: ArrayLike) -> Floats:
+    """A quotient, float64 of the shape that both broadcast to; NaN where what it is divided by is 0."""
+    above, below = np.broadcast_arrays(above, below)
+    quotient: Floats = np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
+    return quotient
+
+
+def beyond_chance(right: Floats, by_chance: Floats, total: Floats, defined: Bools) -> Floats:
+    """`kappa` from counts, float64 [...].
+
+    Args:
+        right: of images that are decided rightly.
+        by_chance: sum over the classes of the images of a class times those called it.
+        total: of images.
+        defined: False where all images are of one class: chance then explains all.
+    """
+    return ratio(np.where(defined, right * total - by_chance, np.nan), total**2 - by_chance)

@@ -15,7 +15,7 @@ from scipy import stats
 
 from nevus.assess.class_metrics import Labels
 from nevus.assess.metrics import Bools, Floats
-from nevus.assess.uncertainty import Difference, Groups, linearised, structural_components
+from nevus.assess.uncertainty import Difference, Groups, linearised, linearised_error, structural_components
 from nevus.core.estimate import Estimate
 
 
@@ -106,12 +106,11 @@ def macro_roc_auc_difference(labels: Labels, first: Floats, second: Floats, grou
 def _mean_difference(means: Floats, influence: Floats, groups: Groups) -> Difference:
     """The mean of differences, with Student's test of what its linearisation says of its error."""
     value = float(means.mean())
-    found = linearised(value, influence, groups)
-    if math.isnan(found.low):
-        return Difference(found, 1.0 if value == 0.0 else math.nan)
-    degrees = np.unique(groups).size - 1
-    error = (found.high - value) / float(stats.t.ppf(0.975, degrees))
-    interval = Estimate(value, max(found.low, -1.0), min(found.high, 1.0))
+    error, degrees = linearised_error(influence, groups)
+    if math.isnan(error):
+        return Difference(Estimate(value, math.nan, math.nan), 1.0 if value == 0.0 else math.nan)
+    half = float(stats.t.ppf(0.975, degrees)) * error
+    interval = Estimate(value, max(value - half, -1.0), min(value + half, 1.0))
     return Difference(interval, float(2.0 * stats.t.sf(abs(value) / error, degrees)))
 
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nevus.assess.drawing import (
     BENIGN,
@@ -30,6 +29,7 @@ from nevus.assess.drawing import (
     thin,
     unit_square,
 )
+from nevus.assess.metrics import ratio
 from nevus.core.estimate import value_text
 
 if TYPE_CHECKING:
@@ -192,17 +192,11 @@ def _sweep(is_malignant: Flags, risk: Floats, thresholds: Floats) -> dict[str, F
     false_positives = benign.size - np.searchsorted(benign, thresholds)
     called = true_positives + false_positives
     return {
-        "sensitivity": _ratio(true_positives, malignant.size),
-        "specificity": _ratio(benign.size - false_positives, benign.size),
-        "F1": _ratio(2 * true_positives, malignant.size + called),
-        "PPV": _ratio(true_positives, called),
+        "sensitivity": ratio(true_positives, malignant.size),
+        "specificity": ratio(benign.size - false_positives, benign.size),
+        "F1": ratio(2 * true_positives, malignant.size + called),
+        "PPV": ratio(true_positives, called),
     }
-
-
-def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64] | int) -> Floats:
-    whole = np.broadcast_to(np.asarray(whole, dtype=np.float64), part.shape)
-    ratio: Floats = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
-    return ratio
 
 
 def draw_marks(axes: Axes, marks: Sequence[Mark], places: Sequence[tuple[float, float]]) -> None:

@@ -212,13 +212,18 @@ def linearised(value: float, influence: Floats, groups: Groups) -> Estimate:
             Statistical Review 51 (1983).
         [2] Liang & Zeger, Longitudinal data analysis using generalized linear models, Biometrika 73 (1986).
     """
+    error, degrees = linearised_error(influence, groups)
+    half = float(stats.t.ppf(0.975, degrees)) * error
+    return Estimate(value, value - half, value + half)
+
+
+def linearised_error(influence: Floats, groups: Groups) -> tuple[float, int]:
+    """The standard error of `linearised`, NaN where it gives no interval, and the degrees of freedom of Student's t."""
     sums = np.bincount(groups, weights=influence)
     num_groups = int(np.unique(groups).size)
     if num_groups < 2 or not sums.any():
-        return Estimate(value, math.nan, math.nan)
-    error = math.sqrt(num_groups / (num_groups - 1) * float(sums @ sums))
-    half = float(stats.t.ppf(0.975, num_groups - 1)) * error
-    return Estimate(value, value - half, value + half)
+        return math.nan, num_groups - 1
+    return math.sqrt(num_groups / (num_groups - 1) * float(sums @ sums)), num_groups - 1
 
 
 def bootstrap(

@@ -145,8 +145,8 @@ def cross_validation_summary(run: Run) -> str:
         found = result["classification"]
         lines += ["", f"Which of {len(result['classes']['names'])} classes, pooled, and mean of the folds:", ""]
         for key, title in _CLASS_TITLES.items():
-            mean = _number(found["over_folds"][key]["mean"])
-            lines.append(f"  {title:<24} {Estimate.from_json(found['out_of_fold'][key])!s:<24} {mean:.3f}")
+            mean = value_text(_number(found["over_folds"][key]["mean"]))
+            lines.append(f"  {title:<24} {Estimate.from_json(found['out_of_fold'][key])!s:<24} {mean}")
     for name, text in (("test", "the source's test split"), ("test_without_leaks", "its images of groups in no fold")):
         if name in result["ensemble"]["splits"]:
             figures = result["ensemble"]["splits"][name]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -169,6 +169,16 @@ class Config:
 def options() -> dict[str, Option]:
     """The options by field name, in the order in which they are documented."""
     return {f.name: f.metadata["option"] for f in fields(Config)}
+
+
+def changed_options(before: Config, now: Config, but: Collection[str] = ()) -> list[str]:
+    """'NAME was OLD, now NEW' for each option that differs, except those of the stages `but`."""
+    old, new = before.to_json(), now.to_json()
+    return [
+        f"{name} was {old[name]!r}, now {new[name]!r}"
+        for name, option in options().items()
+        if option.stage not in but and old[name] != new[name]
+    ]
 
 
 def make_config(

@@ -18,7 +18,7 @@ import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 from tqdm import tqdm
 
-from nevus.core.config import Config, config_from_json
+from nevus.core.config import Config, changed_options, config_from_json
 from nevus.core.dataset import Dataset
 from nevus.core.errors import ConfigError, DataError, RunError
 from nevus.core.files import read_json, replacing, write_json
@@ -267,10 +267,8 @@ def _check_resumable(run: Run, dataset: Dataset, config: Config, pretrained: dic
             f"{run.directory} was begun on another dataset or other splits than {dataset.directory} holds now. "
             "Resume with the dataset it was begun on, or start over with --overwrite."
         )
-    began = config_from_json(read_json(run.config_json, "Start over with --overwrite.")).to_json()
-    different = {name: (value, config.to_json()[name]) for name, value in began.items()}
-    changes = [f"{name} was {old!r}, now {new!r}" for name, (old, new) in different.items() if old != new]
-    if changes:
+    began = config_from_json(read_json(run.config_json, "Start over with --overwrite."))
+    if changes := changed_options(began, config):
         raise RunError(
             f"{run.directory} was begun with other options: {'; '.join(changes)}. "
             "Resume with the same, or start over with --overwrite."

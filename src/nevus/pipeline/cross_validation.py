@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from nevus.core.config import Config, config_from_json, options
+from nevus.core.config import Config, changed_options, config_from_json
 from nevus.core.dataset import Dataset
 from nevus.core.errors import ConfigError, RunError
 from nevus.core.files import read_json, write_json
@@ -91,14 +91,8 @@ def _check_resumable(run: Run, dataset: Dataset, config: Config) -> None:
             f"{run.directory} was begun on another dataset, groups or splits than {dataset.directory} holds now. "
             "Resume with the dataset it was begun on, or start over with --overwrite."
         )
-    began = config_from_json(read_json(run.config_json, "Start over with --overwrite.")).to_json()
-    now = config.to_json()
-    changes = [
-        f"{name} was {began[name]!r}, now {now[name]!r}"
-        for name, option in options().items()
-        if option.stage not in ("evaluate", "export") and began[name] != now[name]
-    ]
-    if changes:
+    began = config_from_json(read_json(run.config_json, "Start over with --overwrite."))
+    if changes := changed_options(began, config, but=("evaluate", "export")):
         raise RunError(
             f"{run.directory} was begun with other options: {'; '.join(changes)}. "
             "Resume with the same, or start over with --overwrite."
