@@ -12,23 +12,20 @@ was cut off goes on at its last epoch. Every option of `nevus train` is there.
 
 from __future__ import annotations
 
-import argparse
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from leak_experiment import BY_LESION, prepared_dataset, split_again
-from scipy import stats
+from ham10000_experiments import described, mean_difference, prepared_dataset, run_experiment, split_again, train_on
 
 from nevus.assess import class_metrics, metrics
-from nevus.cli.options import add_config_flags, config_of
 from nevus.core.config import Config
-from nevus.core.dataset import Dataset
-from nevus.core.errors import NevusError, RunError
-from nevus.core.files import finite, read_json, write_json
+from nevus.core.estimate import value_text
+from nevus.core.files import write_json
 from nevus.core.predictions import Predictions, read_predictions
-from nevus.core.runs import DONE, Run
+from nevus.core.runs import Run
 
 METADATA = ("age", "sex", "site")
 PIXELS, WITH, WITHHELD = "pixels alone", "with metadata", "trained with, none given"
@@ -38,62 +35,22 @@ FIGURES = {
     "roc_auc": "ROC-AUC, malignant or benign",
     "average_precision": "average precision, malignant",
 }
-SEEDS = 5
-IMAGE_SIZE = 64
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("images", type=Path, help="folder with HAM10000_metadata.csv and the images")
-    parser.add_argument("out", type=Path, help="folder for the trainings and results.json")
-    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"how many, from --seed on (default: {SEEDS})")
-    parser.add_argument("--table", action="store_true", help="train nothing; print the table of results.json")
-    add_config_flags(parser, "prepare", "split", "train")
-    arguments = parser.parse_args()
-    results_json = arguments.out / "results.json"
-    try:
-        if not arguments.table:
-            experiment(arguments, results_json)
-        print(markdown(read_json(results_json, "Run this without --table first.")))
-    except NevusError as problem:
-        parser.exit(1, f"{problem}\n")
-
-
-def experiment(arguments: argparse.Namespace, results_json: Path) -> None:
+def experiment(images: Path, out: Path, first: Config, seeds: range) -> None:
     """Trains what is not trained yet and measures all; what is measured is written after each training."""
-    first = config_of(arguments, image_size=IMAGE_SIZE)
-    prepared = prepared_dataset(arguments.images, arguments.out / "dataset", first)
+    prepared = prepared_dataset(images, out / "dataset", first)
     runs: list[dict[str, Any]] = []
-    for seed in range(first.seed, first.seed + arguments.seeds):
-        dataset = split_again(prepared, arguments.out / f"split-{seed}", BY_LESION, replace(first, seed=seed))
+    for seed in seeds:
+        dataset = split_again(prepared, out / f"split-{seed}", replace(first, seed=seed))
         for how, names in ((PIXELS, ()), (WITH, first.metadata or METADATA)):
             config = replace(first, seed=seed, metadata=names)
-            run = Run(arguments.out / f"{how.replace(' ', '-')}-{seed}")
+            run = Run(out / f"{how.replace(' ', '-')}-{seed}")
             train_on(dataset, run, config)
             runs += [{"seed": seed, "how": name, **figures} for name, figures in measure(run, how).items()]
             results = {"num_images": len(prepared.rows), "config": first.to_json(), "runs": runs}
-            write_json(results_json, results)
+            write_json(out / "results.json", results)
             print(", ".join(f"{name} {value}" for name, value in runs[-1].items()), flush=True)
-
-
-def train_on(dataset: Dataset, run: Run, config: Config) -> None:
-    """Trains and predicts, unless that is done.
-
-    Raises:
-        RunError: the folder holds a training with other options.
-    """
-    begun = run.run_json.exists()
-    if begun and read_json(run.config_json, "Delete the folder.") != finite(config.to_json()):
-        raise RunError(f"{run.directory} was trained with other options. Name another folder, or delete this one.")
-    is_trained = begun and run.record["status"] == DONE
-    if is_trained and run.predictions_csv("test").exists():
-        return
-    from nevus.learn.predict import predict
-    from nevus.learn.train import train
-
-    if not is_trained:
-        train(run, dataset, config, resume=begun)
-    predict(run, dataset)
 
 
 def measure(run: Run, how: str) -> dict[str, dict[str, float]]:
@@ -148,25 +105,17 @@ def markdown(results: dict[str, Any]) -> str:
         for how in others:
             cells += [f"{values[how].mean():.3f}" if seeds else "-", difference(values[how] - values[PIXELS])]
         lines.append(f"| {' | '.join(cells)} |")
-    config = results["config"]
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"Means over {len(seeds)} seed{'s' * (len(seeds) != 1)}; network {config['model']}, "
-            f"recipe {config['recipe'] or 'its own'}, {config['image_size']} pixels, "
-            f"metadata {', '.join(config['metadata'] or METADATA)}, {results['num_images']:,} images.",
-        ]
-    )
+    names = ", ".join(results["config"]["metadata"] or METADATA)
+    return "\n".join([*lines, "", described(results, len(seeds), f"metadata {names}")])
 
 
 def difference(gaps: np.ndarray) -> str:
-    """The mean of paired differences with the interval of Student's t over the seeds."""
-    if gaps.size < 2 or np.ptp(gaps) == 0:
-        return f"{gaps.mean():+.3f}" if gaps.size else "-"
-    low, high = stats.ttest_1samp(gaps, 0.0).confidence_interval()
-    return f"{gaps.mean():+.3f} ({low:+.3f} to {high:+.3f})"
+    """The mean of paired differences as a cell: with its interval if it has one."""
+    found = mean_difference(gaps)
+    if math.isnan(found.value):
+        return "-"
+    return found.text("+") if not math.isnan(found.low) else value_text(found.value, "+")
 
 
 if __name__ == "__main__":
-    main()
+    run_experiment(__doc__.splitlines()[0], experiment, markdown)
