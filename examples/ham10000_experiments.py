@@ -17,11 +17,11 @@ from scipy import stats
 
 import nevus
 from nevus.cli.options import add_config_flags, config_of
-from nevus.core.config import Config
+from nevus.core.config import Config, changed_options, config_from_json
 from nevus.core.dataset import Dataset
 from nevus.core.errors import NevusError, RunError
 from nevus.core.estimate import Estimate
-from nevus.core.files import finite, link_or_copy, read_json
+from nevus.core.files import link_or_copy, read_json
 from nevus.core.runs import DONE, Run
 
 SEEDS = 5
@@ -77,8 +77,12 @@ def train_on(dataset: Dataset, run: Run, config: Config) -> None:
         RunError: the folder holds a training with other options.
     """
     begun = run.run_json.exists()
-    if begun and read_json(run.config_json, "Delete the folder.") != finite(config.to_json()):
-        raise RunError(f"{run.directory} was trained with other options. Name another folder, or delete this one.")
+    before = config_from_json(read_json(run.config_json, "Delete the folder.")) if begun else config
+    if changes := changed_options(before, config):
+        raise RunError(
+            f"{run.directory} was trained with other options: {'; '.join(changes)}. "
+            "Name another folder, or delete this one."
+        )
     is_trained = begun and run.record["status"] == DONE
     if is_trained and run.predictions_csv("test").exists():
         return
