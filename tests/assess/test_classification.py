@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from assess.class_runs import CLASSES, make_predictions, make_run
+from assess.simulated_runs import CLASSES, make_predictions, make_run
 from nevus.assess import classification
 from nevus.assess.card import make_card
 from nevus.assess.class_plots import confusion_of_classes

@@ -11,15 +11,13 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from assess.simulated_runs import lesions_of_two, predicted_run
 from nevus.assess.calibration import fit_temperature
 from nevus.assess.evaluate import evaluate
-from nevus.core.dataset import DatasetInfo
 from nevus.core.errors import RunError
 from nevus.core.files import finite, sha256_of, write_json
 from nevus.core.labels import Classes
 from nevus.core.operating_point import OperatingPoint
-from nevus.core.predictions import Predictions, write_predictions
-from nevus.core.runs import Run
 
 CLASSES = Classes(names=("benign", "malignant"), malignant=("malignant",))
 DEFAULT = {"default_operating_point": "sensitivity-95", "bootstrap": 200, "seed": 0}
@@ -30,32 +28,7 @@ def make_predictions(split, num_images, seed, classes=CLASSES):
     labels = random.integers(len(classes.names), size=num_images)
     logits = random.normal(size=(num_images, len(classes.names)))
     logits[np.arange(num_images), labels] += 2.0
-    names = [f"{split}_{index}" for index in range(num_images)]
-    return Predictions(
-        classes=classes,
-        image_ids=names,
-        paths=[f"{name}.jpg" for name in names],
-        groups=[f"{split}_lesion_{index // 2}" for index in range(num_images)],
-        labels=labels,
-        logits=logits,
-    )
-
-
-def make_run(directory, predictions, classes=CLASSES):
-    run = Run(directory)
-    info = DatasetInfo(
-        image_size=64,
-        classes=classes,
-        sources=(),
-        num_images=300,
-        num_rejected=0,
-        given_splits=(),
-        generated=True,
-    )
-    write_json(run.run_json, {"dataset_info": info.to_json(), "dataset_fingerprint": "f" * 64})
-    for split, one in predictions.items():
-        write_predictions(run.predictions_csv(split), one)
-    return run
+    return lesions_of_two(split, classes, labels, logits)
 
 
 @pytest.fixture
@@ -64,7 +37,7 @@ def predictions():
 
 
 def test_files_hold_what_the_contract_names(tmp_path, predictions):
-    run = make_run(tmp_path, predictions)
+    run = predicted_run(tmp_path, predictions)
     result = evaluate(run, **DEFAULT)
 
     assert json.loads(run.metrics_json.read_text()) == finite(result)
@@ -92,7 +65,7 @@ def test_files_hold_what_the_contract_names(tmp_path, predictions):
 
 
 def test_figures_equal_scikit_learn_and_lie_in_their_intervals(tmp_path, predictions):
-    result = evaluate(make_run(tmp_path, predictions), **DEFAULT)
+    result = evaluate(predicted_run(tmp_path, predictions), **DEFAULT)
     for split, one in predictions.items():
         labels, risk, figures = one.is_malignant, one.risk(result["temperature"]), result["splits"][split]
         assert (figures["num_images"], figures["num_groups"]) == (labels.size, labels.size // 2)
@@ -121,15 +94,15 @@ def test_figures_equal_scikit_learn_and_lie_in_their_intervals(tmp_path, predict
 
 
 def test_thresholds_do_not_depend_on_the_test(tmp_path, predictions):
-    first = make_run(tmp_path / "a", predictions)
-    other = make_run(tmp_path / "b", {**predictions, "test": make_predictions("test", 40, 9)})
+    first = predicted_run(tmp_path / "a", predictions)
+    other = predicted_run(tmp_path / "b", {**predictions, "test": make_predictions("test", 40, 9)})
     evaluate(first, **DEFAULT)
     evaluate(other, **DEFAULT)
     assert first.operating_points_json.read_bytes() == other.operating_points_json.read_bytes()
 
 
 def test_seed_makes_two_evaluations_equal(tmp_path, predictions):
-    run = make_run(tmp_path, predictions)
+    run = predicted_run(tmp_path, predictions)
     evaluate(run, **DEFAULT)
     first = run.metrics_json.read_bytes()
     evaluate(run, **DEFAULT)
@@ -140,7 +113,7 @@ def test_risks_too_sure_are_calibrated_before_anything_else(tmp_path):
     # Five times the logits of `make_predictions`, whose risks mean what they say at a factor of two.
     predictions = {split: make_predictions(split, 2000, seed) for seed, split in enumerate(("val", "test"))}
     predictions = {split: replace(one, logits=5.0 * one.logits) for split, one in predictions.items()}
-    run = make_run(tmp_path, predictions)
+    run = predicted_run(tmp_path, predictions)
     result = evaluate(run, **DEFAULT)
     assert result["temperature"] == pytest.approx(2.5, rel=0.1)
     before, after = (result["calibration"]["test"][when] for when in ("before", "after"))
@@ -169,7 +142,7 @@ def test_validation_without_a_mistake_leaves_the_risks_as_they_are(tmp_path, pre
     val = predictions["val"]
     logits = np.zeros((120, 2))
     logits[np.arange(120), val.labels] = 3.0
-    result = evaluate(make_run(tmp_path, {**predictions, "val": replace(val, logits=logits)}), **DEFAULT)
+    result = evaluate(predicted_run(tmp_path, {**predictions, "val": replace(val, logits=logits)}), **DEFAULT)
     assert result["temperature"] == 1.0
     assert any(text.startswith("val: the risks are not calibrated") for text in result["warnings"])
     assert result["triage"]["has_uncertain_band"] is False
@@ -177,7 +150,7 @@ def test_validation_without_a_mistake_leaves_the_risks_as_they_are(tmp_path, pre
 
 
 def test_screening_figures_stand_for_a_named_prevalence_only(tmp_path, predictions):
-    run = make_run(tmp_path, predictions)
+    run = predicted_run(tmp_path, predictions)
     assert evaluate(run, **DEFAULT)["screening"] is None
     result = evaluate(run, **DEFAULT, prevalence=0.02)
     assert result["screening"]["prevalence"] == 0.02
@@ -190,7 +163,7 @@ def test_screening_figures_stand_for_a_named_prevalence_only(tmp_path, predictio
 
 
 def test_triage_thresholds_stand_in_both_files_and_its_bands_hold_all_images(tmp_path, predictions):
-    run = make_run(tmp_path, predictions)
+    run = predicted_run(tmp_path, predictions)
     result = evaluate(run, **DEFAULT)["triage"]
     stored = json.loads(run.operating_points_json.read_text())["triage"]
     assert stored == {"rule_out": result["rule_out"], "rule_in": result["rule_in"]}
@@ -209,7 +182,7 @@ def with_leaks(predictions):
 
 def test_a_leaking_test_folder_is_scored_twice_and_fits_nothing(tmp_path, predictions):
     leaking = with_leaks(predictions)
-    result = evaluate(make_run(tmp_path / "leaking", leaking), **DEFAULT)
+    result = evaluate(predicted_run(tmp_path / "leaking", leaking), **DEFAULT)
 
     assert result["leak"] == {"num_images": 16, "num_groups": 8, "also_in": {"train": 10, "val": 6}}
     assert result["splits"]["test"]["num_images"] == 150
@@ -224,7 +197,7 @@ def test_a_leaking_test_folder_is_scored_twice_and_fits_nothing(tmp_path, predic
     assert result["splits"]["val"]["num_images"] == 110
 
     shorter = {"val": predictions["val"].where(np.arange(120) >= 10), "test": predictions["test"]}
-    expected = evaluate(make_run(tmp_path / "shorter", shorter), **DEFAULT)
+    expected = evaluate(predicted_run(tmp_path / "shorter", shorter), **DEFAULT)
     assert expected["leak"] is None
     assert [point["threshold"] for point in result["operating_points"]] == [
         point["threshold"] for point in expected["operating_points"]
@@ -236,7 +209,7 @@ def test_every_section_without_leaks_is_that_of_a_test_without_the_leaked_images
     leaking["test"] = replace(leaking["test"], metadata={"sex": ["female", "male", "male"] * 50})
     shorter = {**leaking, "test": leaking["test"].where(np.arange(150) >= 16)}
     found, expected = (
-        finite(evaluate(make_run(tmp_path / name, one), **DEFAULT, prevalence=0.02))
+        finite(evaluate(predicted_run(tmp_path / name, one), **DEFAULT, prevalence=0.02))
         for name, one in (("leaking", leaking), ("shorter", shorter))
     )
     for section in (
@@ -257,7 +230,9 @@ def test_every_section_without_leaks_is_that_of_a_test_without_the_leaked_images
 
 def test_a_test_that_leaks_as_a_whole_has_one_score_and_says_so(tmp_path, predictions):
     test = predictions["test"]
-    result = evaluate(make_run(tmp_path, {**predictions, "test": replace(test, also_in=["train"] * 150)}), **DEFAULT)
+    result = evaluate(
+        predicted_run(tmp_path, {**predictions, "test": replace(test, also_in=["train"] * 150)}), **DEFAULT
+    )
     assert result["leak"]["num_images"] == 150
     assert set(result["splits"]) == {"val", "test"}
 
@@ -266,13 +241,13 @@ def test_a_leak_that_the_predictions_do_not_own_up_to_is_refused(tmp_path, predi
     leaking = with_leaks(predictions)
     leaking["test"] = replace(leaking["test"], also_in=[])
     with pytest.raises(RunError, match="share 3 group"):
-        evaluate(make_run(tmp_path, leaking), **DEFAULT)
+        evaluate(predicted_run(tmp_path, leaking), **DEFAULT)
 
 
 def test_metadata_columns_become_subgroups(tmp_path, predictions):
     test = predictions["test"]
     columns = {"lesion_id": test.groups, "sex": ["female", "male", ""] * 50, "age": ["20", "55", "80"] * 50}
-    result = evaluate(make_run(tmp_path, {**predictions, "test": replace(test, metadata=columns)}), **DEFAULT)
+    result = evaluate(predicted_run(tmp_path, {**predictions, "test": replace(test, metadata=columns)}), **DEFAULT)
     assert [(row["column"], row["value"]) for row in result["subgroups"]["test"]] == [
         ("sex", "female"),
         ("sex", "male"),
@@ -287,7 +262,7 @@ def test_metadata_columns_become_subgroups(tmp_path, predictions):
 def test_several_malignant_classes_add_up(tmp_path):
     classes = Classes(names=("nv", "mel", "bcc"), malignant=("mel", "bcc"))
     predictions = {split: make_predictions(split, 90, seed, classes) for seed, split in enumerate(("val", "test"))}
-    result = evaluate(make_run(tmp_path, predictions, classes), **DEFAULT)
+    result = evaluate(predicted_run(tmp_path, predictions), **DEFAULT)
     test = predictions["test"]
     assert result["splits"]["test"]["num_malignant"] == (test.labels > 0).sum()
     assert result["splits"]["test"]["roc_auc"]["value"] == pytest.approx(
@@ -298,7 +273,7 @@ def test_several_malignant_classes_add_up(tmp_path):
 def test_test_without_a_class_gives_null_and_says_why(tmp_path, predictions):
     test = predictions["test"]
     predictions["test"] = replace(test, labels=np.zeros_like(test.labels))
-    run = make_run(tmp_path, predictions)
+    run = predicted_run(tmp_path, predictions)
     result = evaluate(run, **DEFAULT)
     figures = json.loads(run.metrics_json.read_text())["splits"]["test"]
     assert figures["roc_auc"] == figures["average_precision"] == {"value": None, "low": None, "high": None}
@@ -328,7 +303,7 @@ def test_test_without_a_class_gives_null_and_says_why(tmp_path, predictions):
 )
 def test_predictions_that_cannot_be_trusted_are_refused(tmp_path, predictions, change, message):
     predictions["test"] = replace(predictions["test"], **change)
-    run = make_run(tmp_path, predictions)
+    run = predicted_run(tmp_path, predictions)
     with pytest.raises(RunError, match=message):
         evaluate(run, **DEFAULT)
     assert not run.metrics_json.exists()
@@ -336,7 +311,7 @@ def test_predictions_that_cannot_be_trusted_are_refused(tmp_path, predictions, c
 
 
 def test_file_without_rows_is_refused(tmp_path, predictions):
-    run = make_run(tmp_path, predictions)
+    run = predicted_run(tmp_path, predictions)
     path = run.predictions_csv("val")
     path.write_text(path.read_text().splitlines()[0] + "\n")
     with pytest.raises(RunError, match=r"val\.csv: has no rows"):
@@ -344,7 +319,7 @@ def test_file_without_rows_is_refused(tmp_path, predictions):
 
 
 def test_file_in_another_encoding_is_refused(tmp_path, predictions):
-    run = make_run(tmp_path, predictions)
+    run = predicted_run(tmp_path, predictions)
     run.predictions_csv("val").write_bytes(b"\xff\xfe" + run.predictions_csv("val").read_bytes())
     with pytest.raises(RunError, match=r"val\.csv is not a CSV file in UTF-8"):
         evaluate(run, **DEFAULT)
@@ -352,7 +327,7 @@ def test_file_in_another_encoding_is_refused(tmp_path, predictions):
 
 @pytest.mark.parametrize("field", ["dataset_info", "dataset_fingerprint"])
 def test_run_record_without_a_field_is_refused(tmp_path, predictions, field):
-    run = make_run(tmp_path, predictions)
+    run = predicted_run(tmp_path, predictions)
     write_json(run.run_json, {name: value for name, value in run.record.items() if name != field})
     with pytest.raises(RunError, match=rf"run\.json: field '{field}' is missing"):
         evaluate(run, **DEFAULT)
@@ -360,7 +335,7 @@ def test_run_record_without_a_field_is_refused(tmp_path, predictions, field):
 
 def test_unknown_default_operating_point_is_refused(tmp_path, predictions):
     with pytest.raises(RunError, match=r"no operating point 'f2'. Expected one of: best-f1, youden"):
-        evaluate(make_run(tmp_path, predictions), **{**DEFAULT, "default_operating_point": "f2"})
+        evaluate(predicted_run(tmp_path, predictions), **{**DEFAULT, "default_operating_point": "f2"})
 
 
 def test_risk_of_many_malignant_classes_stays_in_range():

@@ -1,4 +1,4 @@
-"""Simulated predictions of many classes, and runs evaluated on them."""
+"""Simulated predictions, and runs that hold them."""
 
 from __future__ import annotations
 
@@ -32,12 +32,17 @@ def make_predictions(
     labels = np.repeat(random.choice(num_classes, size=num_images // 2, p=shares), 2)
     logits = random.normal(size=(num_images, num_classes))
     logits[np.arange(num_images), labels] += skill
-    names = [f"{split}_{index}" for index in range(num_images)]
+    return lesions_of_two(split, classes, labels, logits)
+
+
+def lesions_of_two(split: str, classes: Classes, labels: np.ndarray, logits: np.ndarray) -> Predictions:
+    """Predictions whose images belong to a lesion two by two."""
+    names = [f"{split}_{index}" for index in range(len(labels))]
     return Predictions(
         classes=classes,
         image_ids=names,
         paths=[f"{name}.jpg" for name in names],
-        groups=[f"{split}_lesion_{index // 2}" for index in range(num_images)],
+        groups=[f"{split}_lesion_{index // 2}" for index in range(len(labels))],
         labels=labels,
         logits=logits,
     )
@@ -45,10 +50,16 @@ def make_predictions(
 
 def make_run(directory: Path, predictions: dict[str, Predictions], *, bootstrap: int = 100) -> Run:
     """An evaluated run with these predictions of val and test."""
+    run = predicted_run(directory, predictions)
+    evaluate(run, default_operating_point="sensitivity-95", bootstrap=bootstrap, seed=0)
+    return run
+
+
+def predicted_run(directory: Path, predictions: dict[str, Predictions]) -> Run:
+    """A run of generated images with predictions, that is not evaluated yet."""
     run = Run(directory)
-    info = DatasetInfo(64, predictions["val"].classes, (), 300, 0, (), True)
+    info = DatasetInfo(64, next(iter(predictions.values())).classes, (), 300, 0, (), True)
     write_json(run.run_json, {"dataset_info": info.to_json(), "dataset_fingerprint": "f" * 64})
     for split, one in predictions.items():
         write_predictions(run.predictions_csv(split), one)
-    evaluate(run, default_operating_point="sensitivity-95", bootstrap=bootstrap, seed=0)
     return run
