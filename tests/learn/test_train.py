@@ -8,7 +8,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,16 @@ def assert_same(run: Run, expected: Run) -> None:
 
 def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+@contextmanager
+def interrupted(monkeypatch: pytest.MonkeyPatch, *patches: tuple[object, str, Any]) -> Iterator[None]:
+    """What is done here must be broken off by one of the patches, each an object, its attribute and a replacement."""
+    with monkeypatch.context() as patch:
+        for target in patches:
+            patch.setattr(*target)
+        with pytest.raises(KeyboardInterrupt):
+            yield
 
 
 def interrupting(epoch: int, step: int) -> Callable[..., None]:
@@ -209,20 +220,16 @@ def test_what_the_callbacks_count_survives_an_interruption(
     # In the last epoch all counters stand between zero and their patience; in the first there is no state yet.
     run = Run(tmp_path / "interrupted")
     for epoch in (0, training["epochs_run"] - 1):
-        with monkeypatch.context() as patch:
-            patch.setattr(EpochReport, "on_train_batch_end", interrupting(epoch, 2))
-            with pytest.raises(KeyboardInterrupt):
-                train(run, tiny_dataset, impatient, resume=epoch > 0)
+        with interrupted(monkeypatch, (EpochReport, "on_train_batch_end", interrupting(epoch, 2))):
+            train(run, tiny_dataset, impatient, resume=epoch > 0)
         assert run.record["status"] == RUNNING
     train(run, tiny_dataset, impatient, resume=True)
     assert_same(run, whole)
 
     # Interrupted when all epochs were over, and only the network was to be saved.
     late = Run(tmp_path / "late")
-    with monkeypatch.context() as patch:
-        patch.setattr(train_module, "_save", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            train(late, tiny_dataset, impatient)
+    with interrupted(monkeypatch, (train_module, "_save", interrupt)):
+        train(late, tiny_dataset, impatient)
     train(late, tiny_dataset, impatient, resume=True)
     assert_same(late, whole)
 
@@ -246,10 +253,8 @@ def test_a_run_that_never_began_is_not_resumed(tiny_dataset: Dataset, tmp_path: 
 def broken_off(tiny_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run that was interrupted in its second epoch."""
     run = Run(tmp_path / "broken_off")
-    with monkeypatch.context() as patch:
-        patch.setattr(EpochReport, "on_train_batch_end", interrupting(1, 0))
-        with pytest.raises(KeyboardInterrupt):
-            train(run, tiny_dataset, CONFIG)
+    with interrupted(monkeypatch, (EpochReport, "on_train_batch_end", interrupting(1, 0))):
+        train(run, tiny_dataset, CONFIG)
     return run
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from keras import layers
 from sklearn.linear_model import LogisticRegression
-from test_train import assert_same, history_of, interrupt, interrupting
+from test_train import assert_same, history_of, interrupt, interrupted, interrupting
 
 from nevus.core.config import Config
 from nevus.core.dataset import Dataset
@@ -78,19 +78,18 @@ def test_a_run_cut_off_in_every_stage_ends_with_the_weights_of_one_never_cut_off
     finished: Run, config: Config, tiny_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Run(tmp_path / "run")
-    with monkeypatch.context() as patch:
-        # Features are there, the head is not.
-        patch.setattr(linear_probe, "_head", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            train(run, tiny_dataset, config)
+    # Features are there, the head is not.
+    with interrupted(monkeypatch, (linear_probe, "_head", interrupt)):
+        train(run, tiny_dataset, config)
     assert not run.history_csv.exists()
     # The first epoch of the top, and the only one of all layers.
     for epoch, step in ((1, 1), (3, 2)):
-        with monkeypatch.context() as patch:
-            patch.setattr(linear_probe, "evaluation_batches", interrupt)
-            patch.setattr(train_module.EpochReport, "on_train_batch_end", interrupting(epoch, step))
-            with pytest.raises(KeyboardInterrupt):
-                train(run, tiny_dataset, config, resume=True)
+        with interrupted(
+            monkeypatch,
+            (linear_probe, "evaluation_batches", interrupt),
+            (train_module.EpochReport, "on_train_batch_end", interrupting(epoch, step)),
+        ):
+            train(run, tiny_dataset, config, resume=True)
         assert len(history_of(run)) == epoch
     train(run, tiny_dataset, config, resume=True)
     assert_same(run, finished)
@@ -107,10 +106,8 @@ def test_the_weights_are_recorded_by_name_and_fingerprint_and_must_be_the_same_t
     assert read_json(finished.config_json, "")["weights"] == path.name
 
     run = Run(tmp_path / "run")
-    with monkeypatch.context() as patch:
-        patch.setattr(linear_probe, "_head", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            train(run, tiny_dataset, config)
+    with interrupted(monkeypatch, (linear_probe, "_head", interrupt)):
+        train(run, tiny_dataset, config)
     other = tmp_path / path.name
     keras.utils.set_random_seed(6)
     constructor = backbones.BACKBONES[NAME].constructor
@@ -124,10 +121,8 @@ def test_the_probe_is_a_logistic_regression_on_the_features_and_no_layer_before_
 ) -> None:
     probe = dataclasses.replace(config, epochs=1)
     run = Run(tmp_path / "run")
-    with monkeypatch.context() as patch:
-        patch.setattr(train_module, "_save", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            train(run, tiny_dataset, probe)
+    with interrupted(monkeypatch, (train_module, "_save", interrupt)):
+        train(run, tiny_dataset, probe)
     train(run, tiny_dataset, probe, resume=True)
 
     assert run.record["status"] == DONE
