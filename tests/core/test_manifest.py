@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -66,10 +67,17 @@ def test_missing_file_column_or_cell_is_an_error(tmp_path: Path) -> None:
         read_manifest(file)
 
 
-@pytest.mark.parametrize("change", [{"sha256": "01"}, {"label": "malignant"}, {"split": "test"}, {"group": "g"}])
-def test_fingerprint_changes_with_what_a_result_depends_on(change: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [{"sha256": "01"}, {"label": "malignant"}, {"split": "test"}, {"group": "g"}, {"metadata": {"age": "40"}}],
+)
+def test_fingerprint_changes_with_what_a_result_depends_on(change: dict[str, Any]) -> None:
     assert fingerprint([ROW]) != fingerprint([replace(ROW, **change)])
 
 
 def test_fingerprint_ignores_where_the_files_lie() -> None:
     assert fingerprint([ROW]) == fingerprint([replace(ROW, path="elsewhere/a.jpg")])
+
+
+def test_fingerprint_ignores_columns_in_which_an_image_has_nothing() -> None:
+    assert fingerprint([ROW]) == fingerprint([replace(ROW, metadata={"age": ""})])

@@ -19,11 +19,9 @@ from nevus.serve.predictor import load
 pytestmark = pytest.mark.slow
 
 IMAGE_SIZE = 32
-# Keras compiles its grouped convolutions, which tf2onnx leaves as calls.
-NOT_CONVERTED = "convnext-tiny"
 
 
-@pytest.mark.parametrize("name", [name for name in BACKBONES if name != NOT_CONVERTED])
+@pytest.mark.parametrize("name", BACKBONES)
 def test_the_exported_file_agrees_with_the_network_and_is_served(name: str, tmp_path: Path) -> None:
     keras.utils.set_random_seed(4)
     run = make_run(tmp_path / "made", image_size=IMAGE_SIZE, model=networks.build(name, IMAGE_SIZE, 2))

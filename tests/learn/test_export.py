@@ -285,6 +285,18 @@ def test_images_to_compare_on_are_of_validation_and_of_training_where_it_is_smal
     assert len(export_module.parity_sample(dataset).pixels) == 7
 
 
+def test_gelu_is_exported_though_tf2onnx_does_not_know_its_erfc(tmp_path: Path) -> None:
+    pixels = keras.Input((32, 32, 3), name="pixels")
+    maps = keras.layers.Conv2D(4, 3, strides=4, activation="gelu")(keras.layers.Rescaling(1 / 255)(pixels))
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(maps)
+    model = keras.Model(pixels, keras.layers.Dense(1, name="logits")(pooled), name="gelu")
+    run = make_run(tmp_path / "made", model=model)
+    # Held against Keras on the way.
+    operators = {node.op_type for node in onnx.load(export(run, run.dataset)).graph.node}
+    assert "Erf" in operators
+    assert "Erfc" not in operators
+
+
 def test_a_network_that_onnx_has_no_operators_for_is_told(tmp_path: Path) -> None:
     pixels = keras.Input((32, 32, 3), name="pixels")
     maps = keras.layers.Conv2D(4, 3, groups=4)(keras.layers.Conv2D(4, 3, strides=4)(pixels))

@@ -10,6 +10,7 @@ from export_runs import BINARY, HAM, make_darkness_model, make_model
 from nevus.core.errors import ConfigError
 from nevus.core.labels import Classes
 from nevus.core.preprocess import Pixels
+from nevus.learn import randomised
 from nevus.learn.activation_map import malignancy_map, tap
 from nevus.learn.gradcam import METHODS, explainer
 from nevus.learn.networks import build, class_logits
@@ -104,3 +105,13 @@ def test_a_network_with_views_is_explained_at_its_last_layer_and_within(pixels: 
     np.testing.assert_allclose(explainer(model, BINARY, "grad-cam")(pixels), expected, atol=1e-5)
     assert explainer(model, BINARY, "grad-cam", "conv2")(pixels).shape == (5, 16, 16)
     assert explainer(model, BINARY, "integrated-gradients", "conv3")(pixels).shape == (5, 8, 8)
+
+
+def test_a_deep_network_is_randomised_in_few_steps_from_the_last_layer_to_the_first(
+    pixels: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(BINARY, 32)
+    assert len(list(randomised.randomised_maps(model, BINARY, pixels[:1]))) == 7
+    monkeypatch.setattr(randomised, "MOST_STEPS", 3)
+    names = [name for name, _ in randomised.randomised_maps(model, BINARY, pixels[:1])]
+    assert names == ["logits", "logits to norm2", "logits to conv1"]

@@ -91,10 +91,12 @@ def read_manifest(path: Path) -> list[ManifestRow]:
 
 
 def fingerprint(rows: Iterable[ManifestRow]) -> str:
-    """SHA-256 over what a result depends on: each image's bytes, class, split and group."""
+    """SHA-256 over what a result depends on: each image's bytes, class, split, group and metadata."""
     digest = hashlib.sha256()
     for row in rows:
-        digest.update(f"{row.image_id}\t{row.sha256}\t{row.label}\t{row.split}\t{row.group}\n".encode())
+        cells = (row.image_id, row.sha256, row.label, row.split, row.group)
+        described = (f"{name}={value}" for name, value in sorted(row.metadata.items()) if value)
+        digest.update(("\t".join([*cells, *described]) + "\n").encode())
     return digest.hexdigest()
 
 

@@ -118,6 +118,8 @@ def maps(name: str, pixels: KerasTensor) -> KerasTensor:
         input_shape=shape,
         **({"include_preprocessing": False} if backbone.can_omit_preprocessing else {}),
     )
+    if any(_is_depthwise(layer) for layer in extractor.layers):
+        extractor = keras.models.clone_model(extractor, input_tensors=pixels, clone_function=_without_groups)
     for layer in extractor.layers:
         if isinstance(layer, layers.Normalization):
             # Without weights, Keras leaves it at mean 0 and variance 1.
@@ -158,13 +160,33 @@ def load_weights(network: keras.Model, name: str, weights: str) -> None:
     # The last one is the dense layer behind the features.
     own = _layers_that_learn(network)[:-1]
     for layer, source in zip(own, _layers_that_learn(pretrained), strict=True):
-        layer.set_weights(source.get_weights())
+        values = source.get_weights()
+        if _is_depthwise(source):
+            values[0] = np.swapaxes(values[0], 2, 3)
+        layer.set_weights(values)
 
 
 def layers_below_top(network: keras.Model, name: str) -> list[keras.layers.Layer]:
     """The layers of a network with backbone `name` that come before those where fine-tuning starts."""
     names = [layer.name for layer in network.layers]
     return network.layers[: names.index(BACKBONES[name].top)]
+
+
+def _is_depthwise(layer: keras.layers.Layer) -> bool:
+    """Whether a layer is a convolution with a group for each channel, as ConvNeXt has them."""
+    return isinstance(layer, layers.Conv2D) and layer.groups > 1 and layer.groups == layer.filters
+
+
+def _without_groups(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """A new layer like `layer`, a depthwise one for a convolution with a group for each channel.
+
+    They compute the same. TensorFlow compiles grouped convolutions, and tf2onnx leaves what is compiled as a call.
+    """
+    if not _is_depthwise(layer):
+        return layer.__class__.from_config(layer.get_config())
+    return layers.DepthwiseConv2D(
+        layer.kernel_size, layer.strides, layer.padding, use_bias=layer.use_bias, name=layer.name
+    )
 
 
 def _layers_that_learn(model: keras.Model) -> list[keras.layers.Layer]:

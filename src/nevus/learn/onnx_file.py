@@ -27,7 +27,7 @@ from nevus.learn import onnx_graph
 from nevus.learn.networks import LOGITS
 from nevus.learn.onnx_folding import fold_scaling
 from nevus.learn.onnx_graph import RESIZED
-from nevus.learn.onnx_nodes import FEATURES
+from nevus.learn.onnx_nodes import FEATURES, constant
 from nevus.learn.parity import Exported, in_batches
 
 # Tensors of `_without_bias`.
@@ -120,15 +120,33 @@ def convert(model: keras.Model, image_size: int) -> onnx.ModelProto:
         path = Path(folder) / "network.onnx"
         model.export(path, format="onnx", verbose=False, opset_version=onnx_graph.OPSET)
         network = onnx.load(path)
+    _spell_out_erfc(network.graph)
     foreign = sorted({node.op_type for node in network.graph.node if not onnx.defs.has(node.op_type, node.domain)})
     if foreign:
-        # Keras compiles grouped convolutions, as convnext-tiny has them, and what is compiled stays a call.
+        # Keras compiles grouped convolutions, and what is compiled stays a call.
         raise ParityError(
             f"{model.name} cannot become an ONNX file: tf2onnx leaves {', '.join(foreign)}, which ONNX does not have. "
             "Nothing was written. Expected a network without grouped convolutions; model.keras is there as it was."
         )
     fold_scaling(network)
     return network
+
+
+def _spell_out_erfc(graph: onnx.GraphProto) -> None:
+    """Writes erfc(x), in TensorFlow's GELU, as 1 - erf(x): tf2onnx leaves it, and ONNX has erf alone."""
+    if not any(node.op_type == "Erfc" for node in graph.node):
+        return
+    one = constant("erfc/one", np.float32(1))
+    nodes = []
+    for node in graph.node:
+        if node.op_type == "Erfc":
+            erf = f"{node.output[0]}/erf"
+            nodes.append(onnx.helper.make_node("Erf", node.input, [erf], name=erf))
+            node = onnx.helper.make_node("Sub", [one.name, erf], node.output, name=node.name)
+        nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    graph.initializer.append(one)
 
 
 def _compose(network: onnx.ModelProto, tapped: keras.Model, spec: ModelSpec, head: MetadataHead | None) -> bytes:

@@ -16,6 +16,9 @@ from nevus.core.labels import Classes
 from nevus.core.preprocess import Pixels
 from nevus.learn.gradcam import explainer
 
+# Of a network with more layers, maps are made after each of so many steps of about as many layers.
+MOST_STEPS = 16
+
 
 def randomised_maps(
     model: keras.Model, classes: Classes, pixels: Pixels, seed: int = 0
@@ -29,8 +32,8 @@ def randomised_maps(
         seed: of the random weights.
 
     Yields:
-        What has random weights by then ('logits', 'logits to conv3', and in the end all), and the class
-        activation maps, float64 [N, h, w].
+        At most `MOST_STEPS` times: what has random weights by then ('logits', 'logits to conv3', and in the end
+        all), and the class activation maps, float64 [N, h, w].
     """
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
@@ -41,8 +44,10 @@ def randomised_maps(
     generator = np.random.default_rng(seed)
     layers = [layer for layer in copy.layers if layer.get_weights() and layer not in scaling]
     first = layers[-1].name
-    for layer in reversed(layers):
+    steps = set(np.linspace(0, len(layers) - 1, min(MOST_STEPS, len(layers))).round().astype(int).tolist())
+    for place, layer in enumerate(reversed(layers)):
         # Shuffled: as large as before, so that the logits stay in their range and nothing overflows.
         layer.set_weights([generator.permuted(weight.ravel()).reshape(weight.shape) for weight in layer.get_weights()])
-        name = first if layer.name == first else f"{first} to {layer.name}"
-        yield name, explainer(copy, classes, "grad-cam")(pixels)
+        if place in steps:
+            name = first if layer.name == first else f"{first} to {layer.name}"
+            yield name, explainer(copy, classes, "grad-cam")(pixels)
