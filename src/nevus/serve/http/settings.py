@@ -9,6 +9,7 @@ import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from nevus.core.errors import ConfigError
 from nevus.core.preprocess import MAX_PIXELS
@@ -56,6 +57,7 @@ class Settings:
         return is_loopback(self.host)
 
 
+@lru_cache(maxsize=64)
 def is_loopback(host: str) -> bool:
     """True if a host name or address means this machine only."""
     if host == "localhost":
