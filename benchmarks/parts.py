@@ -13,6 +13,9 @@ from harness import Contender, nevus, script
 # Recipe and batch size of each network.
 RECIPES = {"classic": ("classic", 32), "compact": ("fast", 64)}
 
+# A short training on fewer pixels, and the side of its images.
+QUICK, QUICK_SIZE = Path(__file__).parents[1] / "configs" / "compact-quick.toml", 96
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -26,7 +29,7 @@ class Setting:
         target: validation ROC-AUC of time-to-quality.
         epochs: most epochs of time-to-quality, where the recipe has no schedule.
         at_most: seconds after which a contender of time-to-quality is stopped at the end of an epoch.
-        whole_dataset: all images of the folder, prepared and split, for time-to-quality.
+        without_notebook: leaves it out of time-to-quality.
     """
 
     folder: Path
@@ -36,7 +39,7 @@ class Setting:
     target: float
     epochs: int
     at_most: float
-    whole_dataset: Path
+    without_notebook: bool
 
     @property
     def links(self) -> Path:
@@ -47,6 +50,10 @@ class Setting:
     def dataset(self) -> Path:
         """These images, prepared and split."""
         return self.work / f"dataset-{self.image_size}"
+
+    def whole_dataset(self, image_size: int) -> Path:
+        """All images of the folder, prepared and split, for time-to-quality."""
+        return self.work / f"whole-{image_size}"
 
     def model(self, network: str) -> Path:
         """The model file of a network; its `model.keras` lies beside it."""
@@ -87,19 +94,28 @@ def training(setting: Setting) -> list[Contender]:
 def time_to_quality(setting: Setting) -> list[Contender]:
     """Preparation is counted for all; the search for duplicates, which the notebook lacks, for none."""
     notebook = script("keras_notebook", "train", setting.folder, setting.image_size, setting.epochs)
-    until = setting.target, setting.at_most
-    rows = [Contender("Keras notebook, classic", script("until_quality", *until, *notebook), "seconds")]
-    size = ["--image-size", str(setting.image_size)]
+    rows = [] if setting.without_notebook else [_until(setting, "Keras notebook, classic", notebook)]
     for network in setting.networks:
         recipe, _ = RECIPES[network]
-        fresh, out = setting.work / "fresh", setting.work / f"quality-{network}"
-        prepare = nevus("prepare", setting.folder, "--out", fresh, "--overwrite", *size)
-        train = nevus("train", setting.whole_dataset, "--out", out, "--overwrite", "--model", network)
         # The recipe's own number of epochs where it has a schedule over them.
         most = ["--epochs", str(setting.epochs)] if recipe == "classic" else []
-        command = script("until_quality", *until, *prepare, "then", *train, "--recipe", recipe, *most)
-        rows.append(Contender(f"Nevus, {network}, recipe {recipe}", command, "seconds"))
+        options = ["--model", network, "--recipe", recipe, *most]
+        rows.append(_nevus_until(setting, f"{network}, recipe {recipe}", setting.image_size, options))
+    if "compact" in setting.networks:
+        name = f"compact, {QUICK_SIZE} px, 2 epochs"
+        rows.append(_nevus_until(setting, name, QUICK_SIZE, ["--config", str(QUICK)]))
     return rows
+
+
+def _nevus_until(setting: Setting, name: str, image_size: int, options: list[str]) -> Contender:
+    fresh, out = setting.work / "fresh", setting.work / f"quality-{name.replace(', ', '-').replace(' ', '-')}"
+    prepare = nevus("prepare", setting.folder, "--out", fresh, "--overwrite", "--image-size", str(image_size))
+    train = nevus("train", setting.whole_dataset(image_size), "--out", out, "--overwrite", *options)
+    return _until(setting, f"Nevus, {name}", [*prepare, "then", *train])
+
+
+def _until(setting: Setting, name: str, command: list[str]) -> Contender:
+    return Contender(name, script("until_quality", setting.target, setting.at_most, *command), "seconds")
 
 
 def scoring(setting: Setting) -> list[Contender]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from harness import Result, alternate, environment, machine, nevus
 from nevus.core.files import finite, write_json, write_text
 from operations import operations
-from parts import PARTS, REPEATS, Setting
+from parts import PARTS, QUICK_SIZE, REPEATS, Setting
 from table import markdown, text
 
 
@@ -35,7 +35,7 @@ def main() -> int:
     parser.add_argument("--target", type=float, default=0.95, help="validation ROC-AUC of time-to-quality")
     parser.add_argument("--epochs", type=int, default=30, help="most epochs of time-to-quality (default: 30)")
     parser.add_argument("--at-most", type=float, default=math.inf, help="seconds of a time-to-quality (default: any)")
-    parser.add_argument("--dataset", type=Path, help="all images, prepared and split (default: made in WORK)")
+    parser.add_argument("--without-notebook", action="store_true", help="leave the notebook out of time-to-quality")
     parser.add_argument("--work", type=Path, default=Path("runs/benchmark"), help="default: runs/benchmark")
     parser.add_argument("--json", type=Path, help="write all figures to FILE (default: WORK/benchmark.json)")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table as Markdown too")
@@ -52,7 +52,7 @@ def main() -> int:
         target=arguments.target,
         epochs=arguments.epochs,
         at_most=arguments.at_most,
-        whole_dataset=arguments.dataset or work / f"whole-{size}",
+        without_notebook=arguments.without_notebook,
     )
     described = machine()
     prepare(setting, arguments.num_images, whole="time-to-quality" in arguments.only)
@@ -84,10 +84,13 @@ def prepare(setting: Setting, num_images: int, whole: bool) -> None:
             for path in paths[::step][: num_images // 2]:
                 (setting.links / label / path.name).symlink_to(path.resolve())
     size = ["--image-size", str(setting.image_size)]
-    wanted = [(setting.links, setting.dataset), *([(setting.folder, setting.whole_dataset)] if whole else [])]
-    for images, dataset in wanted:
+    wanted = [(setting.links, setting.dataset, setting.image_size)]
+    if whole:
+        sizes = sorted({setting.image_size, QUICK_SIZE})
+        wanted += [(setting.folder, setting.whole_dataset(side), side) for side in sizes]
+    for images, dataset, side in wanted:
         if not (dataset / "dataset.json").exists():
-            _run(nevus("prepare", images, "--out", dataset, *size))
+            _run(nevus("prepare", images, "--out", dataset, "--image-size", str(side)))
             _run(nevus("split", dataset))
     for network in setting.networks:
         if not setting.model(network).exists():
