@@ -136,7 +136,7 @@ def _spell_out_erfc(graph: onnx.GraphProto) -> None:
     """Writes erfc(x), in TensorFlow's GELU, as 1 - erf(x): tf2onnx leaves it, and ONNX has erf alone."""
     if not any(node.op_type == "Erfc" for node in graph.node):
         return
-    one = constant("erfc/one", np.float32(1))
+    one = constant("erfc/one", np.array(1, dtype=np.float32))
     nodes = []
     for node in graph.node:
         if node.op_type == "Erfc":
