@@ -77,7 +77,9 @@ def exported(run: Run, file_format: str) -> dict[str, str]:
         try:
             export(run, run.dataset, file_format)
         except ParityError as problem:
-            return {"run": label(run), "format": f"`{file_format}`", "probability": str(problem)}
+            # The first of its figures that is past its limit; all of them are in the message of 'nevus export'.
+            reason = str(problem).partition(": ")[2].partition(";")[0]
+            return {"run": label(run), "format": f"`{file_format}`", "probability": f"refused ({reason})"}
         entries = read_json(run.parity_json, "")
     entry = entries[file_format]
     heatmap = max(check["largest"] for check in entry["checks"] if check["figure"] == "heatmap")
