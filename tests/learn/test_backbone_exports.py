@@ -18,13 +18,15 @@ from nevus.serve.predictor import load
 
 pytestmark = pytest.mark.slow
 
-IMAGE_SIZE = 32
+# On maps of 1 x 1, tf2onnx gives those of convnext-tiny the shape 1 x 768, and the gate refuses the file.
+IMAGE_SIZES = dict.fromkeys(BACKBONES, 32) | {"convnext-tiny": 64}
 
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_the_exported_file_agrees_with_the_network_and_is_served(name: str, tmp_path: Path) -> None:
     keras.utils.set_random_seed(4)
-    run = make_run(tmp_path / "made", image_size=IMAGE_SIZE, model=networks.build(name, IMAGE_SIZE, 2))
+    image_size = IMAGE_SIZES[name]
+    run = make_run(tmp_path / "made", image_size=image_size, model=networks.build(name, image_size, 2))
     # Fails unless the file answers as the network does.
     predictor = load(export(run, run.dataset))
     answers = list(predictor.predict_many(run.dataset.pixels[:3], heatmap=True))
