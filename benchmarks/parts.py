@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,8 +14,9 @@ from harness import Contender, nevus, script
 # Recipe and batch size of each network.
 RECIPES = {"classic": ("classic", 32), "compact": ("fast", 64)}
 
-# A short training on fewer pixels, and the side of its images.
-QUICK, QUICK_SIZE = Path(__file__).parents[1] / "configs" / "compact-quick.toml", 96
+# A short training on fewer pixels, and its options.
+QUICK = Path(__file__).parents[1] / "configs" / "compact-quick.toml"
+QUICK_OPTIONS = tomllib.loads(QUICK.read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,8 @@ def time_to_quality(setting: Setting) -> list[Contender]:
         options = ["--model", network, "--recipe", recipe, *most]
         rows.append(_nevus_until(setting, f"{network}, recipe {recipe}", setting.image_size, options))
     if "compact" in setting.networks:
-        name = f"compact, {QUICK_SIZE} px, 2 epochs"
-        rows.append(_nevus_until(setting, name, QUICK_SIZE, ["--config", str(QUICK)]))
+        size, epochs = QUICK_OPTIONS["image_size"], QUICK_OPTIONS["epochs"]
+        rows.append(_nevus_until(setting, f"compact, {size} px, {epochs} epochs", size, ["--config", str(QUICK)]))
     return rows
 
 

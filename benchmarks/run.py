@@ -20,7 +20,7 @@ from pathlib import Path
 from harness import Result, alternate, environment, machine, nevus
 from nevus.core.files import finite, write_json, write_text
 from operations import operations
-from parts import PARTS, QUICK_SIZE, REPEATS, Setting
+from parts import PARTS, QUICK_OPTIONS, REPEATS, Setting
 from table import markdown, text
 
 
@@ -86,7 +86,7 @@ def prepare(setting: Setting, num_images: int, whole: bool) -> None:
     size = ["--image-size", str(setting.image_size)]
     wanted = [(setting.links, setting.dataset, setting.image_size)]
     if whole:
-        sizes = sorted({setting.image_size, QUICK_SIZE})
+        sizes = sorted({setting.image_size, QUICK_OPTIONS["image_size"]})
         wanted += [(setting.folder, setting.whole_dataset(side), side) for side in sizes]
     for images, dataset, side in wanted:
         if not (dataset / "dataset.json").exists():
