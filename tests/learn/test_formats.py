@@ -19,7 +19,7 @@ from nevus.core.files import read_json
 from nevus.core.modelfile import golden_pixels, parse_spec
 from nevus.core.preprocess import Pixels
 from nevus.core.runs import EXPORTED_FILES, Run
-from nevus.learn import litert_file, onnx_file
+from nevus.learn import litert_file, onnx_file, onnx_int8
 from nevus.learn.activation_map import tap
 from nevus.learn.export import FLOAT32, FORMATS, Format, export
 from nevus.learn.parity import answers_of_keras
@@ -134,16 +134,17 @@ def test_the_classic_network_in_int8_is_small_and_its_head_in_float(run: Run) ->
     text = TEXTS["onnx"](run.model_onnx.read_bytes())
     spec, tapped = parse_spec(text), tap(make_model(BINARY, 32))
     noise = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
-    content = onnx_file.with_metadata(onnx_file.build_int8(tapped, spec, noise), text)
+    content = onnx_file.with_metadata(onnx_int8.build(tapped, spec, noise), text)
     assert len(content) < 140_000
     weights = onnx.load_from_string(content).graph.initializer
     large = [w for w in weights if np.prod(w.dims) >= 128]
     assert {w.data_type for w in large if len(w.dims) == 4} <= {onnx.TensorProto.INT8, onnx.TensorProto.UINT8}
     assert {w.data_type for w in large if list(w.dims) == [128, 1]} == {onnx.TensorProto.FLOAT}
-    content = litert_file.build_int8(tapped, spec, noise)
-    assert len(litert_file.with_metadata(content, text)) < 140_000
+    tflite = litert_file.build_int8(tapped, spec, noise)
+    assert len(litert_file.with_metadata(tflite, text)) < 140_000
     # What rounding takes from the log-odds on average is given back.
-    expected, received = answers_of_keras(tapped, noise, spec=spec), litert_file.opened(content)(noise, 1)
-    log_odds = [np.log(answers.risk) - np.log1p(-answers.risk) for answers in (expected, received)]
-    assert np.abs(log_odds[0] - log_odds[1]).max() > 1e-4, "nothing was rounded"
-    assert log_odds[1].mean() == pytest.approx(log_odds[0].mean(), abs=1e-4)
+    expected = answers_of_keras(tapped, noise, spec=spec)
+    for received in (onnx_file.opened(content)(noise, 8), litert_file.opened(tflite)(noise, 1)):
+        log_odds = [np.log(answers.risk) - np.log1p(-answers.risk) for answers in (expected, received)]
+        assert np.abs(log_odds[0] - log_odds[1]).max() > 1e-4, "nothing was rounded"
+        assert log_odds[1].mean() == pytest.approx(log_odds[0].mean(), abs=1e-4)

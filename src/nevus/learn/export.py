@@ -1,7 +1,7 @@
 """Export: from a run's trained network to one file that takes raw pixels and gives calibrated answers.
 
 Reads `model.keras`, `operating_points.json`, `metrics.json` and the run's record; writes the file of one
-format of `FORMATS` and its entry in `parity.json`, both or neither. The files are made in `onnx_file`,
+format of `FORMATS` and its entry in `parity.json`, both or neither. The files are made in `onnx_file`, `onnx_int8`,
 `litert_file` and `keras_file`, their agreement with Keras is measured in `parity`; nothing is trained or
 chosen here.
 """
@@ -28,7 +28,7 @@ from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels
 from nevus.core.runs import Run
 from nevus.core.triage import Triage
-from nevus.learn import keras_file, litert_file, onnx_file
+from nevus.learn import keras_file, litert_file, onnx_file, onnx_int8
 from nevus.learn.activation_map import tap
 from nevus.learn.metadata_head import read_head
 from nevus.learn.parity import Answering, Exported, Limits, Sample, answers_of_keras, check_parity, golden_sizes
@@ -83,7 +83,7 @@ def _litert(build: Callable[[keras.Model, ModelSpec, Pixels, MetadataHead | None
 # The keys are those of `nevus.core.runs.EXPORTED_FILES`.
 FORMATS = {
     "onnx": _onnx(lambda tapped, spec, _, head: onnx_file.build(tapped, spec, head), FLOAT32),
-    "onnx-int8": _onnx(onnx_file.build_int8, INT8),
+    "onnx-int8": _onnx(onnx_int8.build, INT8),
     "litert": _litert(lambda tapped, spec, *_: litert_file.build(tapped, spec), FLOAT32),
     "litert-fp16": _litert(lambda tapped, spec, *_: litert_file.build_fp16(tapped, spec), FLOAT16),
     "litert-int8": _litert(

@@ -24,11 +24,16 @@ from nevus.core.modelfile import INPUT, OUTPUTS, ModelSpec
 from nevus.core.preprocess import Pixels
 from nevus.learn import without_chatter
 from nevus.learn.keras_file import NETWORK, with_answers
+from nevus.learn.kernel_rounding import round_kernels
 from nevus.learn.networks import LOGITS, POOL
 from nevus.learn.parity import Exported, answers_of_keras, in_batches
+from nevus.learn.scale_folding import fold_scales
 
 # How a program on a phone calls the model.
 SIGNATURE = "predict"
+
+# Of the kernels in int8, on either side of zero.
+_LEVELS = 127
 
 with_metadata = add_metadata
 
@@ -61,12 +66,13 @@ def build_int8(tapped: keras.Model, spec: ModelSpec, calibration: Pixels) -> byt
         spec: as for `build`.
         calibration: uint8 [N, S, S, 3], RGB: training images, whose feature maps give the ranges.
     """
-    rounded = _quantise(tapped, spec, calibration)
+    network = round_kernels(fold_scales(tapped), _LEVELS, calibration)
+    rounded = _quantise(network, spec, calibration)
     logs = [
         np.log(np.maximum(answers.probabilities.astype(np.float64), np.finfo(np.float32).tiny))
         for answers in (answers_of_keras(tapped, calibration, spec=spec), opened(rounded)(calibration, 1))
     ]
-    return _quantise(tapped, spec, calibration, spec.temperature * (logs[0] - logs[1]).mean(axis=0))
+    return _quantise(network, spec, calibration, spec.temperature * (logs[0] - logs[1]).mean(axis=0))
 
 
 def _quantise(

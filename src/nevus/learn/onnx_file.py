@@ -1,15 +1,13 @@
-"""The ONNX files of a network, in float32 and in int8: made, given their metadata, and run.
+"""The ONNX file of a network: made in float32, given its metadata, and run.
 
-Conversion is tf2onnx's, quantisation ONNX Runtime's; the nodes around the network are `onnx_graph`'s.
+Conversion is tf2onnx's; the nodes around the network are `onnx_graph`'s; `onnx_int8` rounds what stands here.
 Knows nothing of runs, and writes only into a temporary folder.
 """
 
 from __future__ import annotations
 
-import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +15,6 @@ import keras
 import numpy as np
 import onnx
 import onnxruntime
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from nevus.core.errors import ParityError
 from nevus.core.metadata import MetadataHead, Values
@@ -27,11 +24,8 @@ from nevus.learn import onnx_graph
 from nevus.learn.networks import LOGITS
 from nevus.learn.onnx_folding import fold_scaling
 from nevus.learn.onnx_graph import RESIZED
-from nevus.learn.onnx_nodes import FEATURES, constant
+from nevus.learn.onnx_nodes import constant
 from nevus.learn.parity import Exported, in_batches
-
-# Tensors of `_without_bias`.
-_ROUNDED, _LACK = "rounded_logits", "what_rounding_took"
 
 
 def build(tapped: keras.Model, spec: ModelSpec, head: MetadataHead | None = None) -> bytes:
@@ -42,22 +36,7 @@ def build(tapped: keras.Model, spec: ModelSpec, head: MetadataHead | None = None
         spec: gives image size, classes and temperature.
         head: what metadata add to the logits; None for a model of pixels alone.
     """
-    return _compose(convert(tapped, spec.image_size), tapped, spec, head)
-
-
-def build_int8(tapped: keras.Model, spec: ModelSpec, calibration: Pixels, head: MetadataHead | None = None) -> bytes:
-    """The file of a network whose weights and feature maps are 8-bit integers, without its description.
-
-    What decides the answer stays in float32: the pooled features, the dense layers, the answers. Resize and
-    scaling are exact in both.
-
-    Args:
-        tapped: as for `build`.
-        spec: as for `build`.
-        calibration: uint8 [N, S, S, 3], RGB: training images, whose feature maps give the ranges.
-        head: as for `build`.
-    """
-    return _compose(_quantise(convert(tapped, spec.image_size), calibration), tapped, spec, head)
+    return compose(convert(tapped, spec.image_size), tapped, spec, head)
 
 
 def with_metadata(content: bytes, text: str) -> bytes:
@@ -149,7 +128,8 @@ def _spell_out_erfc(graph: onnx.GraphProto) -> None:
     graph.initializer.append(one)
 
 
-def _compose(network: onnx.ModelProto, tapped: keras.Model, spec: ModelSpec, head: MetadataHead | None) -> bytes:
+def compose(network: onnx.ModelProto, tapped: keras.Model, spec: ModelSpec, head: MetadataHead | None) -> bytes:
+    """Puts the nodes around a converted network; `tapped`, `spec` and `head` as for `build`."""
     return onnx_graph.compose(
         network,
         image_size=spec.image_size,
@@ -158,72 +138,3 @@ def _compose(network: onnx.ModelProto, tapped: keras.Model, spec: ModelSpec, hea
         temperature=spec.temperature,
         head=head,
     ).SerializeToString()
-
-
-class _Images(CalibrationDataReader):
-    """Gives ONNX Runtime the calibration images one by one, so that their feature maps never meet in memory."""
-
-    def __init__(self, name: str, pixels: Pixels) -> None:
-        self._batches: Iterator[dict[str, np.ndarray]] = ({name: image[None].astype(np.float32)} for image in pixels)
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        return next(self._batches, None)
-
-
-def _quantise(network: onnx.ModelProto, calibration: Pixels) -> onnx.ModelProto:
-    # It advises a step of preparation that tf2onnx has done.
-    logging.getLogger().addFilter(_is_no_advice)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "network.onnx"
-            quantize_static(
-                # A copy: it moves the weights of what it is given out into files.
-                onnx.load_from_string(network.SerializeToString()),
-                path,
-                _Images(network.graph.input[0].name, calibration),
-                quant_format=QuantFormat.QDQ,
-                per_channel=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                # Weights of 7 bits: without the instructions of VNNI, sums of products of 8 bits saturate and
-                # the answer would depend on the processor.
-                reduce_range=True,
-                nodes_to_exclude=_head(network.graph),
-            )
-            return _without_bias(onnx.load(path), network, calibration)
-    finally:
-        logging.getLogger().removeFilter(_is_no_advice)
-
-
-def _without_bias(quantised: onnx.ModelProto, network: onnx.ModelProto, calibration: Pixels) -> onnx.ModelProto:
-    """Adds to the logits what rounding took from them on average (bias correction, Nagel et al. 2019, section 4.2)."""
-    logits = []
-    for model in (network, quantised):
-        session, name = open_session(model.SerializeToString()), model.graph.input[0].name
-        batches = [session.run([LOGITS], {name: image[None].astype(np.float32)})[0] for image in calibration]
-        logits.append(np.concatenate(batches).mean(axis=0))
-    for node in quantised.graph.node:
-        node.output[:] = [_ROUNDED if name == LOGITS else name for name in node.output]
-    quantised.graph.initializer.append(onnx.numpy_helper.from_array(logits[0] - logits[1], _LACK))
-    quantised.graph.node.append(onnx.helper.make_node("Add", [_ROUNDED, _LACK], [LOGITS]))
-    return quantised
-
-
-def _is_no_advice(record: logging.LogRecord) -> bool:
-    return "pre-processing before quantization" not in record.getMessage()
-
-
-def _head(graph: onnx.GraphProto) -> list[str]:
-    """Names of the nodes between the last feature maps and the logits."""
-    made_by = {output: node for node in graph.node for output in node.output}
-
-    def before(tensor: str) -> set[str]:
-        nodes, waiting = {}, [tensor]
-        while waiting:
-            node = made_by.get(waiting.pop())
-            if node is not None and node.name not in nodes:
-                nodes[node.name] = node
-                waiting += node.input
-        return set(nodes)
-
-    return sorted(before(LOGITS) - before(FEATURES))

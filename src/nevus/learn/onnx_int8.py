@@ -1,0 +1,161 @@
+"""The ONNX file of a network in int8: its maps rounded by ONNX Runtime, its kernels before that by Nevus.
+
+Rounding moves the mean of every map a little, and the maps behind it build on that. So the mean of each convolution's
+maps, and of the logits, is brought back to what it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+from nevus.core.metadata import MetadataHead
+from nevus.core.modelfile import ModelSpec
+from nevus.core.preprocess import Pixels
+from nevus.learn.kernel_rounding import round_kernels
+from nevus.learn.networks import LOGITS
+from nevus.learn.onnx_file import compose, convert, open_session
+from nevus.learn.onnx_nodes import FEATURES, constant
+from nevus.learn.scale_folding import fold_scales
+
+# Tensors that the corrections add.
+_ROUNDED, _LACK, _MEAN, _AXES = "rounded_logits", "what_rounding_took", "mean", "all_but_channels"
+
+_BATCH_SIZE = 32
+# Of the kernels, on either side of zero.
+_LEVELS = 64
+
+
+def build(tapped: keras.Model, spec: ModelSpec, calibration: Pixels, head: MetadataHead | None = None) -> bytes:
+    """The file of a network whose weights and feature maps are 8-bit integers, without its description.
+
+    What decides the answer stays in float32: the pooled features, the dense layers, the answers. Resize and
+    scaling are exact in both.
+
+    Args:
+        tapped: as for `onnx_file.build`.
+        spec: as for `onnx_file.build`.
+        calibration: uint8 [N, S, S, 3], RGB: training images, whose feature maps give the ranges.
+        head: as for `onnx_file.build`.
+    """
+    folded = fold_scales(tapped)
+    network = convert(folded, spec.image_size)
+    rounded = convert(round_kernels(folded, _LEVELS, calibration), spec.image_size)
+    # tf2onnx numbers the nodes that it makes, and goes on counting; their order is the same in both.
+    for node, same in zip(network.graph.node, rounded.graph.node, strict=True):
+        node.name = same.name
+    rounded = _quantise(rounded, calibration)
+    _give_back_means(rounded, network, calibration)
+    return compose(rounded, tapped, spec, head)
+
+
+class _Images(CalibrationDataReader):
+    """Gives ONNX Runtime the calibration images one by one, so that their feature maps never meet in memory."""
+
+    def __init__(self, name: str, pixels: Pixels) -> None:
+        self._batches: Iterator[dict[str, np.ndarray]] = ({name: image[None].astype(np.float32)} for image in pixels)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return next(self._batches, None)
+
+
+def _quantise(network: onnx.ModelProto, calibration: Pixels) -> onnx.ModelProto:
+    # It advises a step of preparation that tf2onnx has done.
+    logging.getLogger().addFilter(_is_no_advice)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "network.onnx"
+            quantize_static(
+                # A copy: it moves the weights of what it is given out into files.
+                onnx.load_from_string(network.SerializeToString()),
+                path,
+                _Images(network.graph.input[0].name, calibration),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                # Weights of 7 bits, `_LEVELS`: without the instructions of VNNI, sums of products of 8 bits saturate
+                # and the answer would depend on the processor.
+                reduce_range=True,
+                nodes_to_exclude=_head(network.graph),
+            )
+            return onnx.load(path)
+    finally:
+        logging.getLogger().removeFilter(_is_no_advice)
+
+
+def _is_no_advice(record: logging.LogRecord) -> bool:
+    return "pre-processing before quantization" not in record.getMessage()
+
+
+def _head(graph: onnx.GraphProto) -> list[str]:
+    """Names of the nodes between the last feature maps and the logits."""
+    made_by = {output: node for node in graph.node for output in node.output}
+
+    def before(tensor: str) -> set[str]:
+        nodes, waiting = {}, [tensor]
+        while waiting:
+            node = made_by.get(waiting.pop())
+            if node is not None and node.name not in nodes:
+                nodes[node.name] = node
+                waiting += node.input
+        return set(nodes)
+
+    return sorted(before(LOGITS) - before(FEATURES))
+
+
+def _give_back_means(rounded: onnx.ModelProto, network: onnx.ModelProto, calibration: Pixels) -> None:
+    """Corrects, in place, the biases of the convolutions one after the other, then the logits.
+
+    Bias correction by what calibration images show (Nagel et al. 2019, arXiv:1906.04721, appendix D): each is measured
+    behind those that are corrected.
+    """
+    convolutions = {node.name: node for node in network.graph.node if node.op_type == "Conv"}
+    made_by = {output: node for node in rounded.graph.node for output in node.output}
+    weights = {weight.name: weight for weight in rounded.graph.initializer}
+    # What a convolution gives is what comes before its activation in both, though rounding may have renamed it.
+    corrected = [node for node in rounded.graph.node if node.name in convolutions]
+    wanted = _means(network, [convolutions[node.name].output[0] for node in corrected], calibration)
+    for node, mean in zip(corrected, wanted, strict=True):
+        (received,) = _means(rounded, [node.output[0]], calibration)
+        # The bias is an int32 behind a node that multiplies it by its scale.
+        bias, scale = (numpy_helper.to_array(weights[name]) for name in made_by[node.input[2]].input[:2])
+        steps = np.round((mean - received) / scale)
+        name = made_by[node.input[2]].input[0]
+        weights[name].CopyFrom(numpy_helper.from_array((bias + steps).astype(bias.dtype), name))
+    (wanted_logits,), (received_logits,) = (_means(model, [LOGITS], calibration) for model in (network, rounded))
+    for node in rounded.graph.node:
+        node.output[:] = [_ROUNDED if name == LOGITS else name for name in node.output]
+    rounded.graph.initializer.append(constant(_LACK, (wanted_logits - received_logits).astype(np.float32)))
+    rounded.graph.node.append(helper.make_node("Add", [_ROUNDED, _LACK], [LOGITS], name=_LACK))
+
+
+def _means(model: onnx.ModelProto, tensors: list[str], pixels: Pixels) -> list[NDArray[np.float64]]:
+    """The mean of each channel of [N, C, ...] tensors over images and places: float64 [C]."""
+    measured = onnx.load_from_string(model.SerializeToString())
+    # ONNX Runtime leaves out what no output needs.
+    del measured.graph.output[:]
+    for number, tensor in enumerate(tensors):
+        name = f"{_MEAN}/{number}"
+        axes = [0] if tensor == LOGITS else [0, 2, 3]
+        measured.graph.initializer.append(constant(f"{name}/{_AXES}", np.array(axes)))
+        measured.graph.node.append(
+            helper.make_node("ReduceMean", [tensor, f"{name}/{_AXES}"], [name], name=name, keepdims=0)
+        )
+        measured.graph.output.append(helper.make_empty_tensor_value_info(name))
+    session, given = open_session(measured.SerializeToString()), model.graph.input[0].name
+    sums = [np.zeros(1)] * len(tensors)
+    for start in range(0, len(pixels), _BATCH_SIZE):
+        batch = pixels[start : start + _BATCH_SIZE]
+        means = session.run(None, {given: batch.astype(np.float32)})
+        sums = [total + mean.astype(np.float64) * len(batch) for total, mean in zip(sums, means, strict=True)]
+    return [total / len(pixels) for total in sums]

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from nevus.learn.kernel_rounding import round_kernels
+from nevus.learn.networks import LOGITS
+
+LEVELS = 15
+
+
+def make_images(number: int, seed: int) -> np.ndarray:
+    """Blurred noise, in which neighbours are alike, as in a photograph."""
+    noise = np.random.default_rng(seed).integers(0, 256, (number, 6, 6, 3))
+    return keras.ops.convert_to_numpy(keras.ops.image.resize(noise, (24, 24))).astype(np.uint8)
+
+
+IMAGES, OTHERS = make_images(32, 0), make_images(32, 1)
+
+
+def make_network(*between: keras.Layer) -> keras.Model:
+    keras.utils.set_random_seed(2)
+    pixels = keras.Input((24, 24, 3))
+    maps = layers.Rescaling(1 / 255)(pixels)
+    for layer in between:
+        maps = layer(maps)
+    pooled = layers.GlobalAveragePooling2D()(maps)
+    network = keras.Model(pixels, {"maps": maps, LOGITS: layers.Dense(1, name=LOGITS)(pooled)})
+    generator = np.random.default_rng(3)
+    for layer in between:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.set_weights([generator.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
+    return network
+
+
+def nearest(network: keras.Model) -> keras.Model:
+    """As a converter would round: each weight to the nearest step by itself."""
+    copy = keras.models.clone_model(network)
+    copy.set_weights(network.get_weights())
+    for layer in copy.layers:
+        if hasattr(layer, "kernel") and layer.name != LOGITS:
+            step = steps_of(layer)
+            layer.kernel.assign(np.round(np.array(layer.kernel) / step) * step)
+    return copy
+
+
+def steps_of(layer: keras.Layer) -> np.ndarray:
+    kernel = np.abs(np.array(layer.kernel))
+    axes = (0, 1) if isinstance(layer, layers.DepthwiseConv2D) else tuple(range(kernel.ndim - 1))
+    return kernel.max(axis=axes, keepdims=True) / LEVELS
+
+
+STRUCTURES = {
+    "full": lambda: [layers.Conv2D(8, 3, padding="same", strides=2, activation="relu"), layers.Conv2D(8, 3)],
+    "dilated": lambda: [layers.Conv2D(8, 3, dilation_rate=2, padding="same"), layers.ReLU()],
+    "depthwise": lambda: [
+        layers.DepthwiseConv2D(3, strides=2, padding="same", depth_multiplier=2, use_bias=False),
+        layers.BatchNormalization(),
+        layers.Conv2D(8, 1, use_bias=False),
+        layers.BatchNormalization(),
+    ],
+    "dense": lambda: [layers.Conv2D(8, 5, strides=4), layers.Dense(8), layers.Conv2D(4, 1, use_bias=False)],
+}
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_kernels_become_whole_steps_and_maps_change_less_than_by_rounding_each_weight(structure: str) -> None:
+    network = make_network(*STRUCTURES[structure]())
+    rounded = round_kernels(network, LEVELS, IMAGES)
+    for layer, before in zip(rounded.layers, network.layers, strict=True):
+        if layer.name == LOGITS:
+            np.testing.assert_array_equal(layer.kernel, before.kernel)
+        elif hasattr(layer, "kernel"):
+            steps = np.array(layer.kernel) / steps_of(before)
+            np.testing.assert_allclose(steps, np.round(steps), atol=1e-4)
+            # The end of each channel stands, or a converter would take another step.
+            np.testing.assert_allclose(steps_of(layer), steps_of(before), rtol=1e-6)
+    expected = network(OTHERS)["maps"].numpy()
+    errors = [np.square(one(OTHERS)["maps"].numpy() - expected).mean() for one in (rounded, nearest(network))]
+    assert 0 < errors[0] < 0.7 * errors[1]
+
+
+@pytest.mark.parametrize("structure", ["full", "dilated", "depthwise"])
+def test_each_map_keeps_its_mean(structure: str) -> None:
+    network = make_network(*STRUCTURES[structure]()[:2])
+    means = [
+        one(OTHERS)["maps"].numpy().mean(axis=(0, 1, 2))
+        for one in (network, round_kernels(network, LEVELS, IMAGES), nearest(network))
+    ]
+    assert np.abs(means[1] - means[0]).max() < 0.3 * np.abs(means[2] - means[0]).max()
+
+
+def test_a_kernel_of_nothing_and_images_of_one_colour_are_no_trouble() -> None:
+    network = make_network(layers.Conv2D(4, 3, kernel_initializer="zeros"), layers.Conv2D(4, 3))
+    rounded = round_kernels(network, LEVELS, np.full_like(IMAGES[:2], 7))
+    assert all(np.isfinite(weight).all() for weight in rounded.get_weights())
+    np.testing.assert_array_equal(rounded.layers[2].kernel, 0)
