@@ -159,13 +159,14 @@ def _round(kernel: Floats, covariance: Floats, levels: int) -> Floats:
 
 
 def _norm_behind(network: keras.Model, layer: keras.Layer) -> layers.BatchNormalization | None:
-    """The batch normalisation that alone reads a layer, if one does."""
+    """The batch normalisation that alone reads a layer, if one does and no activation is between them."""
     readers = [
         operation
         for operation in network.operations
         for tensor in keras.tree.flatten(operation.input)
         if tensor is layer.output
     ]
-    if len(readers) == 1 and isinstance(readers[0], layers.BatchNormalization):
+    is_linear = layer.activation is keras.activations.linear
+    if is_linear and len(readers) == 1 and isinstance(readers[0], layers.BatchNormalization):
         return readers[0]
     return None
