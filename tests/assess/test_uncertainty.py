@@ -13,6 +13,7 @@ from scipy.special import expit
 
 from nevus.assess import metrics, uncertainty
 from nevus.assess.uncertainty import bootstrap, group_codes, proportion, roc_auc, roc_auc_difference, wilson
+from nevus.core.estimate import Estimate
 
 
 def binormal(random, auc, malignant, benign, group_size=1, correlation=0.6):
@@ -358,3 +359,42 @@ def test_coverage_of_the_bootstrap(groups, group_size):
     covered = coverage_of_the_bootstrap(1000, 1000, groups, group_size)
     print(f"{groups} groups of {group_size}:", covered)
     assert all(0.93 <= share <= 0.97 for share in covered.values()), covered
+
+
+class TestMeansOverClasses:
+    def test_of_two_classes_the_macro_area_is_delong_s(self):
+        labels, risk, groups = binormal(np.random.default_rng(3), 0.85, 300, 300, group_size=2)
+        found = uncertainty.macro_roc_auc(labels.astype(np.int64), np.stack([1 - risk, risk], axis=1), groups)
+        expected = roc_auc(labels, risk, groups)
+        assert found.value == pytest.approx(expected.value)
+        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.003)
+
+    def test_a_class_of_one_group_or_of_none_has_no_interval(self):
+        labels, groups = np.array([0, 0, 0, 1, 1, 1, 2]), np.arange(7)
+        scores = np.random.default_rng(0).dirichlet(np.ones(3), 7)
+        with pytest.warns(metrics.UndefinedMetricWarning, match="fewer than two groups"):
+            found = uncertainty.macro_roc_auc(labels, scores, groups)
+        assert 0 <= found.value <= 1
+        assert math.isnan(found.low)
+        assert math.isnan(found.high)
+        assert math.isnan(uncertainty.macro_roc_auc(labels[:6], scores[:6], groups[:6]).value)
+
+    def test_a_perfect_ranking_has_no_interval(self):
+        labels = np.repeat([0, 1, 2], 4)
+        with pytest.warns(metrics.UndefinedMetricWarning, match="no image moves it"):
+            found = uncertainty.macro_roc_auc(labels, np.eye(3)[labels], np.arange(12))
+        assert found.value == 1.0
+        assert math.isnan(found.low)
+
+    def test_the_squares_of_distances_to_the_ends_add_up(self):
+        found = uncertainty.mean_of_independent([Estimate(0.5, 0.2, 0.9), Estimate(0.7, 0.3, 1.0)])
+        assert found.value == pytest.approx(0.6)
+        assert found.low == pytest.approx(0.6 - 0.5 / 2)
+        assert found.high == pytest.approx(0.6 + 0.5 / 2)
+        nothing = Estimate(math.nan, math.nan, math.nan)
+        assert math.isnan(uncertainty.mean_of_independent([Estimate(0.5, 0.2, 0.9), nothing]).value)
+
+    @given(st.lists(st.tuples(st.integers(0, 20), st.integers(1, 20)), min_size=1, max_size=8))
+    def test_the_mean_of_shares_stays_a_share(self, counts):
+        found = uncertainty.mean_of_independent([wilson(min(count, trials), trials) for count, trials in counts])
+        assert -1e-12 <= found.low <= found.value <= found.high <= 1 + 1e-12

@@ -111,6 +111,9 @@ def measure(
     values = _bootstrapped(predictions, probabilities, named, np.ones((1, labels.size)))
     ends = _bootstrap(predictions, probabilities, named, values, resamples, seed)
     estimates = {name: Estimate(float(value[0]), *ends[name]).to_json() for name, value in values.items()}
+    sensitivities = [_share(labels == index, named == index, groups) for index in range(len(names))]
+    estimates["macro_roc_auc"] = uncertainty.macro_roc_auc(labels, probabilities, groups).to_json()
+    estimates["balanced_accuracy"] = uncertainty.mean_of_independent(sensitivities).to_json()
     result = {
         **{name: estimates[name] for name in FIGURES if name in estimates},
         "accuracy": uncertainty.proportion(labels == named, groups).to_json(),
@@ -123,7 +126,7 @@ def measure(
         "confusion": [
             {
                 "counts": row.tolist(),
-                "shares": [_share(labels == truth, named == column, groups) for column in range(len(names))],
+                "shares": [_share(labels == truth, named == column, groups).to_json() for column in range(len(names))],
             }
             for truth, row in enumerate(counts)
         ],
@@ -134,8 +137,8 @@ def measure(
                 "num_groups": int(np.unique(groups[labels == index]).size),
                 "roc_auc": areas[index].to_json(),
                 "average_precision": estimates[_average_precision_of(name)],
-                "sensitivity": _share(labels == index, named == index, groups),
-                "ppv": _share(named == index, labels == index, groups),
+                "sensitivity": sensitivities[index].to_json(),
+                "ppv": _share(named == index, labels == index, groups).to_json(),
                 "at_threshold": _at_threshold(labels == index, called[name], groups) if name in called else None,
             }
             for index, name in enumerate(names)
@@ -158,15 +161,15 @@ def _roc_auc(is_class: Bools, scores: Floats, groups: Groups) -> Estimate:
     return uncertainty.roc_auc(is_class, scores, groups)
 
 
-def _share(counted: Bools, right: Bools, groups: Groups) -> dict[str, float]:
-    return uncertainty.proportion(right[counted], groups[counted]).to_json()
+def _share(counted: Bools, right: Bools, groups: Groups) -> Estimate:
+    return uncertainty.proportion(right[counted], groups[counted])
 
 
 def _at_threshold(is_class: Bools, decided: Bools, groups: Groups) -> dict[str, Any]:
     return {
-        "sensitivity": _share(is_class, decided, groups),
-        "specificity": _share(~is_class, ~decided, groups),
-        "ppv": _share(decided, is_class, groups),
+        "sensitivity": _share(is_class, decided, groups).to_json(),
+        "specificity": _share(~is_class, ~decided, groups).to_json(),
+        "ppv": _share(decided, is_class, groups).to_json(),
     }
 
 
@@ -177,11 +180,9 @@ def _bootstrapped(predictions: Predictions, probabilities: Floats, named: Labels
     roc_auc, average_precision = (np.stack(of_classes, axis=-1) for of_classes in zip(*areas, strict=True))
     matrices = class_metrics.weighted_matrices(labels, named, len(names), weights)
     return {
-        "macro_roc_auc": class_metrics.mean_of_classes(roc_auc),
         "weighted_roc_auc": class_metrics.weighted_mean_of_classes(roc_auc, matrices),
         "macro_average_precision": class_metrics.mean_of_classes(average_precision),
         "weighted_average_precision": class_metrics.weighted_mean_of_classes(average_precision, matrices),
-        "balanced_accuracy": class_metrics.balanced_accuracy(matrices),
         "kappa": class_metrics.kappa(matrices),
         **{_average_precision_of(name): average_precision[:, index] for index, name in enumerate(names)},
     }

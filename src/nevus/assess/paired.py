@@ -15,7 +15,7 @@ from scipy import stats
 
 from nevus.assess.class_metrics import Labels
 from nevus.assess.metrics import Bools, Floats
-from nevus.assess.uncertainty import Difference, Groups, linearised, linearised_error, structural_components
+from nevus.assess.uncertainty import Difference, Groups, class_areas, linearised, linearised_error
 from nevus.core.estimate import Estimate
 
 
@@ -73,7 +73,7 @@ def balanced_accuracy_difference(labels: Labels, first: Labels, second: Labels, 
 
 
 def macro_roc_auc_difference(labels: Labels, first: Floats, second: Floats, groups: Groups) -> Difference:
-    """The difference of two models' macro ROC-AUC, each class against the rest, from DeLong's components [1].
+    """The difference of two models' macro ROC-AUC, each class against the rest, from DeLong's components.
 
     Args:
         labels: int64 [N], the true class; those that occur are the classes.
@@ -84,23 +84,12 @@ def macro_roc_auc_difference(labels: Labels, first: Floats, second: Floats, grou
     Returns:
         First less second, with the interval and the two-sided p-value of its linearisation; NaN throughout if all
         images are of one class.
-
-    References:
-        [1] DeLong, DeLong & Clarke-Pearson, Biometrics 44 (1988): the mean of several areas is linear in theirs.
     """
-    classes = np.unique(labels)
-    if classes.size < 2:
+    classes = np.unique(labels).tolist()
+    if len(classes) < 2:
         return Difference(Estimate(math.nan, math.nan, math.nan), math.nan)
-    means, influence = np.zeros(classes.size), np.zeros(labels.size)
-    for place, index in enumerate(classes):
-        is_class = labels == index
-        components = structural_components(is_class, first[:, index]) - structural_components(
-            is_class, second[:, index]
-        )
-        means[place] = components[is_class].mean()
-        sizes = np.where(is_class, is_class.sum(), (~is_class).sum())
-        influence += (components - means[place]) / sizes / classes.size
-    return _mean_difference(means, influence, groups)
+    (areas, influence), (others, of_others) = (class_areas(labels, scores, classes) for scores in (first, second))
+    return _mean_difference(areas - others, influence - of_others, groups)
 
 
 def _mean_difference(means: Floats, influence: Floats, groups: Groups) -> Difference:

@@ -30,6 +30,8 @@ METHODS = {
         "for few groups drawn towards Hanley and McNeil (1982)"
     ),
     "proportions": "Wilson (1927), sample size divided by the design effect of groups (Rao and Scott 1992)",
+    "macro_roc_auc": "DeLong's components of all classes on the logit scale, summed over groups",
+    "balanced_accuracy": "of the classes: from Wilson's for each class (Zou and Donner 2008)",
     "linearised": "Student's t from the sandwich variance, summed over groups (Binder 1983; Liang and Zeger 1986)",
     "others": "percentile bootstrap over groups, {resamples} resamples, seed {seed}",
 }
@@ -158,6 +160,83 @@ def roc_auc(labels: ArrayLike, risk: ArrayLike, groups: Groups) -> Estimate:
     half = stats.t.ppf(0.975, fewest - 1) * error
     low, high = expit(logit(area) + np.array([-half, half]))
     return Estimate(area, float(low), float(high))
+
+
+def macro_roc_auc(labels: NDArray[np.int64], probabilities: Floats, groups: Groups) -> Estimate:
+    """The mean of the ROC-AUC of each class against the rest, with the interval of DeLong's components (see `roc_auc`).
+
+    On the logit scale too, with Student's quantile for the groups of the class that has fewest: the mean is no surer
+    than its least sure part lets expect.
+
+    Args:
+        labels: int64 [N], the true class.
+        probabilities: float64 [N, C].
+        groups: int64 [N].
+
+    Returns:
+        NaN if a class has no image or all of them; NaN ends, with a warning, if one has fewer than two groups or no
+        image moves the figure.
+    """
+    num_classes = probabilities.shape[1]
+    areas, influence = class_areas(labels, probabilities, range(num_classes))
+    area = float(areas.mean())
+    if math.isnan(area):
+        return Estimate(area, area, area)
+    fewest = min(min(_groups_by_class(labels == index, groups)) for index in range(num_classes))
+    error, _ = linearised_error(influence, groups)
+    if fewest < 2 or math.isnan(error):
+        why = "a class has fewer than two groups" if fewest < 2 else "no image moves it, so it would have no width"
+        nan = undefined("the interval of macro_roc_auc", why)
+        return Estimate(area, nan, nan)
+    half = stats.t.ppf(0.975, fewest - 1) * error / (area * (1.0 - area))
+    low, high = expit(logit(area) + np.array([-half, half]))
+    return Estimate(area, float(low), float(high))
+
+
+def class_areas(labels: NDArray[np.int64], scores: Floats, classes: Sequence[int]) -> tuple[Floats, Floats]:
+    """The ROC-AUC of K classes against the rest, and by how much each image moves their mean.
+
+    Args:
+        labels: int64 [N], the true class.
+        scores: float64 [N, C].
+        classes: indices of the K classes.
+
+    Returns:
+        float64 [K], NaN for a class that has no image or all; float64 [N], DeLong's components over class sizes [1],
+        which sums to 0 (see `linearised`).
+
+    References:
+        [1] DeLong, DeLong & Clarke-Pearson, Biometrics 44 (1988): the mean of several areas is linear in theirs.
+    """
+    areas, influence = np.full(len(classes), np.nan), np.zeros(labels.size)
+    for place, index in enumerate(classes):
+        is_class = labels == index
+        if is_class.all() or not is_class.any():
+            continue
+        components = structural_components(is_class, scores[:, index])
+        areas[place] = components[is_class].mean()
+        sizes = np.where(is_class, is_class.sum(), (~is_class).sum())
+        influence += (components - areas[place]) / sizes / len(classes)
+    return areas, influence
+
+
+def mean_of_independent(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean of figures of different images, with an interval from theirs [1], which need not be symmetric.
+
+    Args:
+        estimates: such as the sensitivities of the classes.
+
+    Returns:
+        NaN if one of them is.
+
+    References:
+        [1] Zou & Donner, Construction of confidence limits about effect measures: a general approach, Statistics in
+            Medicine 27 (2008): the distances to each end add up as variances do.
+    """
+    values, lows, highs = np.array([(one.value, one.low, one.high) for one in estimates]).T
+    mean = float(values.mean())
+    below, above = (float(np.sqrt(np.square(values - ends).sum())) / len(values) for ends in (lows, highs))
+    return Estimate(mean, mean - below, mean + above)
 
 
 @dataclass(frozen=True, slots=True)
