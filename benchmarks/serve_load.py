@@ -127,7 +127,7 @@ def speed(server: Server, model: Path, contents: list[bytes], count: int) -> dic
     list(predictor.predict_many(contents[:32]))
     asyncio.run(ask_all(server.port, requests[1], 8, 64))
     in_process: list[float] = []
-    rounds: dict[tuple[int, int], list[dict[str, float]]] = {load: [] for load in LOADS}
+    rounds: dict[tuple[int, int], list[dict[str, float]]] = {kind: [] for kind in LOADS}
     for _ in range(ROUNDS):
         start = time.perf_counter()
         list(predictor.predict_many(itertools.islice(itertools.cycle(contents), count)))
