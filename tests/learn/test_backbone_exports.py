@@ -29,13 +29,10 @@ def tell_apart(model: keras.Model, images: np.ndarray) -> None:
     As built, deep networks give all images the same risk, .5, and a threshold amid them separates rounding errors.
     With a deviation of 1 they would answer a grey level more, as resizing may give, with another risk.
     """
-    normalisations = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    momenta = [layer.momentum for layer in normalisations]
-    for layer in normalisations:
-        layer.momentum = 0.0
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
     model(images, training=True)
-    for layer, momentum in zip(normalisations, momenta, strict=True):
-        layer.momentum = momentum
     logits = model(images).numpy()
     head = model.get_layer(networks.LOGITS)
     scale = 0.05 / logits.std()

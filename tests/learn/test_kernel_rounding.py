@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from nevus.learn.kernel_rounding import round_kernels
-from nevus.learn.networks import LOGITS
+from nevus.learn.networks import LOGITS, copy_of
 
 LEVELS = 15
 
@@ -37,8 +37,7 @@ def make_network(*between: keras.Layer) -> keras.Model:
 
 def nearest(network: keras.Model) -> keras.Model:
     """As a converter would round: each weight to the nearest step by itself."""
-    copy = keras.models.clone_model(network)
-    copy.set_weights(network.get_weights())
+    copy = copy_of(network)
     for layer in copy.layers:
         if hasattr(layer, "kernel") and layer.name != LOGITS:
             step = steps_of(layer)

@@ -89,3 +89,17 @@ def test_class_logits_of_one_output_give_the_sigmoid_as_softmax() -> None:
 def test_class_logits_of_several_outputs_stay_as_they_are() -> None:
     outputs = np.arange(6, dtype=np.float32).reshape(2, 3)
     np.testing.assert_array_equal(networks.class_logits(outputs), outputs)
+
+
+def test_a_copy_answers_alike_with_weights_of_its_own() -> None:
+    images = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)
+    pixels = keras.Input((8, 8, 3))
+    # Its constants are weights, as in an EfficientNet.
+    scaling = keras.layers.Normalization()
+    scaling.adapt(images)
+    network = keras.Model(pixels, keras.layers.Conv2D(2, 3)(scaling(pixels)))
+    expected = network(images).numpy()
+    copy = networks.copy_of(network)
+    np.testing.assert_array_equal(copy(images), expected)
+    copy.layers[-1].bias.assign([5.0, 5.0])
+    np.testing.assert_array_equal(network(images), expected)

@@ -19,7 +19,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from nevus.core.preprocess import Pixels
-from nevus.learn.networks import LOGITS
+from nevus.learn.networks import LOGITS, copy_of
+from nevus.learn.scale_folding import norm_behind
 
 Floats = NDArray[np.float64]
 _ROUNDED = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
@@ -45,11 +46,11 @@ def round_kernels(network: keras.Model, levels: int, calibration: Pixels) -> ker
     Returns:
         A copy with other weights.
     """
-    copy = keras.models.clone_model(network)
-    copy.set_weights(network.get_weights())
+    copy = copy_of(network)
     rounded = [layer for layer in copy.layers if isinstance(layer, _ROUNDED) and layer.name != LOGITS]
     for layer, seen in zip(rounded, _inputs_seen(network, rounded, calibration), strict=True):
-        norm = _norm_behind(copy, layer)
+        # Behind an activation, the mean of what comes before it is out of reach.
+        norm = norm_behind(copy, layer) if layer.activation is keras.activations.linear else None
         # Where no summand can hold the mean, it counts as a part of what varies.
         mean = seen.mean() if layer.use_bias or norm else np.zeros_like(seen.mean())
         kernel = _by_group(layer, convert_to_numpy(layer.kernel).astype(np.float64))
@@ -156,17 +157,3 @@ def _round(kernel: Floats, covariance: Floats, levels: int) -> Floats:
         error = (left[:, d] - rounded[:, d]) / spread[:, d, d, None]
         left[:, d + 1 :] -= spread[:, d, d + 1 :, None] * error[:, None, :]
     return rounded
-
-
-def _norm_behind(network: keras.Model, layer: keras.Layer) -> layers.BatchNormalization | None:
-    """The batch normalisation that alone reads a layer, if one does and no activation is between them."""
-    readers = [
-        operation
-        for operation in network.operations
-        for tensor in keras.tree.flatten(operation.input)
-        if tensor is layer.output
-    ]
-    is_linear = layer.activation is keras.activations.linear
-    if is_linear and len(readers) == 1 and isinstance(readers[0], layers.BatchNormalization):
-        return readers[0]
-    return None

@@ -56,6 +56,17 @@ def build(name: str, image_size: int, num_classes: int, views: int = 1) -> keras
     return keras.Model(pixels, logits, name=name)
 
 
+def copy_of(network: keras.Model) -> keras.Model:
+    """A copy with weights of its own, whose answers are the same."""
+    copy = keras.models.clone_model(network)
+    copy.set_weights(network.get_weights())
+    for layer in copy.layers:
+        if isinstance(layer, layers.Normalization):
+            # The constants of a scaling: set_weights alone does not make them count.
+            layer.finalize_state()
+    return copy
+
+
 def class_logits(outputs: ArrayLike) -> NDArray[np.float64]:
     """Gives every class its logit.
 

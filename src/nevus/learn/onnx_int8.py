@@ -28,7 +28,7 @@ from nevus.learn.onnx_nodes import FEATURES, constant
 from nevus.learn.scale_folding import fold_scales
 
 # Tensors that the corrections add.
-_ROUNDED, _LACK, _MEAN, _AXES = "rounded_logits", "what_rounding_took", "mean", "all_but_channels"
+_ROUNDED, _LACK = "rounded_logits", "what_rounding_took"
 
 _BATCH_SIZE = 32
 # Of the kernels, on either side of zero.
@@ -128,9 +128,9 @@ def _give_back_means(rounded: onnx.ModelProto, network: onnx.ModelProto, calibra
     for node, mean in zip(corrected, wanted, strict=True):
         (received,) = _means(rounded, [node.output[0]], calibration)
         # The bias is an int32 behind a node that multiplies it by its scale.
-        bias, scale = (numpy_helper.to_array(weights[name]) for name in made_by[node.input[2]].input[:2])
+        name, scale_name = made_by[node.input[2]].input[:2]
+        bias, scale = numpy_helper.to_array(weights[name]), numpy_helper.to_array(weights[scale_name])
         steps = np.round((mean - received) / scale)
-        name = made_by[node.input[2]].input[0]
         weights[name].CopyFrom(numpy_helper.from_array((bias + steps).astype(bias.dtype), name))
     (wanted_logits,), (received_logits,) = (_means(model, [LOGITS], calibration) for model in (network, rounded))
     for node in rounded.graph.node:
@@ -145,12 +145,10 @@ def _means(model: onnx.ModelProto, tensors: list[str], pixels: Pixels) -> list[N
     # ONNX Runtime leaves out what no output needs.
     del measured.graph.output[:]
     for number, tensor in enumerate(tensors):
-        name = f"{_MEAN}/{number}"
-        axes = [0] if tensor == LOGITS else [0, 2, 3]
-        measured.graph.initializer.append(constant(f"{name}/{_AXES}", np.array(axes)))
-        measured.graph.node.append(
-            helper.make_node("ReduceMean", [tensor, f"{name}/{_AXES}"], [name], name=name, keepdims=0)
-        )
+        name = f"mean/{number}"
+        axes = constant(f"{name}/axes", np.array([0] if tensor == LOGITS else [0, 2, 3]))
+        measured.graph.initializer.append(axes)
+        measured.graph.node.append(helper.make_node("ReduceMean", [tensor, axes.name], [name], name=name, keepdims=0))
         measured.graph.output.append(helper.make_empty_tensor_value_info(name))
     session, given = open_session(measured.SerializeToString()), model.graph.input[0].name
     sums = [np.zeros(1)] * len(tensors)

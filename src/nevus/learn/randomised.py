@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nevus.core.labels import Classes
 from nevus.core.preprocess import Pixels
 from nevus.learn.gradcam import explainer
+from nevus.learn.networks import copy_of
 
 # Of a network with more layers, maps are made after each of so many steps of about as many layers.
 MOST_STEPS = 16
@@ -35,14 +36,12 @@ def randomised_maps(
         At most `MOST_STEPS` times: what has random weights by then ('logits', 'logits to conv3', and in the end
         all), and the class activation maps, float64 [N, h, w].
     """
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
-    # Constants of the scaling, of which no network learns anything; set_weights alone does not make them count.
-    scaling = [layer for layer in copy.layers if isinstance(layer, keras.layers.Normalization)]
-    for layer in scaling:
-        layer.finalize_state()
+    copy = copy_of(model)
     generator = np.random.default_rng(seed)
-    layers = [layer for layer in copy.layers if layer.get_weights() and layer not in scaling]
+    # Of the constants of a scaling no network learns anything.
+    layers = [
+        layer for layer in copy.layers if layer.get_weights() and not isinstance(layer, keras.layers.Normalization)
+    ]
     first = layers[-1].name
     steps = set(np.linspace(0, len(layers) - 1, min(MOST_STEPS, len(layers))).round().astype(int).tolist())
     for place, layer in enumerate(reversed(layers)):

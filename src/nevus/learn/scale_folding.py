@@ -7,12 +7,12 @@ takes from a map is multiplied with it. Converters fold a normalisation only if 
 
 from __future__ import annotations
 
-from collections import Counter
-
 import keras
 import numpy as np
 from keras import layers
 from keras.ops import convert_to_numpy
+
+from nevus.learn.networks import copy_of
 
 
 def fold_scales(network: keras.Model) -> keras.Model:
@@ -26,8 +26,7 @@ def fold_scales(network: keras.Model) -> keras.Model:
     """
     if not _foldable(network):
         return network
-    copy = keras.models.clone_model(network)
-    copy.set_weights(network.get_weights())
+    copy = copy_of(network)
     for convolution, norm in _foldable(copy):
         variance = convert_to_numpy(norm.moving_variance)
         scale = (convert_to_numpy(norm.gamma) if norm.scale else 1.0) / np.sqrt(variance + norm.epsilon)
@@ -40,16 +39,24 @@ def fold_scales(network: keras.Model) -> keras.Model:
     return copy
 
 
+def norm_behind(network: keras.Model, layer: keras.Layer) -> layers.BatchNormalization | None:
+    """The batch normalisation that alone reads what a layer of a network gives, if one does."""
+    readers = [
+        operation
+        for operation in network.operations
+        for tensor in keras.tree.flatten(operation.input)
+        if tensor is layer.output
+    ]
+    given_out = any(tensor is layer.output for tensor in keras.tree.flatten(network.output))
+    is_norm = len(readers) == 1 and isinstance(readers[0], layers.BatchNormalization)
+    return readers[0] if is_norm and not given_out else None
+
+
 def _foldable(network: keras.Model) -> list[tuple[layers.Conv2D, layers.BatchNormalization]]:
     """The normalisations of maps that a convolution with a ReLU makes for them alone."""
-    made_by = {id(layer.output): layer for layer in network.layers if isinstance(layer, layers.Conv2D)}
-    read = [id(tensor) for operation in network.operations for tensor in keras.tree.flatten(operation.input)]
-    uses = Counter(read + [id(tensor) for tensor in keras.tree.flatten(network.output)])
-    return [
-        (made_by[id(norm.input)], norm)
-        for norm in network.layers
-        if isinstance(norm, layers.BatchNormalization)
-        and id(norm.input) in made_by
-        and uses[id(norm.input)] == 1
-        and made_by[id(norm.input)].activation is keras.activations.relu
+    convolutions = [
+        layer
+        for layer in network.layers
+        if isinstance(layer, layers.Conv2D) and layer.activation is keras.activations.relu
     ]
+    return [(layer, norm) for layer in convolutions if (norm := norm_behind(network, layer))]
