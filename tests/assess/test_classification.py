@@ -16,10 +16,11 @@ from nevus.assess.card import make_card
 from nevus.assess.class_plots import confusion_of_classes
 from nevus.assess.compare import CLASS_FIGURES, compare, format_comparison
 from nevus.assess.comparison_page import write_comparison
+from nevus.assess.delong import roc_auc, roc_auc_difference
 from nevus.assess.metrics import UndefinedMetricWarning
 from nevus.assess.paired import balanced_accuracy_difference, macro_roc_auc_difference
 from nevus.assess.results import read_metrics
-from nevus.assess.uncertainty import group_codes, roc_auc, roc_auc_difference
+from nevus.assess.uncertainty import group_codes
 from nevus.core.errors import RunError
 from nevus.core.files import write_json
 from nevus.core.labels import Classes

@@ -11,8 +11,9 @@ import pytest
 
 from nevus.assess.compare import DIFFERENCES, FIGURES, compare, format_comparison
 from nevus.assess.comparison_page import write_comparison
+from nevus.assess.delong import roc_auc_difference
 from nevus.assess.evaluate import evaluate
-from nevus.assess.uncertainty import group_codes, roc_auc_difference
+from nevus.assess.uncertainty import group_codes
 from nevus.core.dataset import DatasetInfo
 from nevus.core.errors import RunError
 from nevus.core.files import finite, write_json

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import expit
 
-from nevus.assess import metrics, uncertainty
-from nevus.assess.uncertainty import bootstrap, group_codes, proportion, roc_auc, roc_auc_difference, wilson
+from nevus.assess import delong, metrics, uncertainty
+from nevus.assess.delong import roc_auc, roc_auc_difference
+from nevus.assess.uncertainty import bootstrap, group_codes, proportion, wilson
 from nevus.core.estimate import Estimate
 
 
@@ -119,7 +120,7 @@ class TestDeLong:
 
     def test_published_variance_of_hanley_and_mcneil(self):
         # Hanley and McNeil (1982), Radiology 143:29: .893 of 51 abnormal and 58 normal images, standard error .032.
-        assert math.sqrt(uncertainty._exponential_variance(0.893, 51, 58)) == pytest.approx(0.032, abs=0.001)
+        assert math.sqrt(delong._exponential_variance(0.893, 51, 58)) == pytest.approx(0.032, abs=0.001)
 
     def test_many_groups_leave_the_interval_of_delong(self):
         labels, risk, groups = binormal(np.random.default_rng(1), 0.95, 2000, 4000)
@@ -364,7 +365,7 @@ def test_coverage_of_the_bootstrap(groups, group_size):
 class TestMeansOverClasses:
     def test_of_two_classes_the_macro_area_is_delong_s(self):
         labels, risk, groups = binormal(np.random.default_rng(3), 0.85, 300, 300, group_size=2)
-        found = uncertainty.macro_roc_auc(labels.astype(np.int64), np.stack([1 - risk, risk], axis=1), groups)
+        found = delong.macro_roc_auc(labels.astype(np.int64), np.stack([1 - risk, risk], axis=1), groups)
         expected = roc_auc(labels, risk, groups)
         assert found.value == pytest.approx(expected.value)
         assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.003)
@@ -373,16 +374,16 @@ class TestMeansOverClasses:
         labels, groups = np.array([0, 0, 0, 1, 1, 1, 2]), np.arange(7)
         scores = np.random.default_rng(0).dirichlet(np.ones(3), 7)
         with pytest.warns(metrics.UndefinedMetricWarning, match="fewer than two groups"):
-            found = uncertainty.macro_roc_auc(labels, scores, groups)
+            found = delong.macro_roc_auc(labels, scores, groups)
         assert 0 <= found.value <= 1
         assert math.isnan(found.low)
         assert math.isnan(found.high)
-        assert math.isnan(uncertainty.macro_roc_auc(labels[:6], scores[:6], groups[:6]).value)
+        assert math.isnan(delong.macro_roc_auc(labels[:6], scores[:6], groups[:6]).value)
 
     def test_a_perfect_ranking_has_no_interval(self):
         labels = np.repeat([0, 1, 2], 4)
         with pytest.warns(metrics.UndefinedMetricWarning, match="no image moves it"):
-            found = uncertainty.macro_roc_auc(labels, np.eye(3)[labels], np.arange(12))
+            found = delong.macro_roc_auc(labels, np.eye(3)[labels], np.arange(12))
         assert found.value == 1.0
         assert math.isnan(found.low)
 

@@ -50,18 +50,6 @@ def weighted_matrices(labels: Labels, named: Labels, num_classes: int, weights: 
     return (weights @ cells).reshape(-1, num_classes, num_classes)
 
 
-def balanced_accuracy(matrix: Floats) -> Floats:
-    """Mean over the classes of the share of their images that is named rightly [1], float64 [...].
-
-    NaN where a class has no image, which scikit-learn would leave out of the mean.
-
-    References:
-        [1] Brodersen, Ong, Stephan & Buhmann, The balanced accuracy and its posterior distribution, ICPR 2010.
-    """
-    right = np.diagonal(matrix, axis1=-2, axis2=-1)
-    return np.asarray(ratio(right, matrix.sum(axis=-1)).mean(axis=-1))
-
-
 def kappa(matrix: Floats) -> Floats:
     """Cohen's kappa [1]: agreement with the truth beyond what the shares of both give by chance, float64 [...].
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nevus.assess import class_metrics, metrics, thresholds, uncertainty
+from nevus.assess import class_metrics, delong, metrics, thresholds, uncertainty
 from nevus.assess.class_metrics import Labels
 from nevus.assess.metrics import Bools, Floats
 from nevus.assess.uncertainty import Groups, group_codes
@@ -112,7 +112,7 @@ def measure(
     ends = _bootstrap(predictions, probabilities, named, values, resamples, seed)
     estimates = {name: Estimate(float(value[0]), *ends[name]).to_json() for name, value in values.items()}
     sensitivities = [_share(labels == index, named == index, groups) for index in range(len(names))]
-    estimates["macro_roc_auc"] = uncertainty.macro_roc_auc(labels, probabilities, groups).to_json()
+    estimates["macro_roc_auc"] = delong.macro_roc_auc(labels, probabilities, groups).to_json()
     estimates["balanced_accuracy"] = uncertainty.mean_of_independent(sensitivities).to_json()
     result = {
         **{name: estimates[name] for name in FIGURES if name in estimates},
@@ -158,7 +158,7 @@ def _average_precision_of(name: str) -> str:
 def _roc_auc(is_class: Bools, scores: Floats, groups: Groups) -> Estimate:
     if is_class.all() or not is_class.any():
         return Estimate(np.nan, np.nan, np.nan)
-    return uncertainty.roc_auc(is_class, scores, groups)
+    return delong.roc_auc(is_class, scores, groups)
 
 
 def _share(counted: Bools, right: Bools, groups: Groups) -> Estimate:

@@ -17,11 +17,12 @@ import numpy as np
 
 from nevus.assess import classification, results, wording
 from nevus.assess.class_metrics import most_probable
+from nevus.assess.delong import roc_auc_difference
 from nevus.assess.evaluate import WITHOUT_LEAKS
 from nevus.assess.inputs import Scored, leaked, read_checked, scored
 from nevus.assess.metrics import Bools, UndefinedMetricWarning
 from nevus.assess.paired import balanced_accuracy_difference, macro_roc_auc_difference, right_share_difference
-from nevus.assess.uncertainty import Difference, group_codes, roc_auc_difference
+from nevus.assess.uncertainty import Difference, group_codes
 from nevus.core.errors import RunError
 from nevus.core.estimate import Estimate
 from nevus.core.predictions import Predictions

@@ -1,7 +1,7 @@
 """Two models' decisions on the same images: how far apart they are, and whether chance alone could do it.
 
 Owns the paired test of right and wrong decisions, and the differences of means over
-classes. ROC-AUC of the risk has its own in `uncertainty.roc_auc_difference`. It must not
+classes. ROC-AUC of the risk has its own in `delong.roc_auc_difference`. It must not
 know runs or files.
 """
 
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from nevus.assess.class_metrics import Labels
+from nevus.assess.delong import class_areas
 from nevus.assess.metrics import Bools, Floats
-from nevus.assess.uncertainty import Difference, Groups, class_areas, linearised, linearised_error
+from nevus.assess.uncertainty import Difference, Groups, linearised, linearised_error
 from nevus.core.estimate import Estimate
 
 

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nevus.assess import artefacts, heat_truth
-from nevus.assess.uncertainty import Groups, group_codes, linearised, proportion, roc_auc
+from nevus.assess.delong import roc_auc
+from nevus.assess.uncertainty import Groups, group_codes, linearised, proportion
 from nevus.core.estimate import Estimate
 from nevus.core.preprocess import Pixels
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nevus.assess import metrics, uncertainty
+from nevus.assess import delong, metrics, uncertainty
 from nevus.assess.inputs import Scored
 from nevus.assess.metrics import Bools, Floats
 from nevus.assess.uncertainty import Groups
@@ -51,7 +51,7 @@ def measure_decided(
         "num_groups": int(groups.max()) + 1,
         "num_malignant": int(labels.sum()),
         "prevalence": float(labels.mean()),
-        "roc_auc": uncertainty.roc_auc(labels, risk, groups).to_json(),
+        "roc_auc": delong.roc_auc(labels, risk, groups).to_json(),
         "average_precision": _with(ends["average_precision"], metrics.average_precision(labels, risk)),
         "brier": _with(ends["brier"], metrics.brier(labels, risk)),
     }

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nevus.assess import uncertainty
+from nevus.assess import delong, uncertainty
 from nevus.assess.metrics import Bools, Floats, UndefinedMetricWarning
 from nevus.assess.uncertainty import Groups
 from nevus.core.estimate import Estimate
@@ -91,7 +91,7 @@ def _figures(labels: Bools, risk: Floats, called: Bools, groups: Groups) -> dict
     with warnings.catch_warnings():
         # The counts beside a figure say why it is undefined.
         warnings.simplefilter("ignore", UndefinedMetricWarning)
-        roc_auc = uncertainty.roc_auc(labels, risk, codes)
+        roc_auc = delong.roc_auc(labels, risk, codes)
     return {
         "num_images": int(labels.size),
         "num_malignant": int(labels.sum()),
