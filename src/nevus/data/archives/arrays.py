@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from PIL import Image
 
 from nevus.core.errors import DataError, ImageError
 from nevus.core.preprocess import MAX_FILE_BYTES
+from nevus.data.archives.zips import DAMAGE
 
 _HEADERS: dict[tuple[int, int], Callable[..., Any]] = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -50,7 +50,7 @@ class ArrayArchive:
         self._streams: dict[str, _Stream] = {}
         try:
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, ValueError, NotImplementedError) as problem:
+        except DAMAGE as problem:
             raise DataError(f"{path} is no readable NumPy archive ({problem}). Fetch it again.") from None
 
     def keys(self) -> tuple[str, ...]:
@@ -84,7 +84,7 @@ class ArrayArchive:
         key, _, index = name.rpartition("/")
         try:
             pixels = self._pixels(key, int(index))
-        except (DataError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as problem:
+        except (DataError, OSError, *DAMAGE) as problem:
             raise ImageError(f"damaged in the NumPy archive ({problem})") from None
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "BMP")
@@ -130,7 +130,7 @@ class ArrayArchive:
             shape, fortran_order, dtype = _HEADERS[version](file)
         except KeyError:
             raise DataError(f"{self.path}: no array '{key}'. Found: {', '.join(self.keys())}.") from None
-        except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as problem:
+        except (RuntimeError, *DAMAGE) as problem:
             raise DataError(f"{self.path}: array '{key}' is damaged ({problem}). Fetch the file again.") from None
         num_bytes = info.file_size - file.tell()
         if dtype != np.uint8 or fortran_order or min(shape, default=0) < 0 or _product(shape) != num_bytes:

@@ -21,6 +21,9 @@ from nevus.core.preprocess import MAX_FILE_BYTES
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer as Buffer
 
+# What zipfile raises for an archive that is damaged, or compressed in a way it does not know.
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError)
+
 # Deflate reaches 1,032; images are compressed already, and tables reach about 20.
 MOST_EXPANSION = 200
 _ENCRYPTED = 0x1
@@ -44,7 +47,7 @@ class ZipArchive:
         try:
             self._file = file or path.open("rb")
             self._zip = zipfile.ZipFile(self._file)
-        except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, ValueError) as problem:
+        except DAMAGE as problem:
             raise DataError(
                 f"{path} is no readable zip archive ({problem}). Fetch it again, or move it away."
             ) from None
@@ -67,7 +70,7 @@ class ZipArchive:
         archive, member = self._resolve(name)
         try:
             return archive._zip.open(member)
-        except (KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as problem:
+        except (KeyError, RuntimeError, *DAMAGE) as problem:
             raise DataError(f"{self.path}: '{name}' cannot be read ({problem}).") from None
 
     def read(self, name: str) -> bytes:
@@ -86,7 +89,7 @@ class ZipArchive:
             return archive._zip.read(info)
         except KeyError:
             raise ImageError("no such file") from None
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError) as problem:
+        except (OSError, *DAMAGE) as problem:
             raise ImageError(f"damaged in its archive ({problem})") from None
 
     def close(self) -> None:
