@@ -19,7 +19,7 @@ from nevus.core.files import read_json
 from nevus.core.modelfile import golden_pixels, parse_spec
 from nevus.core.preprocess import Pixels
 from nevus.core.runs import EXPORTED_FILES, Run
-from nevus.learn import litert_file, onnx_file, onnx_int8
+from nevus.learn import litert_file, litert_int8, onnx_file, onnx_int8
 from nevus.learn.activation_map import tap
 from nevus.learn.export import FLOAT32, FORMATS, Format, export
 from nevus.learn.parity import answers_of_keras
@@ -140,11 +140,11 @@ def test_the_classic_network_in_int8_is_small_and_its_head_in_float(run: Run) ->
     large = [w for w in weights if np.prod(w.dims) >= 128]
     assert {w.data_type for w in large if len(w.dims) == 4} <= {onnx.TensorProto.INT8, onnx.TensorProto.UINT8}
     assert {w.data_type for w in large if list(w.dims) == [128, 1]} == {onnx.TensorProto.FLOAT}
-    tflite = litert_file.build_int8(tapped, spec, noise)
+    tflite = litert_int8.build(tapped, spec, noise)
     assert len(litert_file.with_metadata(tflite, text)) < 140_000
-    # What rounding takes from the log-odds on average is given back.
+    # What rounding takes from the log-odds on average is given back; in LiteRT so far as the maps' means decide it.
     expected = answers_of_keras(tapped, noise, spec=spec)
-    for received in (onnx_file.opened(content)(noise, 8), litert_file.opened(tflite)(noise, 1)):
+    for received, off in ((onnx_file.opened(content)(noise, 8), 1e-4), (litert_file.opened(tflite)(noise, 1), 1e-3)):
         log_odds = [np.log(answers.risk) - np.log1p(-answers.risk) for answers in (expected, received)]
         assert np.abs(log_odds[0] - log_odds[1]).max() > 1e-4, "nothing was rounded"
-        assert log_odds[1].mean() == pytest.approx(log_odds[0].mean(), abs=1e-4)
+        assert log_odds[1].mean() == pytest.approx(log_odds[0].mean(), abs=off)

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from keras import layers
 
-from nevus.learn.kernel_rounding import round_kernels
+from nevus.learn.kernel_rounding import HALVES, round_kernels, steps
 from nevus.learn.networks import LOGITS, copy_of
+from nevus.learn.scale_folding import fold_scales, norm_behind
 
 LEVELS = 15
 
@@ -67,13 +68,13 @@ STRUCTURES = {
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_kernels_become_whole_steps_and_maps_change_less_than_by_rounding_each_weight(structure: str) -> None:
     network = make_network(*STRUCTURES[structure]())
-    rounded = round_kernels(network, LEVELS, IMAGES)
+    rounded = round_kernels(network, steps(LEVELS), IMAGES)
     for layer, before in zip(rounded.layers, network.layers, strict=True):
         if layer.name == LOGITS:
             np.testing.assert_array_equal(layer.kernel, before.kernel)
         elif hasattr(layer, "kernel"):
-            steps = np.array(layer.kernel) / steps_of(before)
-            np.testing.assert_allclose(steps, np.round(steps), atol=1e-4)
+            whole = np.array(layer.kernel) / steps_of(before)
+            np.testing.assert_allclose(whole, np.round(whole), atol=1e-4)
             # The end of each channel stands, or a converter would take another step.
             np.testing.assert_allclose(steps_of(layer), steps_of(before), rtol=1e-6)
     expected = network(OTHERS)["maps"].numpy()
@@ -86,13 +87,54 @@ def test_each_map_keeps_its_mean(structure: str) -> None:
     network = make_network(*STRUCTURES[structure]()[:2])
     means = [
         one(OTHERS)["maps"].numpy().mean(axis=(0, 1, 2))
-        for one in (network, round_kernels(network, LEVELS, IMAGES), nearest(network))
+        for one in (network, round_kernels(network, steps(LEVELS), IMAGES), nearest(network))
     ]
     assert np.abs(means[1] - means[0]).max() < 0.3 * np.abs(means[2] - means[0]).max()
 
 
 def test_a_kernel_of_nothing_and_images_of_one_colour_are_no_trouble() -> None:
     network = make_network(layers.Conv2D(4, 3, kernel_initializer="zeros"), layers.Conv2D(4, 3))
-    rounded = round_kernels(network, LEVELS, np.full_like(IMAGES[:2], 7))
+    rounded = round_kernels(network, steps(LEVELS), np.full_like(IMAGES[:2], 7))
     assert all(np.isfinite(weight).all() for weight in rounded.get_weights())
     np.testing.assert_array_equal(rounded.layers[2].kernel, 0)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_in_float16_kernels_and_summands_are_halves_and_maps_change_less(structure: str) -> None:
+    network = fold_scales(make_network(*STRUCTURES[structure]()))
+    rounded, plain = round_kernels(network, HALVES, IMAGES), copy_of(network)
+    for layer, other in zip(rounded.layers, plain.layers, strict=True):
+        if layer.name == LOGITS or not hasattr(layer, "kernel"):
+            continue
+        norm, plain_norm = norm_behind(rounded, layer), norm_behind(plain, other)
+        assert is_half(layer.kernel)
+        other.kernel.assign(to_half(other.kernel))
+        if other.use_bias:
+            assert is_half(layer.bias)
+            other.bias.assign(to_half(other.bias))
+        elif norm:
+            # What a converter makes of both.
+            sign = np.array(norm.gamma)
+            assert is_half(np.array(norm.beta) - sign * np.array(norm.moving_mean))
+            added = np.array(plain_norm.beta) - sign * np.array(plain_norm.moving_mean)
+            plain_norm.moving_mean.assign(sign * (np.array(plain_norm.beta) - to_half(added)))
+    expected = network(OTHERS)["maps"].numpy()
+    errors = [np.square(one(OTHERS)["maps"].numpy() - expected).mean() for one in (rounded, plain)]
+    assert 0 < errors[0] < 0.5 * errors[1]
+
+
+def to_half(values: np.ndarray) -> np.ndarray:
+    return np.array(values).astype(np.float16).astype(np.float32)
+
+
+def is_half(values: np.ndarray) -> bool:
+    # Sums in float32 are off by less than a hundredth of what float16 tells apart.
+    return np.allclose(values, to_half(values), rtol=2e-6, atol=1e-7)
+
+
+def test_a_map_that_its_normalisation_wipes_out_stays_finite() -> None:
+    network = make_network(layers.Conv2D(4, 3), layers.BatchNormalization())
+    network.layers[3].gamma.assign([0.0, 1.0, -1.0, 2.0])
+    folded = fold_scales(network)
+    for grid in (HALVES, steps(LEVELS)):
+        assert all(np.isfinite(weight).all() for weight in round_kernels(folded, grid, IMAGES).get_weights())

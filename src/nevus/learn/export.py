@@ -28,7 +28,7 @@ from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels
 from nevus.core.runs import Run
 from nevus.core.triage import Triage
-from nevus.learn import keras_file, litert_file, onnx_file, onnx_int8
+from nevus.learn import keras_file, litert_file, litert_int8, onnx_file, onnx_int8
 from nevus.learn.activation_map import tap
 from nevus.learn.metadata_head import read_head
 from nevus.learn.parity import Answering, Exported, Limits, Sample, answers_of_keras, check_parity, golden_sizes
@@ -85,10 +85,10 @@ FORMATS = {
     "onnx": _onnx(lambda tapped, spec, _, head: onnx_file.build(tapped, spec, head), FLOAT32),
     "onnx-int8": _onnx(onnx_int8.build, INT8),
     "litert": _litert(lambda tapped, spec, *_: litert_file.build(tapped, spec), FLOAT32),
-    "litert-fp16": _litert(lambda tapped, spec, *_: litert_file.build_fp16(tapped, spec), FLOAT16),
-    "litert-int8": _litert(
-        lambda tapped, spec, calibration, _: litert_file.build_int8(tapped, spec, calibration), INT8
+    "litert-fp16": _litert(
+        lambda tapped, spec, calibration, _: litert_file.build_fp16(tapped, spec, calibration), FLOAT16
     ),
+    "litert-int8": _litert(lambda tapped, spec, calibration, _: litert_int8.build(tapped, spec, calibration), INT8),
     "keras": Format(
         lambda tapped, spec, *_: keras_file.build(tapped, spec),
         keras_file.with_metadata,

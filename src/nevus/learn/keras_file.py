@@ -13,7 +13,6 @@ from pathlib import Path
 import keras
 import numpy as np
 from keras import layers, ops
-from numpy.typing import NDArray
 
 from nevus.core.archive import add_metadata
 from nevus.core.modelfile import INPUT, OUTPUTS, ModelSpec
@@ -28,13 +27,12 @@ NETWORK = "network"
 _OUT = -1e9
 
 
-def with_answers(tapped: keras.Model, spec: ModelSpec, correction: NDArray[np.float64] | None = None) -> keras.Model:
+def with_answers(tapped: keras.Model, spec: ModelSpec) -> keras.Model:
     """Puts answers behind a network.
 
     Args:
         tapped: from float32 [N, S, S, 3] in [0, 255] to the dictionary of `features` and `logits`.
         spec: gives image size, classes and temperature.
-        correction: float64 [C], added to the logits of the C classes; None for nothing.
 
     Returns:
         A model from `pixels`, uint8 [N, S, S, 3], RGB, to the dictionary of `probabilities`, `risk` and
@@ -59,8 +57,6 @@ def with_answers(tapped: keras.Model, spec: ModelSpec, correction: NDArray[np.fl
         )
         coefficients = ops.softmax(logits + without_benign) - ops.softmax(logits + without_malignant)
         heatmap = ops.sum(maps * ops.expand_dims(coefficients, (1, 2)), axis=3)
-    if correction is not None:
-        logits = logits + correction.astype(np.float32)
     probabilities = ops.softmax(logits / spec.temperature)
     # Rounding can carry a sum of several probabilities past 1.
     risk = ops.minimum(ops.sum(probabilities * malignant.astype(np.float32), axis=1), 1.0)

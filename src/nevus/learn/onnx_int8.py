@@ -21,7 +21,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from nevus.core.metadata import MetadataHead
 from nevus.core.modelfile import ModelSpec
 from nevus.core.preprocess import Pixels
-from nevus.learn.kernel_rounding import round_kernels
+from nevus.learn.kernel_rounding import round_kernels, steps
 from nevus.learn.networks import LOGITS
 from nevus.learn.onnx_file import compose, convert, open_session
 from nevus.learn.onnx_nodes import FEATURES, constant
@@ -49,7 +49,7 @@ def build(tapped: keras.Model, spec: ModelSpec, calibration: Pixels, head: Metad
     """
     folded = fold_scales(tapped)
     network = convert(folded, spec.image_size)
-    rounded = convert(round_kernels(folded, _LEVELS, calibration), spec.image_size)
+    rounded = convert(round_kernels(folded, steps(_LEVELS), calibration), spec.image_size)
     # tf2onnx numbers the nodes that it makes, and goes on counting; their order is the same in both.
     for node, same in zip(network.graph.node, rounded.graph.node, strict=True):
         node.name = same.name

@@ -1,8 +1,9 @@
-"""Puts the scale of a batch normalisation that follows a ReLU into the convolution before it.
+"""Puts the scales of batch normalisations into the convolutions before them; the answers stay as they are.
 
-ReLU(a x) = a ReLU(x) for a > 0, so the answers stay as they are. In 8 bits they do not: maps before such a
-normalisation have one range for channels of which some will count thirty times as much as others, and what rounding
-takes from a map is multiplied with it. Converters fold a normalisation only if it follows the convolution itself.
+Behind a convolution that is what a converter does itself; done before, what is rounded are the weights that it keeps.
+Behind a ReLU, for ReLU(a x) = a ReLU(x) for a > 0, it is what a converter does not do. In 8 bits it counts: maps
+before such a normalisation have one range for channels of which some will count thirty times as much as others, and
+what rounding takes from a map is multiplied with it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from keras.ops import convert_to_numpy
 
 from nevus.learn.networks import copy_of
 
+_CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D)
+_PROPORTIONAL = (keras.activations.linear, keras.activations.relu)
+
 
 def fold_scales(network: keras.Model) -> keras.Model:
-    """A network with the same answers, in which each normalisation behind a ReLU multiplies by 1 or -1.
+    """A network with the same answers, in which each normalisation of maps of a convolution multiplies by 1 or -1.
 
     Args:
         network: a functional model; it stays as it is.
@@ -31,7 +35,9 @@ def fold_scales(network: keras.Model) -> keras.Model:
         variance = convert_to_numpy(norm.moving_variance)
         scale = (convert_to_numpy(norm.gamma) if norm.scale else 1.0) / np.sqrt(variance + norm.epsilon)
         for weight in convolution.trainable_weights:
-            weight.assign(convert_to_numpy(weight) * np.abs(scale))
+            # A depthwise kernel has its maps in two axes: channels, and the maps of each.
+            maps = weight.shape[2:] if weight.shape[-1] != len(scale) else (-1,)
+            weight.assign(convert_to_numpy(weight) * np.abs(scale).reshape(maps))
         norm.moving_mean.assign(convert_to_numpy(norm.moving_mean) * np.abs(scale))
         norm.moving_variance.assign(np.full_like(variance, 1 - norm.epsilon))
         if norm.scale:
@@ -52,11 +58,9 @@ def norm_behind(network: keras.Model, layer: keras.Layer) -> layers.BatchNormali
     return readers[0] if is_norm and not given_out else None
 
 
-def _foldable(network: keras.Model) -> list[tuple[layers.Conv2D, layers.BatchNormalization]]:
-    """The normalisations of maps that a convolution with a ReLU makes for them alone."""
+def _foldable(network: keras.Model) -> list[tuple[keras.Layer, layers.BatchNormalization]]:
+    """The normalisations of maps that a convolution, with a ReLU or without, makes for them alone."""
     convolutions = [
-        layer
-        for layer in network.layers
-        if isinstance(layer, layers.Conv2D) and layer.activation is keras.activations.relu
+        layer for layer in network.layers if isinstance(layer, _CONVOLUTIONS) and layer.activation in _PROPORTIONAL
     ]
     return [(layer, norm) for layer in convolutions if (norm := norm_behind(network, layer))]
