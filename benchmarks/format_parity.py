@@ -133,7 +133,7 @@ def row_of(
         "images": str(num_images),
         "probability": f"{difference:.2g}",
         "ROC-AUC": f"{areas['exported']:.4f}",
-        "ROC-AUC lost": f"{areas['model.keras'] - areas['exported']:.4f}",
+        "ROC-AUC lost": f"{round(areas['model.keras'] - areas['exported'], 4) + 0.0:.4f}",
     }
 
 
