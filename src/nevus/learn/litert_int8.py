@@ -34,8 +34,9 @@ _LEVELS = 127
 _CONVOLUTIONS = (schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.DEPTHWISE_CONV_2D)
 _BIAS = 2  # Among the inputs of a convolution.
 
-# Images whose maps are averaged: each has thousands of places, and all of the network runs for every convolution.
+# Images whose maps are averaged, each with thousands of places; and how often they all pass through the network.
 _MOST_IMAGES = 32
+_MOST_PASSES = 26
 # Of a channel that an activation cuts off nearly everywhere, a bias no longer moves the mean.
 _LEAST_FREE = 0.02
 
@@ -111,13 +112,17 @@ def _with_means_given_back(rounded: bytes, exact: bytes, images: Pixels) -> byte
         for maps in _maps(exact, [same.outputs[0] for _, same in pairs], images)
     )
     expected = [np.mean(means, axis=0) for means in zip(*of_images, strict=True)]
-    for (convolution, _), mean in zip(pairs, expected, strict=True):
-        received, free = _mean_and_free(rounded, graph.tensors, convolution, images)
-        bias = graph.tensors[convolution.inputs[_BIAS]]
-        shift = np.divide(mean - received, free, out=np.zeros_like(mean), where=free > _LEAST_FREE)
-        buffer = model.buffers[bias.buffer]
-        corrected = np.frombuffer(bytes(buffer.data), np.int32) + np.round(shift / np.asarray(bias.quantization.scale))
-        buffer.data = np.frombuffer(corrected.astype(np.int32).tobytes(), np.uint8)
+    # One after the other in small networks; in deep ones a few at once, or hundreds of passes would take an hour.
+    at_once = -(-len(pairs) // _MOST_PASSES)
+    for start in range(0, len(pairs), at_once):
+        some = [convolution for convolution, _ in pairs[start : start + at_once]]
+        means, free = _means_and_free(rounded, graph.tensors, some, images)
+        for convolution, expected_mean, mean, share in zip(some, expected[start:], means, free, strict=False):
+            bias = graph.tensors[convolution.inputs[_BIAS]]
+            shift = np.divide(expected_mean - mean, share, out=np.zeros_like(mean), where=share > _LEAST_FREE)
+            steps_of_bias = np.round(shift / np.asarray(bias.quantization.scale))
+            corrected = np.frombuffer(bytes(model.buffers[bias.buffer].data), np.int32) + steps_of_bias
+            model.buffers[bias.buffer].data = np.frombuffer(corrected.astype(np.int32).tobytes(), np.uint8)
         rounded = bytes(flatbuffer_utils.convert_object_to_bytearray(model))
     return rounded
 
@@ -127,27 +132,34 @@ def _convolutions(model: schema.ModelT) -> list[schema.OperatorT]:
     return [operator for operator in model.subgraphs[0].operators if kinds[operator.opcodeIndex] in _CONVOLUTIONS]
 
 
-def _mean_and_free(
-    content: bytes, tensors: list[schema.TensorT], convolution: schema.OperatorT, images: Pixels
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of each channel of a convolution's maps the mean, float64 [C], and the share that moves with the bias.
+def _means_and_free(
+    content: bytes, tensors: list[schema.TensorT], convolutions: list[schema.OperatorT], images: Pixels
+) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
+    """Of each convolution's maps the channels' means, float64 [C], and the shares of them that move with the bias.
 
     The activation is a part of the convolution: what it cuts off, or what lies at the ends of the integers, stays.
     """
-    output = convolution.outputs[0]
-    grid = tensors[output].quantization
-    scale, zero = float(grid.scale[0]), int(grid.zeroPoint[0])
+    outputs = [convolution.outputs[0] for convolution in convolutions]
+    means, free = ([np.zeros(tensors[output].shape[-1]) for output in outputs] for _ in range(2))
+    for values in _maps(content, outputs, images):
+        for number, (convolution, maps) in enumerate(zip(convolutions, values, strict=True)):
+            grid = tensors[convolution.outputs[0]].quantization
+            scale, zero = float(grid.scale[0]), int(grid.zeroPoint[0])
+            low, high = _ends(convolution, scale, zero)
+            means[number] += scale * (maps.mean(axis=(0, 1, 2), dtype=np.float64) - zero) / len(images)
+            free[number] += ((low < maps) & (maps < high)).mean(axis=(0, 1, 2)) / len(images)
+    return means, free
+
+
+def _ends(convolution: schema.OperatorT, scale: float, zero: int) -> tuple[int, int]:
+    """The least and the greatest integer that the activation of a convolution, or int8, lets through."""
     low, high = np.iinfo(np.int8).min, np.iinfo(np.int8).max
     activation = convolution.builtinOptions.fusedActivationFunction
     if activation in (schema.ActivationFunctionType.RELU, schema.ActivationFunctionType.RELU6):
         low = max(low, zero)
     if activation == schema.ActivationFunctionType.RELU6:
         high = min(high, zero + round(6 / scale))
-    mean, free = np.zeros(tensors[output].shape[-1]), np.zeros(tensors[output].shape[-1])
-    for (maps,) in _maps(content, [output], images):
-        mean += scale * (maps.mean(axis=(0, 1, 2), dtype=np.float64) - zero) / len(images)
-        free += ((low < maps) & (maps < high)).mean(axis=(0, 1, 2)) / len(images)
-    return mean, free
+    return low, high
 
 
 def _maps(content: bytes, tensors: list[int], images: Pixels) -> Iterator[list[NDArray[Any]]]:
