@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from nevus.core.config import Config
 from nevus.core.dataset import Dataset
 from nevus.core.errors import DataError, RunError
 from nevus.core.files import read_json, write_json
+from nevus.core.labels import BENIGN, MALIGNANT
 from nevus.core.runs import DONE, FAILED, RUNNING, Run
 from nevus.learn import optimization
 from nevus.learn import train as train_module
@@ -116,6 +118,21 @@ def test_a_run_leaves_what_the_stages_after_it_need(finished: Run) -> None:
     assert int(best["epoch"]) == training["best_epoch"]
     assert {path.parent.name for path in finished.tensorboard.rglob("events*")} == {"train", "validation"}
     assert not [path for path in finished.directory.rglob("*") if ".partial" in path.name]
+
+
+def test_validation_weighs_the_classes_as_training_does(tiny_dataset: Dataset, tmp_path: Path) -> None:
+    dataset = Dataset(Path(shutil.copytree(tiny_dataset.directory, tmp_path / "dataset")))
+    rows = [row for index, row in enumerate(dataset.rows) if row.label == BENIGN or index % 8 == 1]
+    dataset.write_rows(rows)
+    run = Run(tmp_path / "run")
+    train(run, dataset, dataclasses.replace(CONFIG, epochs=1))
+    weights = run.record["training"]["class_weights"]
+    assert weights[MALIGNANT] == pytest.approx(4 * weights[BENIGN])
+    val = dataset.rows_of("val")
+    logits = load_model(run)(dataset.pixels[[row.pixel_index for row in val]].astype(np.float32)).numpy()[:, 0]
+    losses = [np.logaddexp(0, -z if row.label == MALIGNANT else z) for z, row in zip(logits, val, strict=True)]
+    expected = np.mean([weights[row.label] * loss for row, loss in zip(val, losses, strict=True)])
+    assert float(history_of(run)[0]["val_loss"]) == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_saved_network_has_the_best_weights_and_nothing_of_training(finished: Run, tiny_dataset: Dataset) -> None:

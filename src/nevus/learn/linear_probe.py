@@ -48,6 +48,7 @@ def fit_head(
     pooled = keras.Model(network.get_layer(PIXELS).output, network.get_layer(POOL).output)
     features = {split: _features(pooled, dataset, split, folder) for split in ("train", "val")}
     labels = {split: labels_of(dataset, split) for split in features}
+    weights = {split: np.array([class_weights[label] for label in labels[split]]) for split in features}
     mean, std = features["train"].mean(axis=0), features["train"].std(axis=0)
     std[std == 0] = 1.0
     scaled = {split: (values - mean) / std for split, values in features.items()}
@@ -56,7 +57,8 @@ def fit_head(
     for strength in _STRENGTHS:
         model = LogisticRegression(C=strength, class_weight=dict(class_weights), max_iter=1000)
         model.fit(scaled["train"], labels["train"])
-        loss = log_loss(labels["val"], model.predict_proba(scaled["val"]), labels=classes)
+        answers = model.predict_proba(scaled["val"])
+        loss = log_loss(labels["val"], answers, labels=classes, sample_weight=weights["val"])
         if best is None or loss < best[0]:
             best = loss, model
     assert best is not None
@@ -65,11 +67,17 @@ def fit_head(
 
     head = _head(network, features["train"].shape[1])
     compile_network(head, dataset.info.classes, keras.optimizers.SGD(), config.loss, config.label_smoothing)
-    weights = np.array([class_weights[label] for label in labels["train"]])
-    logs = head.evaluate(
-        features["train"], labels["train"], EVALUATION_BATCH_SIZE, sample_weight=weights, return_dict=True, verbose=0
+    logs, of_val = (
+        head.evaluate(
+            features[split],
+            labels[split],
+            EVALUATION_BATCH_SIZE,
+            sample_weight=weights[split],
+            return_dict=True,
+            verbose=0,
+        )
+        for split in features
     )
-    of_val = head.evaluate(features["val"], labels["val"], EVALUATION_BATCH_SIZE, return_dict=True, verbose=0)
     return {**logs, **{f"val_{name}": value for name, value in of_val.items()}}
 
 

@@ -15,6 +15,7 @@ import warnings
 
 import keras
 import numpy as np
+import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
 from tqdm import tqdm
 
@@ -146,13 +147,22 @@ def _train_stage(
             steps_per_epoch=steps,
             initial_epoch=next_epoch,
             epochs=end,
-            validation_data=evaluation_batches(dataset, "val", variables),
+            validation_data=_weighted(evaluation_batches(dataset, "val", variables), class_weights),
             class_weight=class_weights,
             callbacks=callbacks,
             shuffle=False,
             verbose=0,
         )
     return stopping, checkpoint
+
+
+def _weighted(batches: tf.data.Dataset, class_weights: dict[int, float]) -> tf.data.Dataset:
+    """Batches with the class weights of training, so that the best epoch is the best at what training minimises.
+
+    Unweighted, validation would prefer epochs that have gone back to calling all by the commonest class.
+    """
+    weights = tf.constant([class_weights[index] for index in sorted(class_weights)], tf.float32)
+    return batches.map(lambda images, targets: (images, targets, tf.gather(weights, targets)))
 
 
 def _choose_what_learns(network: keras.Model, name: str, stage: Stage) -> list[float]:
