@@ -130,8 +130,8 @@ def _give_back_means(rounded: onnx.ModelProto, network: onnx.ModelProto, calibra
         # The bias is an int32 behind a node that multiplies it by its scale.
         name, scale_name = made_by[node.input[2]].input[:2]
         bias, scale = numpy_helper.to_array(weights[name]), numpy_helper.to_array(weights[scale_name])
-        steps = np.round((mean - received) / scale)
-        weights[name].CopyFrom(numpy_helper.from_array((bias + steps).astype(bias.dtype), name))
+        shift = np.round((mean - received) / scale)
+        weights[name].CopyFrom(numpy_helper.from_array((bias + shift).astype(bias.dtype), name))
     (wanted_logits,), (received_logits,) = (_means(model, [LOGITS], calibration) for model in (network, rounded))
     for node in rounded.graph.node:
         node.output[:] = [_ROUNDED if name == LOGITS else name for name in node.output]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from sys import intern
 
 from nevus.core.errors import DataError
 from nevus.core.metadata import known
+from nevus.data.archives.zips import DAMAGE
 from nevus.data.sources.files import Files
 
 
@@ -48,7 +47,7 @@ def read_table(
                     yield {column: intern(row[place]) if place < len(row) else "" for place, column in kept}
     except (UnicodeDecodeError, csv.Error) as problem:
         raise DataError(f"{where} is not a CSV table in UTF-8 ({problem}). Save it as one.") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError) as problem:
+    except DAMAGE as problem:
         raise DataError(f"{where} is damaged in its archive ({problem}). Fetch it again.") from None
 
 
@@ -57,7 +56,7 @@ def read_header(files: Files, name: str) -> list[str]:
     try:
         with files.open(name) as binary, io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as text:
             return next(csv.reader(text), [])
-    except (UnicodeDecodeError, csv.Error, zipfile.BadZipFile, zlib.error, EOFError):
+    except (UnicodeDecodeError, csv.Error, *DAMAGE):
         return []
 
 
