@@ -118,13 +118,17 @@ def _with_means_given_back(rounded: bytes, exact: bytes, images: Pixels) -> byte
         some = [convolution for convolution, _ in pairs[start : start + at_once]]
         means, free = _means_and_free(rounded, graph.tensors, some, images)
         for convolution, expected_mean, mean, share in zip(some, expected[start:], means, free, strict=False):
-            bias = graph.tensors[convolution.inputs[_BIAS]]
             shift = np.divide(expected_mean - mean, share, out=np.zeros_like(mean), where=share > _LEAST_FREE)
-            steps_of_bias = np.round(shift / np.asarray(bias.quantization.scale))
-            corrected = np.frombuffer(bytes(model.buffers[bias.buffer].data), np.int32) + steps_of_bias
-            model.buffers[bias.buffer].data = np.frombuffer(corrected.astype(np.int32).tobytes(), np.uint8)
+            _add_to_bias(model, graph.tensors[convolution.inputs[_BIAS]], shift)
         rounded = bytes(flatbuffer_utils.convert_object_to_bytearray(model))
     return rounded
+
+
+def _add_to_bias(model: schema.ModelT, bias: schema.TensorT, shift: NDArray[np.float64]) -> None:
+    """Moves the int32 of a bias, in place, by about `shift`, float64 [C]."""
+    buffer = model.buffers[bias.buffer]
+    moved = np.frombuffer(bytes(buffer.data), np.int32) + np.round(shift / np.asarray(bias.quantization.scale))
+    buffer.data = np.frombuffer(moved.astype(np.int32).tobytes(), np.uint8)
 
 
 def _convolutions(model: schema.ModelT) -> list[schema.OperatorT]:
