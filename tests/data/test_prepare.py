@@ -86,6 +86,26 @@ def test_a_worker_killed_from_outside_is_a_clear_error(tmp_path: Path, monkeypat
     assert not list((tmp_path / "dataset").iterdir())
 
 
+@pytest.mark.parametrize("problem", [OSError("handle is closed"), ValueError("bad value(s) in fds_to_keep")])
+def test_a_pool_that_breaks_while_it_starts_a_worker_is_a_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Exception
+) -> None:
+    root = write_images(tmp_path / "images", 100)
+    monkeypatch.setattr(decoding, "MIN_IMAGES_FOR_WORKERS", 1)
+
+    class BreakingAsItStarts(decoding.ProcessPoolExecutor):
+        """The real pool, but the second worker's pipes are closed as it starts (seen when the first was killed)."""
+
+        def _spawn_process(self) -> None:
+            if self._processes:
+                raise problem
+            super()._spawn_process()
+
+    monkeypatch.setattr(decoding, "ProcessPoolExecutor", BreakingAsItStarts)
+    with pytest.raises(DataError, match=r"ended from outside.* fewer --workers"):
+        prepare(root, tmp_path / "dataset", image_size=16, workers=2)
+
+
 def test_the_corpus_of_bad_inputs_never_stops_a_preparation(tmp_path: Path) -> None:
     root = write_images(tmp_path / "images", 4)
     corpus = write_bad_inputs(root / "benign")

@@ -72,14 +72,13 @@ def decode_all(
     pending: deque[Future[list[Decoded | str]]] = deque()
     try:
         for chunk in chunks:
-            pending.append(pool.submit(_decode_chunk, chunk, image_size, max_pixels))
+            pending.append(_submit(pool, chunk, image_size, max_pixels))
             # Bounds memory: results wait here until they are written.
             if len(pending) > 2 * workers:
                 yield from pending.popleft().result()
         while pending:
             yield from pending.popleft().result()
-    # A pool that breaks while it is given work may raise either; files' own errors are caught in the worker.
-    except (BrokenProcessPool, OSError):
+    except BrokenProcessPool:
         raise DataError(
             "A process that decodes images was ended from outside, most often for want of memory. "
             "Run again with fewer --workers or a lower --max-pixels. In a Python script, "
@@ -87,6 +86,16 @@ def decode_all(
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _submit(
+    pool: ProcessPoolExecutor, chunk: Sequence[Located], image_size: int, max_pixels: int
+) -> Future[list[Decoded | str]]:
+    try:
+        return pool.submit(_decode_chunk, chunk, image_size, max_pixels)
+    # A pool that breaks while it starts a worker closes the pipes that it is about to hand over.
+    except (OSError, ValueError) as problem:
+        raise BrokenProcessPool(str(problem)) from problem
 
 
 def _chunks(images: Iterable[Located]) -> Iterator[list[Located]]:
