@@ -197,6 +197,21 @@ def test_a_damaged_member_is_rejected_and_the_others_stay(tmp_path: Path) -> Non
     assert '"images.zip/benign/image_0002.png","damaged in its archive' in dataset.rejected_csv.read_text()
 
 
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_members_whose_compression_is_damaged_are_rejected_alone(tmp_path: Path, compression: int) -> None:
+    archive = write_zip(tmp_path / "images.zip", members(6), compression)
+    with zipfile.ZipFile(archive) as file:
+        damaged = file.getinfo("benign/image_0002.png")
+    raw = bytearray(archive.read_bytes())
+    begin = damaged.header_offset + 30 + len(damaged.filename)
+    # Behind the header of LZMA, which says how long it is itself.
+    raw[begin + 9 : begin + damaged.compress_size] = b"\xff" * (damaged.compress_size - 9)
+    archive.write_bytes(raw)
+    dataset = prepare(archive, tmp_path / "dataset", image_size=16)
+    assert dataset.info.num_images == 5
+    assert '"images.zip/benign/image_0002.png","damaged in its archive' in dataset.rejected_csv.read_text()
+
+
 def test_an_encrypted_member_is_rejected(tmp_path: Path) -> None:
     archive = write_zip(tmp_path / "images.zip", members(4))
     raw = bytearray(archive.read_bytes())

@@ -12,6 +12,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer as Buffer
 
 # What zipfile raises for an archive that is damaged, or compressed in a way it does not know.
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError)
+DAMAGE = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, NotImplementedError, ValueError)
 
 # Deflate reaches 1,032; images are compressed already, and tables reach about 20.
 MOST_EXPANSION = 200
