@@ -151,11 +151,13 @@ def test_the_probe_is_a_logistic_regression_on_the_features_and_no_layer_before_
     assert min(distances) < 1e-3
 
 
-def test_what_learns_in_each_stage() -> None:
+@pytest.mark.parametrize("name", ["transfer", "transfer-long"])
+def test_what_learns_in_each_stage(name: str) -> None:
+    stages = RECIPES[name].stages
     network = networks.build(NAME, 32, 2)
     names = [layer.name for layer in network.layers]
     rates, learning = [], []
-    for stage in RECIPES["transfer"].stages:
+    for stage in stages:
         rates.append(train_module._choose_what_learns(network, NAME, stage))
         learning.append({layer.name for layer in network.layers if layer.trainable_variables})
         assert len(rates[-1]) == len(network.trainable_variables)
@@ -167,7 +169,7 @@ def test_what_learns_in_each_stage() -> None:
     assert "Conv1" in everything
     assert not any(isinstance(network.get_layer(name), layers.BatchNormalization) for name in everything)
     assert set(rates[1]) == {1.0}
-    assert rates[2][0] == RECIPES["transfer"].stages[2].lower_rate < 1
+    assert rates[2][0] == stages[2].lower_rate < 1
     assert rates[2][-1] == 1.0
 
 
@@ -198,9 +200,10 @@ def test_a_network_of_ours_has_no_pretrained_weights(model: str) -> None:
         Config(model=model, weights="imagenet")
 
 
-def test_transfer_needs_weights() -> None:
-    with pytest.raises(ConfigError, match="--weights imagenet or --weights FILE"):
-        Config(model=NAME, recipe="transfer")
+@pytest.mark.parametrize("recipe", ["transfer", "transfer-long"])
+def test_transfer_needs_weights(recipe: str) -> None:
+    with pytest.raises(ConfigError, match=f"--recipe {recipe} .*--weights imagenet or --weights FILE"):
+        Config(model=NAME, recipe=recipe)
 
 
 @pytest.mark.parametrize("weights", ["imagnet", "there/is/none.weights.h5"])

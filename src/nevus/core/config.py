@@ -95,7 +95,7 @@ class Config:
         "train",
         "how it is trained; if not given, transfer with --weights, else the network's own recipe",
         str,
-        choices=("fast", "classic", "transfer"),
+        choices=("fast", "classic", "transfer", "transfer-long"),
     )
     loss: str = option(
         "cross-entropy",
@@ -155,9 +155,9 @@ class Config:
                 f"--weights {self.weights}: no pretrained weights fit the network '{self.model}'. "
                 f"Expected --model to be one of {', '.join(BACKBONES)}."
             )
-        if self.recipe == "transfer" and self.weights == NONE:
+        if self.recipe in ("transfer", "transfer-long") and self.weights == NONE:
             raise ConfigError(
-                "--recipe transfer begins with pretrained features. "
+                f"--recipe {self.recipe} begins with pretrained features. "
                 "Name them with --weights imagenet or --weights FILE."
             )
 

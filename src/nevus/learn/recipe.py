@@ -119,6 +119,24 @@ class Recipe:
 # A lesion has no upright position, and cameras and lamps differ in exposure and white balance.
 _ANY_POSITION = Augmentation(flip=True, rotation=0.5, zoom=0.15, shift=0.05, gain=0.12, offset=10.0)
 
+
+def _transfer(epochs: int, last_rate: float) -> Recipe:
+    """Fine-tuning of a pretrained network, at `last_rate` of the learning rate once all layers learn."""
+    return Recipe(
+        epochs=epochs,
+        batch_size=32,
+        learning_rate=3e-4,
+        weight_decay=None,
+        schedule=OneCycle(warm_up=0.2),
+        augmentation=_ANY_POSITION,
+        stages=(
+            Stage(0, "head", rate=0.0, batch_norm_learns=False),
+            Stage(1, "top", batch_norm_learns=False),
+            Stage(3, "all", rate=last_rate, lower_rate=0.3, batch_norm_learns=False),
+        ),
+    )
+
+
 RECIPES: dict[str, Recipe] = {
     # The usual values of the published notebooks on the melanoma set and of the Keras tutorials they follow.
     "classic": Recipe(
@@ -138,19 +156,9 @@ RECIPES: dict[str, Recipe] = {
         augmentation=_ANY_POSITION,
     ),
     # One epoch alone (--epochs 1) is the linear probe.
-    "transfer": Recipe(
-        epochs=10,
-        batch_size=32,
-        learning_rate=3e-4,
-        weight_decay=None,
-        schedule=OneCycle(warm_up=0.2),
-        augmentation=_ANY_POSITION,
-        stages=(
-            Stage(0, "head", rate=0.0, batch_norm_learns=False),
-            Stage(1, "top", batch_norm_learns=False),
-            Stage(3, "all", rate=0.3, lower_rate=0.3, batch_norm_learns=False),
-        ),
-    ),
+    "transfer": _transfer(epochs=10, last_rate=0.3),
+    # For tasks that ask more of the features than two classes do.
+    "transfer-long": _transfer(epochs=24, last_rate=1.0),
 }
 
 
