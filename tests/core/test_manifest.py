@@ -3,17 +3,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nevus.core.errors import DataError
-from nevus.core.manifest import ManifestRow, fingerprint, read_manifest, write_manifest
+from nevus.core.manifest import ManifestRow, fingerprint, read_manifest, write_csv, write_manifest
 
 ROW = ManifestRow(image_id="a", path="x/a.jpg", pixel_index=0, sha256="00", diagnosis="nv", label="benign")
 # A lone surrogate cannot be encoded, and the csv module of Python ends a line at a NUL.
-TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=20)
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 
 
+@example(path="a.jpg", lesion="", metadata={"age": "forty\ror so"})
 @given(path=TEXT.filter(bool), lesion=TEXT, metadata=st.dictionaries(st.sampled_from(["age", "sex"]), TEXT))
 def test_rows_survive_the_file(
     tmp_path_factory: pytest.TempPathFactory, path: str, lesion: str, metadata: dict[str, str]
@@ -22,6 +23,12 @@ def test_rows_survive_the_file(
     row = replace(ROW, path=path, lesion_id=lesion, split="val", metadata=metadata)
     write_manifest(file, [row])
     assert read_manifest(file) == [row]
+
+
+def test_cells_are_quoted_where_they_must_be_and_rows_end_in_a_line_feed(tmp_path: Path) -> None:
+    write_csv(tmp_path / "cells.csv", [["a", 1], ["", "b c"], ["d, e", 'f "g"'], ["h\ni", "j\rk"], ["l\r\n", "m"]])
+    expected = b'a,1\n,b c\n"d, e","f ""g"""\n"h\ni","j\rk"\n"l\r\n",m\n'
+    assert (tmp_path / "cells.csv").read_bytes() == expected
 
 
 def test_metadata_columns_are_joined_and_missing_cells_are_empty(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def make(classes: Classes, logits: list[list[float]]) -> Predictions:
         groups=names,
         labels=np.arange(len(logits)) % len(classes.names),
         logits=np.array(logits, dtype=np.float64),
-        metadata={"sex": ["f"] * len(logits)},
+        metadata={"sex": ["f"] * len(logits), "note": ["left\rarm"] * len(logits)},
     )
 
 

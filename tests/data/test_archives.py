@@ -240,6 +240,28 @@ def test_a_member_that_vanished_is_a_reason(tmp_path: Path) -> None:
         ZipArchive(tmp_path / "images.zip").open("gone.csv")
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_member_that_was_written_anew_is_one_image(tmp_path: Path) -> None:
+    archive = write_zip(tmp_path / "images.zip", members(4))
+    anew = random_png(99)
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr("benign/image_0002.png", anew)
+    dataset = prepare(archive, tmp_path / "dataset", image_size=20)
+    assert [row.image_id for row in dataset.rows] == ["image_0000", "image_0002", "image_0001", "image_0003"]
+    with Image.open(io.BytesIO(anew)) as image:
+        np.testing.assert_array_equal(dataset.pixels[1], np.asarray(image))
+
+
+def test_an_archive_within_another_that_is_said_to_begin_at_its_end_is_an_error(tmp_path: Path) -> None:
+    inner = write_zip(tmp_path / "in.zip", members(1))
+    outer = write_zip(tmp_path / "outer.zip", {"in.zip": inner.read_bytes()}, zipfile.ZIP_STORED)
+    raw = bytearray(outer.read_bytes())
+    struct.pack_into("<I", raw, raw.rindex(b"PK\1\2") + 42, len(raw) - 10)
+    outer.write_bytes(raw)
+    with pytest.raises(DataError, match=r"outer\.zip/in\.zip is damaged"):
+        find_images(outer)
+
+
 # HDF5
 
 
@@ -275,6 +297,7 @@ def test_an_hdf5_file_gives_bytes_and_nothing_from_elsewhere(tmp_path: Path) -> 
         file["numbers"] = np.arange(5.0)
         file["picture"] = PICTURE
         file.create_group("group")
+        file["type"] = np.dtype(np.uint8)
         file["soft"] = h5py.SoftLink("/opaque")
         file["external"] = h5py.ExternalLink("other.hdf5", "secret")
         file.create_dataset("outside", (6,), np.uint8, external=[(str(tmp_path / "secret.bin"), 0, 6)])
@@ -289,6 +312,7 @@ def test_an_hdf5_file_gives_bytes_and_nothing_from_elsewhere(tmp_path: Path) -> 
         "picture": "expected the bytes of an image file",
         "huge": "expected the bytes of an image file",
         "group": "a group of the HDF5 file",
+        "type": "a datatype of the HDF5 file",
         "soft": "a link to elsewhere",
         "external": "a link to elsewhere",
         "outside": "in another file",
@@ -302,6 +326,18 @@ def test_an_hdf5_file_gives_bytes_and_nothing_from_elsewhere(tmp_path: Path) -> 
     (tmp_path / "images.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n cut off")
     with pytest.raises(DataError, match="is no readable HDF5 file"):
         Hdf5Archive(tmp_path / "images.hdf5")
+
+
+def test_an_hdf5_file_whose_names_are_damaged_is_an_error(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "images.hdf5"
+    with h5py.File(path, "w") as file:
+        file["a"] = np.void(b"image")
+    path.write_bytes(path.read_bytes().replace(b"SNOD", b"XXXX"))
+    archive = Hdf5Archive(path)
+    with pytest.raises(DataError, match=r"images\.hdf5 is no readable HDF5 file"):
+        list(archive.names())
+    archive.close()
 
 
 @pytest.mark.parametrize(("package", "name"), [("h5py", "images.hdf5/a"), ("pyarrow", "mine.parquet")])
@@ -343,6 +379,22 @@ def test_images_of_an_array_are_read_in_any_order(tmp_path: Path) -> None:
     for name in ("train_images/14", "train_images/-1", "train_images/x", "train_labels/0", "gone/0", "train_images"):
         with pytest.raises(ImageError, match="damaged in the NumPy archive"):
             archive.read(name)
+    archive.close()
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_damaged_labels_are_an_error(tmp_path: Path, compression: int) -> None:
+    labels = io.BytesIO()
+    np.save(labels, np.random.default_rng(0).integers(0, 7, (20_000, 1), dtype=np.uint8))
+    path = write_zip(tmp_path / "dermamnist.npz", {"train_labels.npy": labels.getvalue()}, compression)
+    with zipfile.ZipFile(path) as file:
+        info = file.getinfo("train_labels.npy")
+    raw = bytearray(path.read_bytes())
+    raw[info.header_offset + info.compress_size - 40] ^= 0xFF
+    path.write_bytes(raw)
+    archive = ArrayArchive(path)
+    with pytest.raises(DataError, match=r"dermamnist\.npz: array 'train_labels' is damaged"):
+        archive.labels("train_labels")
     archive.close()
 
 

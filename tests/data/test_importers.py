@@ -536,6 +536,44 @@ def test_an_unknown_split_in_a_table_is_an_error(tmp_path: Path) -> None:
         find_images(path, TableColumns(image="file", diagnosis="dx", split="fold"))
 
 
+def test_a_column_without_a_name_is_nobodys(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.jpg")
+    write(tmp_path, {"mine.csv": ",file,dx\n0,a.jpg,nevus\n1,b.jpg,melanoma\n"})
+    listing = find_images(tmp_path / "mine.csv", TableColumns(image="file", diagnosis="dx"))
+    assert [(image.split, image.lesion_id, image.patient_id, image.metadata) for image in listing.images] == [
+        ("", "", "", {}),
+        ("", "", "", {}),
+    ]
+
+
+def test_a_path_is_of_one_file_though_others_have_its_name(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "thumbs/a.jpg", "a.jpg.png")
+    write(tmp_path, {"mine.csv": "file,dx\na.jpg,nevus\nthumbs/a.jpg,melanoma\na,melanoma\n"})
+    listing = find_images(tmp_path / "mine.csv", TableColumns(image="file", diagnosis="dx"))
+    found = {image.path.as_posix(): image.diagnosis for image in listing.images}
+    assert found == {"a.jpg": "nevus", "thumbs/a.jpg": "melanoma"}
+    assert reasons(listing) == {"a": "two files have this name; give the path"}
+
+
+@pytest.mark.parametrize("value", ["not text", "nanoseconds", "too late"])
+def test_a_value_of_parquet_that_cannot_be_read_is_an_error_that_names_its_column(tmp_path: Path, value: str) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    ends = np.array([0, 3], dtype=np.int32).tobytes()
+    column = {
+        "not text": pyarrow.Array.from_buffers(
+            pyarrow.string(), 1, [None, pyarrow.py_buffer(ends), pyarrow.py_buffer(b"a\xe9b")]
+        ),
+        "nanoseconds": pyarrow.array([1], pyarrow.timestamp("ns")),
+        "too late": pyarrow.array([2**62], pyarrow.timestamp("us")),
+    }[value]
+    touch(tmp_path, "a.jpg")
+    parquet.write_table(pyarrow.table({"file": ["a.jpg"], "dx": ["nevus"], "taken": column}), tmp_path / "mine.parquet")
+    with pytest.raises(DataError, match=r"mine\.parquet: column 'taken' holds a value that cannot be read"):
+        find_images(tmp_path / "mine.parquet", TableColumns(image="file", diagnosis="dx"))
+
+
 # What all tables share
 
 

@@ -21,6 +21,7 @@ from nevus.core.preprocess import load_pixels
 from nevus.data import decoding
 from nevus.data import prepare as module
 from nevus.data.prepare import prepare
+from nevus.data.sources import TableColumns
 from nevus.data.splits import split
 
 
@@ -218,6 +219,35 @@ def test_classes_that_nobody_named_malignant_are_an_error_before_any_decoding(tm
         prepare(root, tmp_path / "dataset", image_size=16)
     dataset = prepare(root, tmp_path / "dataset", image_size=16, malignant=["kind_2"])
     assert {(row.diagnosis, row.label) for row in dataset.rows} == {("benign", "benign"), ("kind_2", "malignant")}
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "row"),
+    [
+        ("mine.csv", "file,dx", "{},{}"),
+        ("HAM10000_metadata.csv", "image_id,lesion_id,dx", "{},,{}"),
+        ("metadata.csv", "img_id,patient_id,lesion_id,diagnostic", "{}.png,,,{}"),
+    ],
+)
+def test_an_image_without_a_diagnosis_is_rejected_and_not_benign(
+    tmp_path: Path, name: str, header: str, row: str
+) -> None:
+    root = write_images(tmp_path / "images", 4)
+    source = root / name if name == "mine.csv" else root
+    columns = TableColumns(image="file", diagnosis="dx")
+    cells = {"image_0000": "nevus", "image_0001": "spots", "image_0002": "", "image_0003": " "}
+    (root / name).write_text("\n".join([header, *(row.format(*cell) for cell in cells.items())]), encoding="utf-8")
+    dataset = prepare(source, tmp_path / "dataset", image_size=16, malignant=["spots"], columns=columns)
+    assert {row.image_id: row.label for row in dataset.rows} == {"image_0000": "benign", "image_0001": "malignant"}
+    assert read_rejected(dataset) == {
+        "benign/image_0002.png": "no diagnosis in the table",
+        "malignant/image_0003.png": "no diagnosis in the table",
+    }
+    with pytest.raises(DataError, match=r"Cannot tell whether \['spots'\].*--malignant spots$"):
+        prepare(source, tmp_path / "dataset", image_size=16, columns=columns, overwrite=True)
+    (root / name).write_text("\n".join([header, *(row.format(image, "") for image in cells)]), encoding="utf-8")
+    with pytest.raises(DataError, match="none of 4 images has a diagnosis"):
+        prepare(source, tmp_path / "dataset", image_size=16, columns=columns, overwrite=True)
 
 
 def test_a_disk_too_small_is_an_error_before_any_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

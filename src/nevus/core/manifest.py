@@ -6,7 +6,9 @@ import csv
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import chain
 from pathlib import Path
+from typing import TextIO
 
 from nevus.core.errors import DataError
 from nevus.core.files import replacing
@@ -58,13 +60,17 @@ COLUMNS = tuple(f.name for f in fields(ManifestRow) if f.name != "metadata")
 def write_manifest(path: Path, rows: Sequence[ManifestRow]) -> None:
     """Writes the rows as CSV: the fixed columns, then every metadata column in order of first appearance."""
     extra = list(dict.fromkeys(name for row in rows for name in row.metadata))
+    cells = (
+        [*(getattr(row, name) for name in COLUMNS), *(row.metadata.get(name, "") for name in extra)] for row in rows
+    )
+    write_csv(path, chain([[*COLUMNS, *extra]], cells))
+
+
+def write_csv(path: Path, rows: Iterable[Iterable[object]]) -> None:
+    """Writes rows of cells as CSV, whole or not at all; every cell can be read back as it was."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*COLUMNS, *extra])
-        for row in rows:
-            writer.writerow(
-                [*(getattr(row, name) for name in COLUMNS), *(row.metadata.get(name, "") for name in extra)]
-            )
+        # Cells with a carriage return are quoted only where one ends the rows.
+        csv.writer(_UnixLines(file), lineterminator="\r\n").writerows(rows)
 
 
 def read_manifest(path: Path) -> list[ManifestRow]:
@@ -107,6 +113,16 @@ def name_licences(rows: Iterable[ManifestRow]) -> str:
     if not named:
         return "none named"
     return ", ".join(named) + (", and images without one" if "" in licences else "")
+
+
+class _UnixLines:
+    """Takes rows that end in CR LF, and writes them so that they end in LF."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, row: str) -> int:
+        return self._file.write(row.removesuffix("\r\n") + "\n")
 
 
 def _parse(path: Path, number: int, record: dict[str, str | None], extra: list[str]) -> ManifestRow:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nevus.core.errors import RunError
-from nevus.core.files import replacing
 from nevus.core.labels import Classes
+from nevus.core.manifest import write_csv
 
 _LOGIT = "logit_"
 _COLUMNS = ("image_id", "path", "label", "group", "also_in")
@@ -97,21 +98,20 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 def write_predictions(path: Path, predictions: Predictions) -> None:
     """Writes predictions as CSV; logits with the digits that give the same float64 back."""
     extra = list(predictions.metadata)
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*_COLUMNS, *(_LOGIT + name for name in predictions.classes.names), *extra])
-        for index, image_id in enumerate(predictions.image_ids):
-            writer.writerow(
-                [
-                    image_id,
-                    predictions.paths[index],
-                    predictions.classes.names[predictions.labels[index]],
-                    predictions.groups[index],
-                    predictions.also_in[index] if predictions.also_in else "",
-                    *(repr(float(logit)) for logit in predictions.logits[index]),
-                    *(predictions.metadata[name][index] for name in extra),
-                ]
-            )
+    header = [*_COLUMNS, *(_LOGIT + name for name in predictions.classes.names), *extra]
+    rows = (
+        [
+            image_id,
+            predictions.paths[index],
+            predictions.classes.names[predictions.labels[index]],
+            predictions.groups[index],
+            predictions.also_in[index] if predictions.also_in else "",
+            *(repr(float(logit)) for logit in predictions.logits[index]),
+            *(predictions.metadata[name][index] for name in extra),
+        ]
+        for index, image_id in enumerate(predictions.image_ids)
+    )
+    write_csv(path, chain([header], rows))
 
 
 def read_predictions(path: Path, classes: Classes) -> Predictions:

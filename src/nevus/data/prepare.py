@@ -11,7 +11,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -139,7 +139,22 @@ def _find_sources(paths: Sequence[Path], columns: TableColumns | None) -> list[_
     if len(set(resolved)) < len(resolved):
         raise DataError(f"The same source is named twice: {', '.join(map(str, paths))}. Name each once.")
     names = _source_names(resolved)
-    return [_Source(name, find_images(path, columns)) for name, path in zip(names, paths, strict=True)]
+    return [
+        _Source(name, _with_diagnosis(path, find_images(path, columns)))
+        for name, path in zip(names, paths, strict=True)
+    ]
+
+
+def _with_diagnosis(path: Path, listing: Listing) -> Listing:
+    """The listing with the images for which a table names no diagnosis among the rejected."""
+    images = tuple(image for image in listing.images if image.diagnosis.strip())
+    if not images:
+        raise DataError(
+            f"{path}: none of {len(listing.images)} images has a diagnosis. Expected one in each row of the table. "
+            "Fill in its column, or name another."
+        )
+    without = ((image.path, "no diagnosis in the table") for image in listing.images if not image.diagnosis.strip())
+    return replace(listing, images=images, rejected=(*listing.rejected, *without))
 
 
 def _source_names(paths: Sequence[Path]) -> list[str]:
@@ -171,7 +186,7 @@ def _locate_all(sources: Sequence[_Source]) -> Iterator[Located]:
 
 
 def _locate(reader: ImageReader, path: Path) -> Located:
-    # The manifest is a CSV file in UTF-8, and a bare carriage return in it would end a row.
+    # The manifest is a CSV file in UTF-8, in which many a reader takes a carriage return for the end of a row.
     if "\r" in str(path) or not _is_unicode(path):
         return ImageError("file name is not text")
     try:

@@ -73,7 +73,10 @@ class ArrayArchive:
         with file:
             if _product(shape) > _MOST_LABEL_BYTES:
                 raise DataError(f"{self.path}: {key} has shape {shape}. Expected a label for each image.")
-            return np.frombuffer(file.read(), dtype=np.uint8).reshape(shape)
+            try:
+                return np.frombuffer(file.read(), dtype=np.uint8).reshape(shape)
+            except DAMAGE as problem:
+                raise self._damaged(key, problem) from None
 
     def read(self, name: str) -> bytes:
         """The bytes of a BMP file of one image; fastest in order of the indices.
@@ -119,6 +122,9 @@ class ArrayArchive:
         stream.position = index + 1
         return np.frombuffer(data, dtype=np.uint8).reshape(stream.shape[1:])
 
+    def _damaged(self, key: str, problem: Exception) -> DataError:
+        return DataError(f"{self.path}: array '{key}' is damaged ({problem}). Fetch the file again.")
+
     def _open(self, key: str) -> tuple[IO[bytes], tuple[int, ...]]:
         """Opens an array behind its header. The header is parsed as literals: no pickle is ever loaded."""
         try:
@@ -131,7 +137,7 @@ class ArrayArchive:
         except KeyError:
             raise DataError(f"{self.path}: no array '{key}'. Found: {', '.join(self.keys())}.") from None
         except (RuntimeError, *DAMAGE) as problem:
-            raise DataError(f"{self.path}: array '{key}' is damaged ({problem}). Fetch the file again.") from None
+            raise self._damaged(key, problem) from None
         num_bytes = info.file_size - file.tell()
         if dtype != np.uint8 or fortran_order or min(shape, default=0) < 0 or _product(shape) != num_bytes:
             raise DataError(

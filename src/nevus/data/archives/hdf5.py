@@ -11,6 +11,9 @@ import numpy as np
 from nevus.core.errors import DataError, ImageError
 from nevus.core.preprocess import MAX_FILE_BYTES
 
+# What h5py raises for a file that is damaged.
+_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+
 
 class Hdf5Archive:
     """One HDF5 file with a dataset of bytes for each image.
@@ -26,15 +29,23 @@ class Hdf5Archive:
             import h5py
         except ModuleNotFoundError:
             raise DataError(f"Reading {path} needs the package h5py. Install it: pip install 'nevus[data]'") from None
-        self._hard_link = h5py.HardLink
+        self.path = path
+        self._hard_link, self._dataset = h5py.HardLink, h5py.Dataset
         try:
             self._file = h5py.File(path, "r")
-        except OSError as problem:
-            raise DataError(f"{path} is no readable HDF5 file ({problem}). Fetch it again.") from None
+        except _DAMAGE as problem:
+            raise self._damaged(problem) from None
 
     def names(self) -> Iterator[str]:
-        """The names of the top level, in order."""
-        yield from self._file
+        """The names of the top level, in order.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        try:
+            yield from list(self._file)
+        except _DAMAGE as problem:
+            raise self._damaged(problem) from None
 
     def read(self, name: str) -> bytes:
         """The bytes of the image file in one dataset.
@@ -49,15 +60,18 @@ class Hdf5Archive:
             if not isinstance(link, self._hard_link):
                 raise ImageError("a link to elsewhere, not a dataset of its own")
             return self._bytes(self._file[name])
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as problem:
+        except _DAMAGE as problem:
             raise ImageError(f"damaged in the HDF5 file ({problem})") from None
 
     def close(self) -> None:
         self._file.close()
 
+    def _damaged(self, problem: Exception) -> DataError:
+        return DataError(f"{self.path} is no readable HDF5 file ({problem}). Fetch it again.")
+
     def _bytes(self, dataset: Any) -> bytes:
-        if not hasattr(dataset, "dtype"):
-            raise ImageError("a group of the HDF5 file, not an image")
+        if not isinstance(dataset, self._dataset):
+            raise ImageError(f"a {type(dataset).__name__.lower()} of the HDF5 file, not an image")
         if dataset.external or dataset.is_virtual:
             raise ImageError("its data lie in another file")
         is_bytes = dataset.dtype.kind in "VS" or dataset.dtype == np.uint8

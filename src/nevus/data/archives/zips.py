@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer as Buffer
 
 # What zipfile raises for an archive that is damaged, or compressed in a way it does not know.
-DAMAGE = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, NotImplementedError, ValueError)
+DAMAGE = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, NotImplementedError, ValueError, struct.error)
 
 # Deflate reaches 1,032; images are compressed already, and tables reach about 20.
 MOST_EXPANSION = 200
@@ -55,8 +55,11 @@ class ZipArchive:
         self._check()
 
     def names(self) -> Iterator[str]:
-        """The members in order of names, folders left out; those of inner archives below the archive's name."""
-        for name in sorted(_normal(info.filename) for info in self._zip.infolist() if not info.is_dir()):
+        """The members in order of names, folders left out; those of inner archives below the archive's name.
+
+        A member that was written anew stands twice in its archive, and once here: the last one is what is read.
+        """
+        for name in sorted({_normal(info.filename) for info in self._zip.infolist() if not info.is_dir()}):
             if name.lower().endswith(".zip") and not _hidden(name):
                 yield from (f"{name}/{member}" for member in self._archive_within(name).names())
             else:
@@ -117,8 +120,12 @@ class ZipArchive:
                     f"{path} is an archive that another holds compressed. Expected it stored as it is. Unpack "
                     f"{self.path.name} into a folder and name that; the archives in it are read as they are."
                 )
-            self._file.seek(info.header_offset)
-            start = info.header_offset + _LOCAL_HEADER.size + sum(_LOCAL_HEADER.unpack(self._file.read(30)))
+            try:
+                self._file.seek(info.header_offset)
+                header = _LOCAL_HEADER.unpack(self._file.read(_LOCAL_HEADER.size))
+            except (OSError, *DAMAGE) as problem:
+                raise DataError(f"{path} is damaged ({problem}). Fetch {self.path.name} again.") from None
+            start = info.header_offset + _LOCAL_HEADER.size + sum(header)
             self._inner[name] = ZipArchive(path, io.BufferedReader(_Window(self._file, start, info.file_size)))
         return self._inner[name]
 

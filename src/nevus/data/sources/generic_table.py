@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nevus.core.errors import ConfigError, DataError
 from nevus.core.manifest import COLUMNS
@@ -64,6 +65,8 @@ def generic_table(table: Path, columns: TableColumns) -> Listing:
             for key in {name, path.with_suffix("").as_posix(), path.name, path.stem}:
                 # A name that two files have tells neither.
                 by_name[key] = None if key in by_name else name
+        # A path says which of them is meant.
+        by_name.update((name, name) for name in files.images)
         rows = _read_parquet(table, columns) if table.suffix.lower() == ".parquet" else _read_csv(files, table, columns)
         images, rejected, seen = [], [], set()
         for number, row in enumerate(rows, start=2):
@@ -80,16 +83,19 @@ def generic_table(table: Path, columns: TableColumns) -> Listing:
 
 
 def _image(table: Path, number: int, name: str, row: dict[str, str], columns: TableColumns) -> SourceImage:
-    split = known(row.get(columns.split, ""))
+    split, lesion_id, patient_id = (
+        known(row[column]) if column else "" for column in (columns.split, columns.lesion, columns.patient)
+    )
     if split and split.lower() not in SPLIT_FOLDERS:
         raise DataError(f"{table} row {number}: split '{split}' is unknown. Expected train, val or test. Rename it.")
-    further = {key: known(value) for key, value in row.items() if key not in columns.named}
+    # A column without a name is an index that a program wrote beside the table's own columns.
+    further = {key: known(value) for key, value in row.items() if key and key not in columns.named}
     return SourceImage(
         Path(name),
-        diagnosis=row[columns.diagnosis],
+        diagnosis=known(row[columns.diagnosis]),
         split=SPLIT_FOLDERS[split.lower()] if split else "",
-        lesion_id=known(row.get(columns.lesion, "")),
-        patient_id=known(row.get(columns.patient, "")),
+        lesion_id=lesion_id,
+        patient_id=patient_id,
         # The manifest has columns of its own, which a table's must not pass for.
         metadata={f"{key}_in_table" if key in COLUMNS else key: value for key, value in further.items()},
     )
@@ -114,7 +120,21 @@ def _read_parquet(table: Path, columns: TableColumns) -> Iterator[dict[str, str]
         with ParquetFile(table) as file:
             check_columns(str(table), file.schema_arrow.names, columns.named)
             for batch in file.iter_batches(batch_size=4096):
-                for record in batch.to_pylist():
-                    yield {name: "" if value is None else str(value) for name, value in record.items()}
+                texts = [
+                    _texts(table, name, column) for name, column in zip(batch.schema.names, batch.columns, strict=True)
+                ]
+                for cells in zip(*texts, strict=True):
+                    yield dict(zip(batch.schema.names, cells, strict=True))
     except (ArrowException, OSError) as problem:
         raise DataError(f"{table} is no readable Parquet file ({problem}). Save it again.") from None
+
+
+def _texts(table: Path, name: str, column: Any) -> list[str]:
+    """The cells of a column of Parquet as text; empty where there is nothing."""
+    try:
+        return ["" if value is None else str(value) for value in column.to_pylist()]
+    except (ValueError, OverflowError) as problem:
+        raise DataError(
+            f"{table}: column '{name}' holds a value that cannot be read ({problem}). Expected text in UTF-8, numbers, "
+            "or dates of the years 1 to 9999 to the microsecond. Mend the column, or leave it out."
+        ) from None
