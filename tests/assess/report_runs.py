@@ -83,7 +83,8 @@ def make_run(
             {"number": "N07", "title": "Licence", "severity": "info", "summary": hostile + "none named"},
             {"number": "N03", "title": "Near-duplicates", "severity": "error", "summary": "22 pairs in two splits"},
         ]
-        write_json(dataset.audit_json, {"schema_version": 1, "findings": findings})
+        audit = {"schema_version": 1, "dataset_fingerprint": dataset.fingerprint, "findings": findings}
+        write_json(dataset.audit_json, audit)
         dataset.audit_html.write_text("The audit.")
     run.history_csv.write_text(
         "epoch,loss,val_loss,val_roc_auc,learning_rate\n1,0.7,0.6,0.8,0.0001\n2,0.5,0.5,0.9,0.0001\n"

@@ -65,6 +65,21 @@ def test_without_a_best_temperature_the_risks_stay_as_they_are(sign, reason):
         assert calibration.fit_temperature(make_predictions(labels, logits)) == 1.0
 
 
+@pytest.mark.parametrize("num_classes", [2, 3, 7])
+def test_equal_logits_are_said_to_say_nothing(num_classes):
+    random = np.random.default_rng(0)
+    logits = np.repeat(random.normal(size=(40, 1)), num_classes, axis=1)
+    with pytest.warns(metrics.UndefinedMetricWarning, match="whose logits do not rise with the truth"):
+        assert calibration.fit_temperature(make_predictions(np.arange(40) % num_classes, logits)) == 1.0
+
+
+def test_logits_too_large_for_a_slope_still_separate():
+    labels = np.arange(40) % 2
+    logits = np.stack([np.zeros(40), 1e4 * (2.0 * labels - 1.0)], axis=1)
+    with pytest.warns(metrics.UndefinedMetricWarning, match="without error"):
+        assert calibration.fit_temperature(make_predictions(labels, logits)) == 1.0
+
+
 def test_reliability_equals_scikit_learn_without_ties():
     random = np.random.default_rng(0)
     labels, risk = random.random(1500) < 0.4, random.random(1500)

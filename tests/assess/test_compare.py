@@ -110,6 +110,25 @@ def test_result_is_json_and_text(runs):
     assert re.search(r"^ROC-AUC +-0\.\d{3} \(-0\.\d{3} to -0\.\d{3}\) p = .* p = 1$", text, re.MULTILINE)
 
 
+def test_a_difference_without_variance_is_printed_without_a_p_value(tmp_path):
+    def set_scores(scores):
+        return lambda test: replace(test, logits=np.column_stack([np.zeros(200), scores(test.labels)]))
+
+    runs = [
+        make_run(tmp_path / "constant", 0.5, set_scores(lambda labels: np.zeros(200))),
+        make_run(tmp_path / "perfect", 0.5, set_scores(lambda labels: 4.0 * labels - 2.0)),
+    ]
+    found = compare(runs)
+    (perfect,) = found["splits"]["test"]["differences"]
+    assert perfect["roc_auc"]["value"] == 0.5
+    assert np.isnan([perfect["roc_auc"][name] for name in ("low", "high", "p_value")]).all()
+    assert re.search(r"^ROC-AUC +\+0\.500 \(no interval\)$", format_comparison(found), re.MULTILINE)
+    write_comparison(runs, found, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "<td>0.500</td>" in page
+    assert "p = nan" not in page
+
+
 def test_runs_of_one_name_go_by_their_folders(runs, tmp_path):
     other = make_run(tmp_path / "good", 0.5)
     rows = compare([runs[0], other])["splits"]["test"]["runs"]

@@ -14,10 +14,13 @@ from sklearn import metrics as sk
 from assess.simulated_runs import lesions_of_two, predicted_run
 from nevus.assess.calibration import fit_temperature
 from nevus.assess.evaluate import evaluate
+from nevus.core.dataset import Dataset, DatasetInfo
 from nevus.core.errors import RunError
 from nevus.core.files import finite, sha256_of, write_json
 from nevus.core.labels import Classes
+from nevus.core.manifest import ManifestRow
 from nevus.core.operating_point import OperatingPoint
+from nevus.pipeline import stages
 
 CLASSES = Classes(names=("benign", "malignant"), malignant=("malignant",))
 DEFAULT = {"default_operating_point": "sensitivity-95", "bootstrap": 200, "seed": 0}
@@ -226,6 +229,45 @@ def test_every_section_without_leaks_is_that_of_a_test_without_the_leaked_images
         assert found[section]["test"] != expected[section]["test"], section
     for section in ("operating_points", "conformal"):
         assert [one["test_without_leaks"] for one in found[section]] == [one["test"] for one in expected[section]]
+
+
+@pytest.mark.parametrize("kind", ["", "benign ", "malignant "])
+def test_validation_that_is_all_of_trained_groups_is_refused(tmp_path, predictions, kind):
+    val = predictions["val"]
+    leaks = {"": val.labels >= 0, "benign ": ~val.is_malignant, "malignant ": val.is_malignant}[kind]
+    predictions["val"] = replace(val, also_in=["train" if leak else "" for leak in leaks])
+    expected = rf"val\.csv: all {leaks.sum()} {kind}validation images .* trained on.*take these groups out"
+    with pytest.raises(RunError, match=expected):
+        evaluate(predicted_run(tmp_path, predictions), **DEFAULT)
+
+
+@pytest.mark.parametrize("kinds", [(), ("benign",), ("malignant",), ("benign", "malignant")])
+def test_the_split_warns_of_validation_that_is_all_of_trained_groups(tmp_path, capsys, monkeypatch, kinds):
+    monkeypatch.setattr("nevus.data.near_duplicates.find_duplicates", lambda dataset: None)
+    rows = []
+    for number in range(120):
+        label = CLASSES.names[number % 2]
+        split_name = ("val" if number < 10 else "train") if number < 60 else ""
+        lesion = f"L{number % 10}" if label in kinds and number < 20 else ""
+        rows.append(
+            ManifestRow(
+                f"i{number}",
+                f"{number}.png",
+                number,
+                f"{number:064x}",
+                label,
+                label,
+                lesion_id=lesion,
+                split=split_name,
+            )
+        )
+    dataset = Dataset(tmp_path)
+    dataset.write_rows(rows)
+    dataset.write_info(DatasetInfo(16, CLASSES, (), 120, 0, ("train", "val"), False))
+    stages.split(dataset)
+    warned = capsys.readouterr().err
+    for kind in CLASSES.names:
+        assert (f"All {kind} validation images share their group with train" in warned) == (kind in kinds)
 
 
 def test_a_test_that_leaks_as_a_whole_has_one_score_and_says_so(tmp_path, predictions):

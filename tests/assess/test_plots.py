@@ -14,10 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from matplotlib.cbook import pts_to_poststep
+from matplotlib.figure import Figure
 from PIL import Image
+from sklearn.metrics import average_precision_score
 
 from nevus.assess import curve_plots, drawing, plots
-from nevus.assess.bands import curve_bands
+from nevus.assess.bands import GRID, _both, curve_bands
 from nevus.assess.drawing import Flags, Floats, Plot
 from nevus.assess.history import read_history, training_curves
 from nevus.assess.plots import Mark
@@ -141,6 +144,32 @@ def test_texts_carry_the_numbers() -> None:
     assert "missed" in matrices.alternative
     assert "Median risk of benign images 0.0" in histogram.alternative
     assert "epoch 18" in training.caption
+
+
+@pytest.mark.parametrize("num_images", [3, 40, 400])
+def test_the_steps_of_precision_and_recall_enclose_the_average_precision(num_images: int) -> None:
+    is_malignant, risk = scores(num_images)
+    is_malignant[:2] = True, False
+    plot = curve_plots.precision_recall(is_malignant, risk, [], ESTIMATE, parts=[(is_malignant, risk)])
+    figure = Figure()
+    plot.draw(figure)
+    lines = [line for line in figure.axes[0].lines if line.get_drawstyle().startswith("steps")]
+    assert [line.get_drawstyle() for line in lines] == ["steps-post"] * 2
+    for line in lines:
+        recall, precision = pts_to_poststep(*line.get_data())
+        area = -np.trapezoid(precision, recall)
+        assert area == pytest.approx(average_precision_score(is_malignant, risk), abs=0.001)
+
+
+def test_the_band_of_precision_has_the_steps_of_the_curve() -> None:
+    is_malignant, risk = scores(40)
+    recall, precision = curve_plots._precision_recall_points(is_malignant, risk)
+    order = np.argsort(-risk)
+    found, called = np.cumsum(is_malignant[order]).astype(float), np.arange(1.0, 41.0)
+    banded = _both(found, called)[GRID.size :]
+    # A step "post" of falling recall: the precision of the lowest recall that is not below the point.
+    drawn = [precision[np.flatnonzero(recall >= point - 0.001)[-1]] for point in GRID[1:]]
+    assert np.mean(np.abs(banded[1:] - drawn) < 0.001) > 0.98
 
 
 def test_a_figure_beside_another_of_its_kind_says_whose_it_is() -> None:

@@ -111,6 +111,16 @@ def test_the_audit_is_read_worst_first(run: Run) -> None:
     assert [finding["severity"] for finding in findings] == ["error", "info"]
 
 
+def test_an_audit_of_other_images_is_none(run: Run) -> None:
+    path = run.dataset.audit_json
+    before = path.read_bytes()
+    try:
+        write_json(path, {**json.loads(before), "dataset_fingerprint": "0" * 64})
+        assert read_audit(run) is None
+    finally:
+        path.write_bytes(before)
+
+
 @pytest.mark.parametrize(
     ("way", "value"),
     [

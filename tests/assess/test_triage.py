@@ -28,6 +28,17 @@ def test_thresholds_worked_by_hand():
     assert bands["low"]["num_benign"] + bands["uncertain"]["num_benign"] == 95
 
 
+def test_of_thresholds_with_as_few_false_positives_rule_out_takes_the_most_sensitive():
+    # From .5 down to .3 no benign image is called, and the last malignant one is found: both targets are far passed.
+    malignant, benign = np.append(np.linspace(0.9, 0.5, 59), 0.3), np.linspace(0.2, 0.1, 57)
+    labels, risk = np.repeat([True, False], [60, 60]), np.concatenate([malignant, [0.6, 0.57, 0.55], benign])
+    found = triage.fit(labels, risk)
+    assert found.rule_out == pytest.approx(0.25)
+    assert (risk[labels] >= 0.45).mean() >= triage.RULE_OUT_SENSITIVITY
+    assert "highest specificity" in triage.RULES["rule_out"]
+    assert "most sensitive of equals" in triage.RULES["rule_out"]
+
+
 def test_thresholds_that_would_cross_leave_no_uncertain_band():
     labels, risk = np.array([False] * 50 + [True] * 50), np.linspace(0, 1, 100)
     found = triage.fit(labels, risk)

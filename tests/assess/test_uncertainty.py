@@ -193,7 +193,40 @@ class TestDeLong:
     def test_same_model_twice_does_not_differ(self):
         labels, risk, groups = binormal(np.random.default_rng(0), 0.8, 10, 15)
         found = roc_auc_difference(labels, risk, risk / 2, groups)
-        assert (found.estimate.value, found.estimate.low, found.estimate.high, found.p_value) == (0, 0, 0, 1)
+        assert (found.estimate.value, found.p_value) == (0, 1)
+        assert np.isnan([found.estimate.low, found.estimate.high]).all()
+
+    @pytest.mark.parametrize("each", [2, 3, 7])
+    def test_a_difference_without_variance_has_neither_interval_nor_p_value(self, each):
+        labels = np.arange(2 * each) < each
+        found = roc_auc_difference(labels, np.linspace(0.9, 0.1, 2 * each), np.full(2 * each, 0.5), np.arange(2 * each))
+        assert found.estimate.value == pytest.approx(0.5)
+        assert np.isnan([found.estimate.low, found.estimate.high, found.p_value]).all()
+
+    def test_patients_in_whom_the_components_cancel_keep_a_width(self):
+        # Each patient's malignant image just beats its benign one: what one gains by its own risk, the other loses.
+        labels, groups = np.tile([True, False], 3), np.repeat(np.arange(3), 2)
+        risk = np.array([0.4, 0.3, 0.6, 0.5, 0.8, 0.7])
+        estimate = roc_auc(labels, risk, groups)
+        assert estimate.value == pytest.approx(2 / 3)
+        # Three patients have one pair of a malignant and a benign image that no patient shares.
+        expected = wilson(2 / 3, 1)
+        assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high))
+        with pytest.warns(metrics.UndefinedMetricWarning, match="no image moves it"):
+            macro = delong.macro_roc_auc(labels.astype(np.int64), np.stack([1 - risk, risk], axis=1), groups)
+        assert math.isnan(macro.low)
+
+    @given(st.integers(0, 2**32 - 1), st.integers(3, 7))
+    def test_no_interval_of_few_patients_is_without_a_width(self, seed, patients):
+        random = np.random.default_rng(seed)
+        labels, groups = np.tile([True, False], patients), np.repeat(np.arange(patients), 2)
+        own = np.repeat(2 * random.normal(size=patients), 2)
+        first, second = (expit(own + step * labels + 0.2 * random.normal(size=labels.size)) for step in (0.2, 0.5))
+        estimate = roc_auc(labels, first, groups)
+        assert estimate.high - estimate.low > 0.01
+        found = roc_auc_difference(labels, first, second, groups)
+        assert found.p_value != 0.0
+        assert found.estimate.low != found.estimate.high
 
     def test_too_few_groups_have_no_interval(self):
         labels, risk = np.array([True, False, False]), np.array([0.7, 0.8, 0.1])

@@ -53,8 +53,11 @@ def fit_temperature(predictions: Predictions) -> float:
         return float((expected - true_logits).mean())
 
     coldest, hottest = TEMPERATURES
-    if slope(1.0 / coldest) <= 0.0 or slope(1.0 / hottest) >= 0.0:
-        reason = "tell the classes apart without error" if slope(1.0 / coldest) <= 0.0 else "do not rise with the truth"
+    # Where the logits of each image are equal, both slopes are 0 but for rounding.
+    says_nothing = not np.ptp(predictions.logits, axis=1).any()
+    separates = not says_nothing and slope(1.0 / coldest) <= 0.0
+    if says_nothing or separates or slope(1.0 / hottest) >= 0.0:
+        reason = "tell the classes apart without error" if separates else "do not rise with the truth"
         warnings.warn(
             f"the risks are not calibrated: no temperature fits the {true_logits.size} validation images, whose logits "
             f"{reason}. Expected a best one between {coldest:g} and {hottest:g}; it stays at {UNCALIBRATED:g}. "

@@ -112,7 +112,7 @@ def precision_recall(entries: Sequence[Entry], split: str) -> Plot:
         ),
         alternative=f"Precision-recall curves of {len(entries)} runs. Average precision: {scores}.",
         size=(5, 5.4),
-        draw=_overlay(entries, curves, "Sensitivity (recall)", "Positive predictive value (precision)", "steps-pre"),
+        draw=_overlay(entries, curves, "Sensitivity (recall)", "Positive predictive value (precision)", "steps-post"),
     )
 
 

@@ -113,8 +113,8 @@ def precision_recall(
         axes.axhline(prevalence, color=MUTED, linestyle=":", linewidth=1.2, label=f"prevalence {prevalence:.2f}")
         _draw_band(axes, band)
         for part in parts:
-            axes.step(*_precision_recall_points(*part), where="pre", color=MUTED, linewidth=0.9)
-        axes.step(x, y, where="pre", color=INK, label="all test images")
+            axes.step(*_precision_recall_points(*part), where="post", color=MUTED, linewidth=0.9)
+        axes.step(x, y, where="post", color=INK, label="all test images")
         draw_marks(axes, marks, [(mark.sensitivity, mark.ppv) for mark in marks])
         figure.legend(loc="outside lower center", ncols=2)
 
@@ -154,6 +154,7 @@ def _roc_points(is_malignant: Flags, risk: Floats) -> tuple[Floats, Floats]:
 def _precision_recall_points(is_malignant: Flags, risk: Floats) -> tuple[Floats, Floats]:
     if not _has_both(is_malignant):
         return np.empty(0), np.empty(0)
+    # Recall falls along the arrays: each precision holds from its recall down to the next, a step "post".
     precisions, recalls, _ = precision_recall_curve(is_malignant, risk)
     return thin(recalls, precisions)
 

@@ -22,6 +22,9 @@ from nevus.core.estimate import Estimate
 # .99, 90.6 to 95.1 % of simulated intervals covered with 0, 93.5 to 96.6 % with 2, 95.2 to 98.3 % with 4.
 _STEADYING_GROUPS = 2
 
+# Below this, a component of an AUC, or the share of a variance, is what rounding leaves of 0.
+_ROUNDING = 1e-13
+
 
 def roc_auc(labels: ArrayLike, risk: ArrayLike, groups: Groups) -> Estimate:
     """ROC-AUC with DeLong's interval [1] on the logit scale, so that it stays in [0, 1].
@@ -32,9 +35,11 @@ def roc_auc(labels: ArrayLike, risk: ArrayLike, groups: Groups) -> Estimate:
     groups show how much components vary, it is drawn towards the one that the AUC alone
     lets expect [4], which counts as `_STEADYING_GROUPS` more groups of the smaller class.
 
-    A perfect ranking shows no variance, and neither do risks that are all equal.
-    Pairing each malignant group with a benign one of its own gives min(malignant
-    groups, benign groups) independent trials: their Wilson interval is used there.
+    A perfect ranking shows no variance, and neither do risks that are all equal, nor
+    a few groups of both classes in which the components cancel. There each malignant
+    group is paired with a benign one, none used twice: as many independent trials, and
+    the AUC, a mean over all such pairings, varies no more than their share of right
+    orders does [5]. The Wilson interval of that share is used.
 
     Args:
         labels: bool [N], True for malignant.
@@ -51,6 +56,7 @@ def roc_auc(labels: ArrayLike, risk: ArrayLike, groups: Groups) -> Estimate:
         [3] Obuchowski, Nonparametric analysis of clustered ROC curve data, Biometrics 53 (1997).
         [4] Hanley & McNeil, The meaning and use of the area under a receiver operating characteristic (ROC) curve,
             Radiology 143 (1982).
+        [5] Hoeffding, Probability inequalities for sums of bounded random variables, JASA 58 (1963), section 5.
     """
     labels, risk = check_risk(labels, risk)
     area = metrics.roc_auc(labels, risk)
@@ -59,13 +65,14 @@ def roc_auc(labels: ArrayLike, risk: ArrayLike, groups: Groups) -> Estimate:
     if fewest < 2:
         nan = undefined("the interval of ROC-AUC", "a class has fewer than two groups")
         return Estimate(area, nan, nan)
-    components = structural_components(labels, risk)
-    if components.min() == components.max():
-        interval = wilson(area * fewest, fewest)
+    shown = _variance(labels, structural_components(labels, risk) - area, groups)
+    if shown == 0.0:
+        pairs = min(fewest, np.unique(groups).size // 2)
+        interval = wilson(area * pairs, pairs)
         return Estimate(area, interval.low, interval.high)
     share = _STEADYING_GROUPS / (fewest + _STEADYING_GROUPS)
-    shown, expected = _variance(labels, components - area, groups), _exponential_variance(area, *num_groups)
-    error = math.sqrt(shown ** (1.0 - share) * expected**share) / (area * (1.0 - area))
+    variance = shown ** (1.0 - share) * _exponential_variance(area, *num_groups) ** share
+    error = math.sqrt(variance) / (area * (1.0 - area))
     half = stats.t.ppf(0.975, fewest - 1) * error
     low, high = expit(logit(area) + np.array([-half, half]))
     return Estimate(area, float(low), float(high))
@@ -139,8 +146,8 @@ def roc_auc_difference(labels: ArrayLike, first: ArrayLike, second: ArrayLike, g
         groups: int64 [N].
 
     Returns:
-        All NaN, with a warning, if a class has fewer than two groups. Two models that rank all pairs
-        alike differ by 0 without any variance, and have a p-value of 1.
+        All NaN, with a warning, if a class has fewer than two groups. NaN ends if the groups show no variance, as
+        in a perfect model against a constant one: then the p-value is 1 for a difference of 0, and NaN for any other.
     """
     checked, first = check_risk(labels, first)
     _, second = check_risk(labels, second)
@@ -151,10 +158,13 @@ def roc_auc_difference(labels: ArrayLike, first: ArrayLike, second: ArrayLike, g
     components = structural_components(checked, first) - structural_components(checked, second)
     difference = float(components[checked].mean())
     error = math.sqrt(_variance(checked, components - difference, groups))
+    if error == 0.0:
+        p_value = 1.0 if math.isclose(difference, 0.0, abs_tol=_ROUNDING) else math.nan
+        return Difference(Estimate(difference, math.nan, math.nan), p_value)
     student = stats.t(fewest - 1)
     half = float(student.ppf(0.975)) * error
-    p_value = float(2.0 * student.sf(abs(difference) / error)) if error > 0 else float(difference == 0.0)
-    return Difference(Estimate(difference, max(difference - half, -1.0), min(difference + half, 1.0)), p_value)
+    interval = Estimate(difference, max(difference - half, -1.0), min(difference + half, 1.0))
+    return Difference(interval, float(2.0 * student.sf(abs(difference) / error)))
 
 
 def structural_components(labels: Bools, risk: Floats) -> Floats:
@@ -175,7 +185,8 @@ def _variance(labels: Bools, residuals: Floats, groups: Groups) -> float:
     """Variance of a mean of structural components (Obuchowski 1997).
 
     Residuals are summed within groups, malignant and benign apart; a group with both
-    adds their product. Where each group is one image this is DeLong's variance.
+    adds their product. Where each group is one image this is DeLong's variance. It is
+    exactly 0 where the groups show none.
     """
     num_groups = int(groups.max()) + 1
 
@@ -187,9 +198,10 @@ def _variance(labels: Bools, residuals: Floats, groups: Groups) -> float:
 
     (malignant, malignant_factor), (benign, benign_factor) = of_class(labels), of_class(~labels)
     shared = num_groups / (num_groups - 1) * float(malignant @ benign)
-    variance = malignant_factor * float(malignant @ malignant) + benign_factor * float(benign @ benign) + 2.0 * shared
-    # The three corrections differ a little, which can carry a variance that is truly zero below it.
-    return max(variance, 0.0)
+    apart = malignant_factor * float(malignant @ malignant) + benign_factor * float(benign @ benign)
+    variance = apart + 2.0 * shared
+    # Rounding leaves a trace of equal residuals, and of sums that cancel each other within the groups.
+    return variance if variance > max(_ROUNDING * apart, _ROUNDING**2) else 0.0
 
 
 def _exponential_variance(area: float, malignant: int, benign: int) -> float:

@@ -26,7 +26,7 @@ from nevus.assess import (
     triage,
     uncertainty,
 )
-from nevus.assess.inputs import Scored, check_apart, leaked, read_checked, scored
+from nevus.assess.inputs import Scored, check_apart, leaked, read_checked, scored, untrained
 from nevus.assess.metrics import Floats
 from nevus.core.errors import RunError
 from nevus.core.files import sha256_of, write_json
@@ -81,8 +81,8 @@ def evaluate(
         What `metrics.json` holds, as docs/evaluation.md describes it; undefined figures are NaN.
 
     Raises:
-        RunError: predictions are missing or damaged, val and test share an image or a group, a
-            class is absent from val, or there is no operating point of the default name.
+        RunError: predictions are missing or damaged, val and test share an image or a group, a class is
+            absent from val or leaks into train as a whole, or there is no operating point of the default name.
     """
     if default_operating_point not in thresholds.RULES:
         names = ", ".join(thresholds.RULES)
@@ -91,7 +91,7 @@ def evaluate(
     val, test = (read_checked(run.predictions_csv(split), info.classes) for split in SPLITS)
     check_apart(run, val, test)
     # Where the source's own splits leak: what is fitted on val must not be fitted on images that were trained on.
-    val = val.where(~val.leaks_into("train"))
+    val = untrained(run, val)
     leaks = leaked(test)
     tests = {"test": test}
     if leaks.any() and not leaks.all():

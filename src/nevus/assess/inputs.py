@@ -44,6 +44,28 @@ def leaked(test: Predictions) -> Bools:
     return np.asarray(test.leaks_into("train") | test.leaks_into("val"))
 
 
+def untrained(run: Run, val: Predictions) -> Predictions:
+    """The validation images that share no lesion, patient or picture with train.
+
+    Raises:
+        RunError: all images do, all benign or all malignant ones.
+    """
+    leaks = val.leaks_into("train")
+    for kind, members in (
+        ("", np.ones_like(leaks)),
+        ("benign ", ~val.is_malignant),
+        ("malignant ", val.is_malignant),
+    ):
+        if members.any() and leaks[members].all():
+            raise RunError(
+                f"{run.predictions_csv('val')}: all {members.sum()} {kind}validation images are of groups (lesions, "
+                "patients or pictures) that were trained on, so no temperature or threshold can be chosen on them. "
+                "Expected benign and malignant ones of other groups. Splits that a source gives are kept: take these "
+                "groups out of its train or its val, then run 'nevus prepare' and all that follows again."
+            )
+    return val.where(~leaks)
+
+
 def read_checked(path: Path, classes: Classes) -> Predictions:
     """Reads predictions that evaluation can trust.
 

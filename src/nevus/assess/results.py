@@ -56,7 +56,10 @@ _PROBE = {
     "artefacts": [{"images": text, "roc_auc": figure, "mean_risk": figure, "mean_change": figure, "flipped": figure}],
 }
 _SEVERITIES = {"error": 0, "warning": 1, "info": 2}
-_AUDIT_FILE = {"findings": [{"number": text, "title": text, "severity": text, "summary": text}]}
+_AUDIT_FILE = {
+    "dataset_fingerprint": text,
+    "findings": [{"number": text, "title": text, "severity": text, "summary": text}],
+}
 
 
 def read_record(run: Run) -> dict[str, Any]:
@@ -199,13 +202,13 @@ def read_probe(run: Run) -> dict[str, Any] | None:
 
 
 def read_audit(run: Run) -> list[dict[str, Any]] | None:
-    """The findings of the dataset's audit, worst first; None if it was not audited, or is not there any more.
+    """The findings of the dataset's audit, worst first; None if the dataset, as it was when the run began, has none.
 
     Raises:
         RunError: the file is damaged.
     """
     audit = _if_there(run.dataset.audit_json, _AUDIT_FILE, _AUDIT)
-    if audit is None:
+    if audit is None or audit["dataset_fingerprint"] != run.recorded("dataset_fingerprint"):
         return None
     findings: list[dict[str, Any]] = audit["findings"]
     return sorted(findings, key=lambda finding: _SEVERITIES.get(finding["severity"], len(_SEVERITIES)))

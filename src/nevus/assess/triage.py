@@ -16,7 +16,10 @@ RULE_OUT_SENSITIVITY = 0.98
 RULE_IN_SPECIFICITY = 0.95
 
 RULES = {
-    "rule_out": f"highest threshold with a validation sensitivity of at least {RULE_OUT_SENSITIVITY}",
+    "rule_out": (
+        f"highest specificity at a validation sensitivity of at least {RULE_OUT_SENSITIVITY}, "
+        "the most sensitive of equals"
+    ),
     "rule_in": f"lowest threshold with a validation specificity of at least {RULE_IN_SPECIFICITY}",
 }
 

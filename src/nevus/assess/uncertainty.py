@@ -162,7 +162,8 @@ def linearised_error(influence: Floats, groups: Groups) -> tuple[float, int]:
     """The standard error of `linearised`, NaN where it gives no interval, and the degrees of freedom of Student's t."""
     sums = np.bincount(groups, weights=influence)
     num_groups = int(np.unique(groups).size)
-    if num_groups < 2 or not sums.any():
+    # Moves that cancel each other within the groups, or are all 0, leave a trace of rounding.
+    if num_groups < 2 or np.abs(sums).max() <= max(1e-13 * np.abs(influence).max(), 1e-16):
         return math.nan, num_groups - 1
     return math.sqrt(num_groups / (num_groups - 1) * float(sums @ sums)), num_groups - 1
 

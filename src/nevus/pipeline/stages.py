@@ -30,12 +30,12 @@ def check_fresh(run: Run, *, resume: bool, overwrite: bool, num_folds: int | Non
     Args:
         run: to be made or resumed.
         resume: go on with the run that is there, if there is one.
-        overwrite: clear the folder.
+        overwrite: clear the folder of the run that is there.
         num_folds: of a cross-validation; None for an ordinary run.
 
     Raises:
-        RunError: the folder holds a run, and neither resuming nor overwriting was asked for; or the run to
-            resume has another number of folds.
+        RunError: the folder holds a run, and neither resuming nor overwriting was asked for; or what is to be
+            overwritten is no run; or the run to resume has another number of folds.
     """
     if overwrite:
         run.clear()
@@ -100,9 +100,17 @@ def dataset_of(images: Sequence[Path], run: Run, config: Config, *, resume: bool
         )
     if any(not row.group for row in dataset.rows):
         split(dataset, config)
-    if not dataset.audit_json.exists():
+    if not _is_audited(dataset):
         audit(dataset)
     return dataset
+
+
+def _is_audited(dataset: Dataset) -> bool:
+    """Whether the audit that is there is of the images, groups and splits that are there."""
+    if not dataset.audit_json.exists():
+        return False
+    record = read_json(dataset.audit_json, "Run 'nevus audit' again.")
+    return isinstance(record, dict) and record.get("dataset_fingerprint") == dataset.fingerprint
 
 
 def train_to_report(run: Run, dataset: Dataset, config: Config, *, resume: bool) -> None:
@@ -172,8 +180,23 @@ def split(dataset: Dataset, config: Config = DEFAULTS) -> None:
     find_duplicates(dataset)
     announce("Splitting by lesion, patient and duplicates")
     splits.split(dataset, val_fraction=config.val_fraction, test_fraction=config.test_fraction, seed=config.seed)
-    for warning in splits.split_warnings(dataset):
+    for warning in (*splits.split_warnings(dataset), *_trained_validation_warnings(dataset)):
         print(f"Warning: {warning}", file=sys.stderr)
+
+
+def _trained_validation_warnings(dataset: Dataset) -> list[str]:
+    """Says before the training what evaluation would refuse after it: validation that is all of trained groups."""
+    trained = {row.group for row in dataset.rows_of("train")}
+    malignant = dataset.info.classes.malignant
+    warnings = []
+    for kind in ("benign", "malignant"):
+        groups = {row.group for row in dataset.rows_of("val") if (row.label in malignant) == (kind == "malignant")}
+        if groups and groups <= trained:
+            warnings.append(
+                f"All {kind} validation images share their group with train, so 'nevus evaluate' will refuse to choose "
+                "thresholds on them. Take these groups out of the source's train or its val, and prepare it again."
+            )
+    return warnings
 
 
 def audit(dataset: Dataset) -> list[Finding]:
