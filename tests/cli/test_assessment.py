@@ -8,8 +8,11 @@ import pytest
 from PIL import Image
 
 from nevus.cli.main import main
+from nevus.core.config import Config
+from nevus.core.files import read_json, write_json
 from nevus.core.runs import Run
 from nevus.data.audit import SEVERITIES
+from nevus.pipeline import stages
 
 
 def leaking_folder(phantoms: Path, folder: Path) -> list[Path]:
@@ -42,6 +45,38 @@ def test_audit_of_a_folder_names_its_leaks_and_fails_when_told_to(
     assert main([*command, "--fail-on", "error"]) == 1
     assert "N04" in capsys.readouterr().out
     assert (tmp_path / "dataset" / "audit.html").exists()
+
+
+def test_audit_is_of_the_images_named_and_undoes_no_splits(
+    phantoms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = tmp_path / "dataset"
+    for number, num_images in enumerate((12, 15)):
+        images = tmp_path / str(number) / "images"
+        for class_name in ("benign", "malignant"):
+            (images / class_name).mkdir(parents=True)
+            for image in sorted((phantoms / class_name).glob("*.png"))[:num_images]:
+                shutil.copy(image, images / class_name)
+        assert main(["audit", str(images), "--out", str(dataset), "--image-size", "32"]) == 0
+        assert read_json(dataset / "audit.json", "")["num_images"] == 2 * num_images
+    assert main(["split", str(dataset)]) == 0
+    splits = (dataset / "manifest.csv").read_bytes()
+    assert main(["audit", str(images), "--out", str(dataset), "--image-size", "32"]) == 1
+    assert f"nevus audit {dataset}" in capsys.readouterr().err
+    assert (dataset / "manifest.csv").read_bytes() == splits
+
+
+def test_a_run_audits_again_what_has_changed_since(phantoms: Path, tmp_path: Path) -> None:
+    config = Config(image_size=32)
+    dataset = stages.prepare(phantoms, tmp_path / "dataset", config)
+    stages.split(dataset)
+    write_json(dataset.audit_json, {"dataset_fingerprint": "another"})
+    run = Run(tmp_path / "run")
+    stages.dataset_of([dataset.directory], run, config, resume=False, overwrite=False)
+    assert read_json(dataset.audit_json, "")["dataset_fingerprint"] == dataset.fingerprint
+    before = dataset.audit_json.stat().st_mtime_ns
+    stages.dataset_of([dataset.directory], run, config, resume=False, overwrite=False)
+    assert dataset.audit_json.stat().st_mtime_ns == before
 
 
 def test_the_levels_of_fail_on_are_those_of_the_audit(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from nevus.cli.main import main
+from nevus.cli.pipeline import _holds_phantoms_alone
 from nevus.core.dataset import Dataset
 from nevus.core.runs import Run
+from nevus.data import phantom
 
 pytest.importorskip("tensorflow")
 
@@ -109,3 +111,33 @@ def test_demo_runs_on_a_few_generated_images(
     assert "Not a medical device" in out
     assert len(out.splitlines()) <= 30
     assert (tmp_path / "demo" / "report.html").exists()
+
+
+def test_demo_leaves_images_that_it_did_not_make(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = tmp_path / "images" / "benign" / "mine.jpg"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    for flags in ([], ["--overwrite"], ["--resume"]):
+        assert main(["demo", "--out", str(tmp_path), *flags]) == 1
+        assert f"{tmp_path / 'images'} is not an empty folder" in capsys.readouterr().err
+        assert mine.exists()
+
+
+@pytest.mark.parametrize("wrong", [["--difficulty", "5"], ["--num-images", "0"], ["--weights", "nowhere.h5"]])
+def test_demo_removes_nothing_for_a_wrong_option(wrong: list[str], tmp_path: Path) -> None:
+    phantom.generate(tmp_path / "images", num_images=2, image_size=16)
+    run_json = Run(tmp_path).run_json
+    run_json.write_text("{}")
+    assert main(["demo", "--out", str(tmp_path), "--overwrite", *wrong]) == 1
+    assert run_json.exists()
+    assert (tmp_path / "images" / phantom.PHANTOM_CSV).exists()
+
+
+def test_demo_knows_its_own_images(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    phantom.generate(images, num_images=2, image_size=16)
+    assert _holds_phantoms_alone(images)
+    (images / phantom.PHANTOM_CSV).unlink()
+    assert _holds_phantoms_alone(images)
+    (images / "benign" / "mine.jpg").touch()
+    assert not _holds_phantoms_alone(images)

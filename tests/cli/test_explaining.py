@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import shutil
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nevus.cli.explaining import CAM, METHODS
+from nevus.cli.explaining import CAM, METHODS, _outlined
 from nevus.cli.main import main
+from nevus.core.config import Config
 from nevus.core.files import read_json
 from nevus.core.runs import Run
+from nevus.pipeline import stages
 
 
 def _images(run: Run) -> Path:
@@ -80,6 +83,33 @@ def test_probe_writes_its_outcome_and_the_report_shows_it(run_copy: Run, capsys:
     page = run_copy.report_html.read_text(encoding="utf-8")
     assert "Does it look at the lesion?" in page
     assert "lesion taken out" in page
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_probe_knows_the_images_of_the_training_by_their_bytes(phantoms: Path, tmp_path: Path, zipped: bool) -> None:
+    source = phantoms
+    if zipped:
+        source = Path(shutil.make_archive(str(tmp_path / "zipped" / "images"), "zip", phantoms))
+    dataset = stages.prepare(source, tmp_path / "dataset", Config(image_size=16))
+    stages.split(dataset)
+    run = Run(tmp_path / "run")
+    run.start(dataset)
+    arguments = argparse.Namespace(data=phantoms, num_images=1000, seed=0)
+    images, described = _outlined(arguments, run, 16)
+    assert len(images.pixels) == len(dataset.rows_of("test"))
+    assert described["num_left_out"] == len(dataset.rows) - len(images.pixels)
+
+
+def test_probe_says_when_it_cannot_know_them(phantoms: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = argparse.Namespace(data=phantoms, num_images=4, seed=0)
+    assert _outlined(arguments, None, 16)[1]["num_left_out"] == 0
+    assert "Warning: the images that the model was trained on are not known" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("scale", ["0", "-5", "nan", "inf"])
+def test_a_scale_is_above_zero(scale: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "run", "image.png", "--out", str(tmp_path / "out"), "--scale", scale]) == 1
+    assert "--scale: expected a number above 0" in capsys.readouterr().err
 
 
 def test_probe_needs_masks(run_copy: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

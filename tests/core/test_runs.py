@@ -89,6 +89,26 @@ def test_clear_removes_what_runs_write_and_nothing_else(dataset: Dataset, tmp_pa
     assert [path.name for path in run.directory.iterdir()] == ["notes.txt"]
 
 
+def test_clear_leaves_a_folder_without_a_run_as_it_is(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    (tmp_path / "dataset").mkdir()
+    run.clear()
+    run.plots.mkdir()
+    (run.plots / "mine.png").touch()
+    run.predictions_csv("test").parent.mkdir()
+    with pytest.raises(RunError, match=r"holds plots, predictions, and no run\.json .* Name another folder"):
+        run.clear()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["dataset", "mine.png", "plots", "predictions"]
+
+
+def test_an_audit_goes_with_the_manifest_that_it_was_of(dataset: Dataset) -> None:
+    dataset.audit_json.touch()
+    dataset.audit_html.touch()
+    dataset.write_rows(dataset.rows)
+    assert not dataset.audit_json.exists()
+    assert not dataset.audit_html.exists()
+
+
 def test_stage_out_of_order_names_the_stage_to_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="Run 'nevus train' first"):
         _ = Run(tmp_path).record

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nevus.cli.options import add_config_flags, config_of
 from nevus.core.dataset import Dataset
+from nevus.core.errors import DataError
 from nevus.core.files import finite
 from nevus.core.runs import Run
 from nevus.pipeline import stages
@@ -63,15 +64,25 @@ def audit(arguments: argparse.Namespace) -> int:
 
     dataset = Dataset(arguments.data[0])
     if len(arguments.data) > 1 or not dataset.info_json.exists():
-        dataset = Dataset(arguments.out or Path(f"{stages.default_directory(arguments.data)}-audit"))
-        if not dataset.info_json.exists():
-            stages.prepare(arguments.data, dataset.directory, config_of(arguments), overwrite=False)
+        directory = arguments.out or Path(f"{stages.default_directory(arguments.data)}-audit")
+        _check_not_split(Dataset(directory))
+        # Always anew: what lies there may be of other images, or of these as they once were.
+        dataset = stages.prepare(arguments.data, directory, config_of(arguments), overwrite=True)
     findings = stages.audit(dataset)
     if arguments.json:
         print(json.dumps(finite([finding.to_json() for finding in findings])))
     else:
         print(f"{format_findings(findings)}\n{dataset.audit_html}")
     return 1 if arguments.fail_on and reaches(findings, arguments.fail_on) else 0
+
+
+def _check_not_split(dataset: Dataset) -> None:
+    if dataset.info_json.exists() and any(row.group for row in dataset.rows):
+        raise DataError(
+            f"{dataset.directory} holds a dataset with splits, which preparing again would undo. Expected a new "
+            f"folder, or one that an audit made. Audit what it holds with 'nevus audit {dataset.directory}', or name "
+            "another folder with --out."
+        )
 
 
 def compare(arguments: argparse.Namespace) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -98,6 +100,8 @@ def explain(arguments: argparse.Namespace) -> int:
     method = arguments.method or ("grad-cam" if arguments.layer else CAM)
     if method == CAM and arguments.layer:
         raise ConfigError("--layer: the class activation map is that of the last layer. Name another --method for it.")
+    if arguments.scale is not None and not (math.isfinite(arguments.scale) and arguments.scale > 0):
+        raise ConfigError(f"--scale: expected a number above 0. Received: {arguments.scale}.")
     predictor = _predictor(arguments.model)
     maps_of = None if method == CAM else _gradient_maps(arguments.model, predictor, method, arguments.layer)
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -113,7 +117,7 @@ def explain(arguments: argparse.Namespace) -> int:
                 writer.writerow([answer.source, *[""] * 6, answer.error])
                 continue
             decision = "malignant" if answer.decision else "benign"
-            scale = arguments.scale or float(np.abs(answer.heatmap).max())
+            scale = float(np.abs(answer.heatmap).max()) if arguments.scale is None else arguments.scale
             lines = [
                 f"{path.name[:60]}: risk {answer.risk:.3f}, {decision} at {answer.operating_point}",
                 f"{method}{f' at {arguments.layer}' if arguments.layer else ''}, log-odds of malignant. {_SHORT}",
@@ -214,7 +218,7 @@ def _explained(
 def _outlined(arguments: argparse.Namespace, run: Run | None, image_size: int) -> tuple[Outlined, dict[str, Any]]:
     """The images of a folder that have masks, at most so many of each kind, and what to say of them."""
     from nevus.assess.probe import Outlined
-    from nevus.core.preprocess import load_mask, load_pixels
+    from nevus.core.preprocess import load_mask, load_pixels, read_image_file
     from nevus.core.progress import progress
     from nevus.data.archives import ImageReader
     from nevus.data.diagnoses import is_malignant
@@ -222,18 +226,32 @@ def _outlined(arguments: argparse.Namespace, run: Run | None, image_size: int) -
     from nevus.data.sources import find_images
 
     listing = find_images(arguments.data)
-    splits = _splits_of_images(run)
+    hashes = _hashes_seen(run)
+    if hashes is None:
+        print(
+            "Warning: the images that the model was trained on are not known, for it lies in no run's folder or the "
+            "run's dataset is gone or has changed; so none are left out.",
+            file=sys.stderr,
+        )
     candidates: dict[bool, list[Any]] = {True: [], False: []}
-    num_seen = 0
-    for image in listing.images:
-        kind = is_malignant(image.diagnosis) if image.malignant is None else image.malignant
-        mask = find_mask(listing.root, image.path)
-        if kind is None or mask is None:
-            continue
-        if splits.get(image.path.as_posix(), "test") != "test":
-            num_seen += 1
-            continue
-        candidates[kind].append((image, mask))
+    num_seen = rejected = 0
+    with ImageReader(listing.root) as reader:
+        for image in progress(listing.images, total=len(listing.images), label="Comparing"):
+            kind = is_malignant(image.diagnosis) if image.malignant is None else image.malignant
+            mask = find_mask(listing.root, image.path)
+            if kind is None or mask is None:
+                continue
+            if hashes:
+                try:
+                    located = reader.locate(image.path)
+                    data = located if isinstance(located, bytes) else read_image_file(located)
+                except ImageError:
+                    rejected += 1
+                    continue
+                if hashlib.sha256(data).hexdigest() in hashes:
+                    num_seen += 1
+                    continue
+            candidates[kind].append((image, mask))
     if not all(candidates.values()):
         raise DataError(
             f"{arguments.data}: expected benign and malignant images with lesion masks (masks/NAME_segmentation.png "
@@ -247,7 +265,7 @@ def _outlined(arguments: argparse.Namespace, run: Run | None, image_size: int) -
         chosen += [(*found[index], kind) for index in order]
     # Mixed, so that the first ones are of both kinds.
     chosen = [chosen[index] for index in generator.permutation(len(chosen))]
-    pixels, masks, kinds, groups, rejected = [], [], [], [], 0
+    pixels, masks, kinds, groups = [], [], [], []
     with ImageReader(listing.root) as reader:
         for image, mask, kind in progress(chosen, total=len(chosen), label="Reading"):
             try:
@@ -268,8 +286,17 @@ def _outlined(arguments: argparse.Namespace, run: Run | None, image_size: int) -
     return Outlined(np.stack(pixels), np.stack(masks), np.array(kinds), groups), described
 
 
-def _splits_of_images(run: Run | None) -> dict[str, str]:
-    """The splits of the run's own images by their paths; empty if its dataset is gone."""
-    if run is None or not run.dataset.manifest_csv.exists():
-        return {}
-    return {row.path: row.split for row in run.dataset.rows}
+def _hashes_seen(run: Run | None) -> set[str] | None:
+    """SHA-256 of the files that the run, or any fold of it, was trained or validated on; None if that is not known.
+
+    By their bytes, because the same image has another path in an archive or below another folder.
+    """
+    if run is None:
+        return None
+    hashes: set[str] = set()
+    for each in run.folds or [run]:
+        dataset = each.dataset
+        if not dataset.manifest_csv.exists() or dataset.fingerprint != each.recorded("dataset_fingerprint"):
+            return None
+        hashes.update(row.sha256 for row in dataset.rows if row.split != "test")
+    return hashes

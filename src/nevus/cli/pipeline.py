@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from nevus.cli.options import add_config_flags, config_of
 from nevus.core.config import Config
 from nevus.core.dataset import Dataset
+from nevus.core.errors import ConfigError
+from nevus.core.pretrained import describe_weights
 from nevus.core.runs import EXPORTED_FILES, Run
 from nevus.pipeline import stages
 
@@ -159,14 +161,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 def demo(arguments: argparse.Namespace) -> int:
     from nevus.data import phantom
+    from nevus.data.phantom.drawing import check_arguments
 
     config = config_of(arguments, **DEMO_OPTIONS)
+    # Before anything is removed.
+    describe_weights(config.weights)
+    check_arguments(DEMO_IMAGE_SIZE, arguments.difficulty, config.seed)
+    if arguments.num_images < 1:
+        raise ConfigError(f"--num-images: expected 1 or more. Received: {arguments.num_images}.")
     run = Run(arguments.out)
     images = run.directory / "images"
-    stages.check_fresh(run, resume=arguments.resume, overwrite=arguments.overwrite)
+    stages.check_fresh(run, resume=arguments.resume, overwrite=arguments.overwrite, num_folds=config.folds)
     # The table is written last: images without it are those of a generation that was cut off.
     if not (arguments.resume and (images / phantom.PHANTOM_CSV).exists()):
-        shutil.rmtree(images, ignore_errors=True)
+        if _holds_phantoms_alone(images):
+            shutil.rmtree(images, ignore_errors=True)
         stages.announce(f"Generating {arguments.num_images} images")
         phantom.generate(
             images,
@@ -177,6 +186,19 @@ def demo(arguments: argparse.Namespace) -> int:
         )
     _run_all(arguments, [images], arguments.out, config)
     return 0
+
+
+def _holds_phantoms_alone(folder: Path) -> bool:
+    """Whether `phantom.generate` made all that a folder holds, in a generation that was cut off too."""
+    from nevus.data.phantom import PHANTOM_CSV
+    from nevus.data.phantom.folder import MASKS
+
+    # A hidden file is one that was half written, or the file manager's.
+    return (folder / MASKS).is_dir() and all(
+        path.name == PHANTOM_CSV or path.name.startswith(("generated_", "."))
+        for path in folder.rglob("*")
+        if not path.is_dir()
+    )
 
 
 def prepare(arguments: argparse.Namespace) -> int:

@@ -160,7 +160,9 @@ class Dataset:
         return splits
 
     def write_rows(self, rows: list[ManifestRow]) -> None:
-        """Replaces the manifest."""
+        """Replaces the manifest, and removes an audit, which was of the one before."""
+        self.audit_json.unlink(missing_ok=True)
+        self.audit_html.unlink(missing_ok=True)
         manifest.write_manifest(self.manifest_csv, rows)
         self.__dict__.pop("rows", None)
 

@@ -169,17 +169,33 @@ class Run:
         )
 
     def clear(self) -> None:
-        """Removes what a run writes, and nothing else, from the folder."""
+        """Removes what the run that is there wrote, and nothing else, from the folder.
+
+        Raises:
+            RunError: the folder holds files by the names of a run's, and no `run.json` says that a run wrote them.
+        """
+        if not self.run_json.exists():
+            if found := [path.name for path in self._written() if path.exists()]:
+                raise RunError(
+                    f"{self.directory} holds {', '.join(found)}, and no run.json that says that a run wrote them. "
+                    "Expected a run to overwrite, or none of its files. Name another folder with --out, or move "
+                    "them away."
+                )
+            return
         for fold in self.directory.glob("fold-[0-9]*"):
-            Run(fold).clear()
-        for path in (*vars(self).values(), *map(self.exported, EXPORTED_FILES)):
-            if path == self.directory:
-                continue
+            if Run(fold).run_json.exists():
+                Run(fold).clear()
+        for path in self._written():
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-        shutil.rmtree(self.directory / "predictions", ignore_errors=True)
+
+    def _written(self) -> list[Path]:
+        """Where a run writes; `run.json` last, so that clearing can be cut off and begun again."""
+        named = [path for path in vars(self).values() if path not in (self.directory, self.run_json)]
+        exported = map(self.exported, EXPORTED_FILES)
+        return [*dict.fromkeys([*named, *exported]), self.directory / "predictions", self.run_json]
 
     def finish(self, status: str) -> None:
         """Records how the run ended: `done` or `failed`."""
