@@ -14,7 +14,7 @@ from nevus.core.errors import ModelFileError
 from nevus.core.estimate import Estimate
 from nevus.core.labels import Classes
 from nevus.core.metadata import Variable
-from nevus.core.modelfile import DISCLAIMER, GoldenCase, ModelSpec, golden_pixels, parse_spec
+from nevus.core.modelfile import DISCLAIMER, MAX_DEPTH, GoldenCase, ModelSpec, golden_pixels, parse_spec
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.triage import Triage
 
@@ -94,6 +94,44 @@ def test_operating_point_by_name() -> None:
 def test_wrong_metadata_is_one_clear_error(text: str) -> None:
     with pytest.raises(ModelFileError):
         parse_spec(text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": {"names": ["benign\ud800", "malignant"], "malignant": ["malignant"]}}, r"classes .* U\+D800"),
+        ({"classes": {"names": ["be\nnign", "malignant"], "malignant": ["malignant"]}}, r"classes .* U\+000A"),
+        ({"licence": "\udfff"}, r"licence .* U\+DFFF"),
+        ({"licence": "\x1b[31mred"}, r"licence .* U\+001B"),
+        ({"trained_on": "\x9b2J"}, r"trained_on .* U\+009B"),
+        ({"provenance": {"a": [{"\x07": 1}]}}, r"provenance .* U\+0007"),
+        ({"unknown\x00": 1}, r"name of a field .* U\+0000"),
+        ({"assumed_prevalence": 1e-310}, "1e-310. Expected a share from"),
+        ({"assumed_prevalence": 1 - 1e-9}, "Expected a share from"),
+        ({"provenance": {"temperatures": ["hot"]}}, "hot"),
+        ({"provenance": {"temperatures": 3}}, "damaged"),
+    ],
+    ids=str,
+)
+def test_hostile_metadata_are_refused_at_opening(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelFileError, match=message) as caught:
+        parse_spec(_changed(**changes))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("depth", [MAX_DEPTH, 600])
+def test_nesting_is_bounded(depth: int) -> None:
+    def nested(levels: int) -> str:
+        return _changed(provenance="here").replace('"here"', '{"a":' * levels + "1" + "}" * levels)
+
+    assert parse_spec(nested(MAX_DEPTH - 1)).provenance
+    with pytest.raises(ModelFileError, match="provenance is nested deeper than 16"):
+        parse_spec(nested(depth))
+
+
+def test_a_licence_may_have_several_lines() -> None:
+    spec = replace(SPEC, licence="CC BY 4.0,\r\n\tas its makers say:\nJosé, 中")
+    assert parse_spec(spec.to_json()) == spec
 
 
 def test_a_file_without_variables_takes_pixels_alone() -> None:

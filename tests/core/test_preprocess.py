@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import struct
+import subprocess
+import sys
+import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,8 +17,9 @@ from PIL import Image
 
 import bad_inputs
 from bad_inputs import PICTURE, SIZE, BadInput, encode, write_bad_inputs
+from nevus.core import preprocess
 from nevus.core.errors import ImageError
-from nevus.core.preprocess import MAX_FILE_BYTES, decode, load_pixels, resize
+from nevus.core.preprocess import MAX_FILE_BYTES, decode, load_pixels, resize, to_rgb
 
 GOOD, BAD = bad_inputs.odd_but_good_files(), bad_inputs.bad_files()
 GREY = np.asarray(Image.fromarray(PICTURE).convert("L")).astype(int)
@@ -90,6 +96,75 @@ def test_a_transparent_palette_entry_or_colour_becomes_white() -> None:
     rgb = Image.new("RGB", (1, 1), (10, 20, 30))
     colours = np.asarray(decode(encode(rgb, "PNG", transparency=(10, 20, 30))))
     np.testing.assert_array_equal(colours[0, 0], [255, 255, 255])
+
+
+def _to_rgb_at_once(image: Image.Image) -> Image.Image:
+    """The formula without bands, for a whole image."""
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        grey = np.asarray(image, dtype=np.float64)
+        scale = 255.0 / 65535.0 if image.mode != "F" else (255.0 if grey.max(initial=0.0) <= 1.0 else 1.0)
+        image = Image.fromarray(np.rint(np.clip(grey * scale, 0, 255)).astype(np.uint8))
+    elif image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+DEEP = {"I;16": "<u2", "I;16B": ">u2", "I": "i4", "F": "f4"}
+
+
+@given(
+    st.sampled_from([*DEEP, "unit", "RGBA", "LA", "P", "L", "RGB"]),
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.integers(0),
+)
+def test_bands_give_the_pixels_of_the_whole(mode: str, width: int, height: int, seed: int) -> None:
+    noise = np.random.default_rng(seed)
+    if mode == "unit":
+        image = Image.fromarray(noise.random((height, width), np.float32))
+    elif mode in DEEP:
+        values = noise.integers(0, 65536, (height, width)).astype(DEEP[mode])
+        image = Image.frombytes(mode, (width, height), values.tobytes())
+    else:
+        size = width * height * len(Image.new(mode, (1, 1)).tobytes())
+        image = Image.frombytes(mode, (width, height), noise.bytes(size))
+        if mode == "P":
+            image.putpalette(noise.bytes(768))
+        if mode in ("P", "L", "RGB"):
+            image.info["transparency"] = {"P": bytes(range(256)), "L": 7, "RGB": image.getpixel((0, 0))}[mode]
+    with mock.patch.object(preprocess, "BAND_PIXELS", 100):
+        np.testing.assert_array_equal(np.asarray(to_rgb(image)), np.asarray(_to_rgb_at_once(image)))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of memory from Linux")
+@pytest.mark.parametrize("mode", ["I;16", "RGBA"])
+def test_converting_takes_little_more_memory_than_the_result(mode: str) -> None:
+    code = (
+        "import sys, resource; from PIL import Image; from nevus.core.preprocess import to_rgb;"
+        "image = Image.new(sys.argv[1], (4000, 4000));"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; to_rgb(image);"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)"
+    )
+    result = subprocess.run([sys.executable, "-c", code, mode], capture_output=True, text=True, check=True)
+    # Pillow keeps RGB in 4 bytes: 61 MiB. At once it took 370 MiB of 16-bit grey and 180 MiB of RGBA.
+    assert int(result.stdout) < 100
+
+
+def test_many_frames_are_refused_without_a_walk_through_them() -> None:
+    """30,000 directories, each with its three entries and the place of the next."""
+    num_frames, entries = 30_000, [(256, 1), (257, 1), (273, 8)]
+    size = 2 + 12 * len(entries) + 4
+    body = b"".join(
+        struct.pack("<H", len(entries))
+        + b"".join(struct.pack("<HHII", tag, 3, 1, value) for tag, value in entries)
+        + struct.pack("<I", 8 + (number + 1) * size if number + 1 < num_frames else 0)
+        for number in range(num_frames)
+    )
+    start = time.perf_counter()
+    with pytest.raises(ImageError, match="2 frames or more"):
+        decode(b"II*\0" + struct.pack("<I", 8) + body)
+    assert time.perf_counter() - start < 2
 
 
 def test_one_bit_images_are_black_and_white() -> None:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import io
 import itertools
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from nevus.serve.images import find_images
+import bad_inputs
+from nevus.serve.images import find_images, to_pixels
 
 
 @pytest.fixture
@@ -60,3 +64,9 @@ def test_a_folder_that_cannot_be_listed_is_given_itself(tree: Path) -> None:
     closed = tree / "closed"
     closed.mkdir(mode=0)
     assert closed in list(find_images([tree]))
+
+
+@pytest.mark.parametrize("name", ["plain.jpg", "exif_wrong_type.jpg", "exif_orientation_6.jpg", "rgba.png"])
+def test_an_opened_image_gives_the_pixels_of_its_bytes(name: str) -> None:
+    content = bad_inputs.odd_but_good_files()[name]
+    np.testing.assert_array_equal(to_pixels(Image.open(io.BytesIO(content)), 48), to_pixels(content, 48))

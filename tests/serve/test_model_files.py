@@ -58,6 +58,22 @@ def test_wrong_bytes(tmp_path: Path, content: bytes, message: str, capfd: pytest
     _assert_refused(path, message, capfd)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"), [(b"pixels", b"\x1b[31mA"), (b"heatmap", b"\x1b[31mAB"), (b'"\x07Softmax', b'"\x07\x1b[31mAB')]
+)
+def test_names_that_steer_a_terminal_are_not_printed(
+    tmp_path: Path, old: bytes, new: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert old in MODEL
+    assert len(old) == len(new)
+    path = tmp_path / "red.onnx"
+    path.write_bytes(MODEL.replace(old, new))
+    with pytest.raises(ModelFileError) as caught:
+        load(path)
+    assert str(caught.value).isprintable()
+    assert capfd.readouterr() == ("", "")
+
+
 def test_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "large.onnx"
     with path.open("wb") as file:

@@ -208,17 +208,47 @@ def test_an_error_of_the_caller_passes_through() -> None:
 class _Answering:
     """Stands where ONNX Runtime does, to give what a sound graph never gives."""
 
-    def __init__(self, risk: float) -> None:
-        self.risk = risk
+    def __init__(self, **outputs: np.ndarray) -> None:
+        self.outputs = outputs
 
     def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
         count = len(feed["pixels"])
-        return [np.full((count, 2), 0.5, np.float32), np.full(count, self.risk, np.float32)]
+        sound = {
+            "probabilities": np.full((count, 2), 0.5, np.float32),
+            "risk": np.full(count, 0.5, np.float32),
+            "heatmap": np.zeros((count, 4, 4), np.float32),
+        }
+        return [{**sound, **self.outputs}[name] for name in names]
 
 
-def test_a_risk_of_nan_is_an_error_and_not_benign() -> None:
-    with pytest.raises(ModelFileError, match="no finite risk"):
-        Predictor(_Answering(math.nan), PREDICTOR.spec).predict(grey_image(1))
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ({"risk": [math.nan, 0.5, 0.5]}, "no finite 'risk'"),
+        ({"risk": [0.5, 0.5, 5.0]}, "'risk' from 0.5 to 5. Expected shares from 0 to 1"),
+        ({"risk": [-0.1, 0.5, 0.5]}, "'risk' from -0.1"),
+        ({"risk": [0.5]}, "'risk' of shape .1. for 3 images"),
+        ({"risk": [[0.5], [0.5], [0.5]]}, "'risk' of shape"),
+        ({"probabilities": [[0.5, 0.5]] * 2}, "'probabilities' of shape"),
+        ({"probabilities": [[0.5] * 3] * 3}, "'probabilities' of shape"),
+        ({"probabilities": [[math.inf, 0.5]] * 3}, "no finite 'probabilities'"),
+        ({"probabilities": [[1.2, -0.2]] * 3}, "'probabilities' from -0.2 to 1.2"),
+        ({"heatmap": [[[0.0]]]}, "'heatmap' of shape"),
+        ({"heatmap": [[[math.nan]]] * 3}, "no finite 'heatmap'"),
+    ],
+    ids=str,
+)
+def test_an_answer_that_no_model_gives_is_an_error_that_names_the_file(outputs: dict[str, list], message: str) -> None:
+    arrays = {name: np.array(values, np.float32) for name, values in outputs.items()}
+    predictor = Predictor(_Answering(**arrays), PREDICTOR.spec, MODEL)
+    with pytest.raises(ModelFileError, match=f"darkness.onnx gave {message}"):
+        predictor.predict([grey_image(1)] * 3, heatmap=True)
+
+
+def test_a_risk_that_rounding_carried_past_its_end_is_the_end() -> None:
+    risk = np.array([-5e-7, 1 + 5e-7], np.float32)
+    answers = Predictor(_Answering(risk=risk), PREDICTOR.spec, MODEL).predict([grey_image(1)] * 2, prevalence=0.02)
+    assert [(answer.risk, answer.risk_at_prevalence) for answer in answers] == [(0, 0), (1, 1)]
 
 
 def test_prediction_loads_no_training_package() -> None:

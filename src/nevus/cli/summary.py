@@ -185,8 +185,8 @@ def model_summary(spec: ModelSpec) -> str:
         f"metadata     {_metadata_inputs(spec)}",
         f"classes      {_class_names(spec)}",
         f"temperature  {', '.join(f'{value:g}' for value in spec.provenance.get('temperatures', [spec.temperature]))}",
-        f"trained on   {spec.trained_on}",
-        f"licence      {spec.licence}",
+        f"trained on   {_one_line(spec.trained_on)}",
+        f"licence      {_one_line(spec.licence)}",
         "",
         f"Operating points, chosen on {chosen_on}; malignant if the risk is at or over the threshold:",
         "",
@@ -208,7 +208,12 @@ def model_summary(spec: ModelSpec) -> str:
     if spec.test_metrics:
         lines += ["", "On the test split of its own run:", ""]
     lines += [f"  {name:<40} {_figure(values)}" for name, values in spec.test_metrics.items()]
-    lines += ["", f"Intended use: {spec.intended_use}", f"Limitations: {spec.limitations}", DISCLAIMER]
+    lines += [
+        "",
+        f"Intended use: {_one_line(spec.intended_use)}",
+        f"Limitations: {_one_line(spec.limitations)}",
+        DISCLAIMER,
+    ]
     return "\n".join(lines)
 
 
@@ -222,9 +227,9 @@ def shipped_summary(path: Path, spec: ModelSpec) -> str:
             f"{spec.image_size} x {spec.image_size} pixels",
             f"  classes     {_class_names(spec)}",
             f"  test        {'; '.join(figures) or 'no figures in the file'}",
-            f"  trained on  {spec.trained_on}",
-            f"  licence     {spec.licence}",
-            f"  for         {spec.intended_use}",
+            f"  trained on  {_one_line(spec.trained_on)}",
+            f"  licence     {_one_line(spec.licence)}",
+            f"  for         {_one_line(spec.intended_use)}",
             f"  file        {path}",
         ]
     )
@@ -246,6 +251,11 @@ def shipped_record(path: Path, spec: ModelSpec) -> dict[str, Any]:
         "licence": spec.licence,
         "intended_use": spec.intended_use,
     }
+
+
+def _one_line(text: str) -> str:
+    """Words of a stranger's file, so that none of them passes for another line of ours."""
+    return " ".join(text.split())
 
 
 def _headlines(spec: ModelSpec) -> list[str]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -39,6 +40,17 @@ SCHEMA_VERSION = 2
 INPUT = "pixels"
 METADATA_INPUT = "metadata"
 OUTPUTS = ("probabilities", "risk", "heatmap")
+
+# What an export writes nests half as deep.
+MAX_DEPTH = 16
+# Nearer to 0 or 1 a risk re-based to another prevalence is lost in rounding.
+LEAST_PREVALENCE = 1e-6
+
+# Control characters, which may steer a terminal, and halves of a surrogate pair, which cannot be encoded.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# Fields in which a person's words may stand, of several lines.
+_UNPRINTABLE_IN_PROSE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_PROSE = frozenset({"trained_on", "provenance", "licence", "intended_use", "limitations"})
 
 DISCLAIMER = (
     "For research and education only. Not a medical device: "
@@ -162,6 +174,9 @@ def parse_spec(text: str) -> ModelSpec:
                 f"The model's metadata has another schema version than {SCHEMA_VERSION}. "
                 "Export the model again with this version of Nevus."
             )
+        for name, value in data.items():
+            _check_texts(name, "the name of a field", _UNPRINTABLE)
+            _check_texts(value, name, _UNPRINTABLE_IN_PROSE if name in _PROSE else _UNPRINTABLE)
         spec = ModelSpec(
             network=str(data["network"]),
             num_parameters=int(data["num_parameters"]),
@@ -175,7 +190,7 @@ def parse_spec(text: str) -> ModelSpec:
             test_metrics={str(name): _figure(figure) for name, figure in data["test_metrics"].items()},
             trained_on=str(data["trained_on"]),
             generated=bool(data["generated"]),
-            provenance=dict(data["provenance"]),
+            provenance=_provenance(data["provenance"]),
             licence=str(data["licence"]),
             intended_use=str(data["intended_use"]),
             limitations=str(data["limitations"]),
@@ -201,12 +216,34 @@ def parse_spec(text: str) -> ModelSpec:
         raise ModelFileError(f"The model's temperature is {spec.temperature}. Expected a number above 0.")
     if not all(0.0 <= point.threshold <= 1.0 for point in spec.operating_points):
         raise ModelFileError("An operating point of the model has a threshold outside [0, 1]. Export the model again.")
-    if not 0.0 < spec.assumed_prevalence < 1.0:
+    if not LEAST_PREVALENCE <= spec.assumed_prevalence <= 1.0 - LEAST_PREVALENCE:
         raise ModelFileError(
-            f"The model's assumed_prevalence is {spec.assumed_prevalence}. Expected a share between 0 and 1."
+            f"The model's assumed_prevalence is {spec.assumed_prevalence}. "
+            f"Expected a share from {LEAST_PREVALENCE:g} to 1 - {LEAST_PREVALENCE:g}. Train the model again."
         )
     spec.operating_point()
     return spec
+
+
+def _check_texts(value: Any, field: str, refused: re.Pattern[str], depth: int = 1) -> None:
+    """Raises ValueError if a field nests too deep, or a text in it holds a character of those."""
+    if depth > MAX_DEPTH:
+        raise ValueError(f"{field} is nested deeper than {MAX_DEPTH}")
+    if isinstance(value, str):
+        if found := refused.search(value):
+            raise ValueError(f"{field} holds a text with the character U+{ord(found[0]):04X}")
+    elif isinstance(value, dict):
+        _check_texts([*value, *value.values()], field, refused, depth)
+    elif isinstance(value, list):
+        for item in value:
+            _check_texts(item, field, refused, depth + 1)
+
+
+def _provenance(data: Any) -> dict[str, Any]:
+    provenance = dict(data)
+    if "temperatures" in provenance:  # Of an ensemble's networks.
+        provenance["temperatures"] = list(map(float, provenance["temperatures"]))
+    return provenance
 
 
 def _figure(values: Any) -> list[float | None]:

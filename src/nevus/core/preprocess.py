@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,9 @@ Pixels = NDArray[np.uint8]
 # A dermatoscope gives up to 30 million pixels; 64 million RGB pixels are 192 MB in memory.
 MAX_PIXELS = 64_000_000
 MAX_FILE_BYTES = 256 * 1024 * 1024
+
+# Of the bands in which an image is converted.
+BAND_PIXELS = 2**18
 
 # Only raster formats that cameras and datasets use: no format that starts another program (EPS)
 # and none whose decoder is rarely looked at. MPO (several JPEGs in one) opens through JPEG; Pillow has no opener of
@@ -68,11 +72,11 @@ def decode(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
                 width, height = image.size
                 if width * height > max_pixels:
                     raise ImageTooLargeError(f"{width} x {height} pixels is over the limit of {max_pixels:,}")
-                frames = getattr(image, "n_frames", 1)
-                if image.format != "MPO" and frames > 1:
-                    raise ImageError(f"{frames} frames; expected one still image")
+                # Not n_frames: it walks through all of them, which in a small hostile file takes minutes.
+                if image.format != "MPO" and getattr(image, "is_animated", False):
+                    raise ImageError("2 frames or more; expected one still image")
                 image.load()
-                return to_rgb(_upright(image))
+                return to_rgb(upright(image))
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -92,20 +96,21 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        grey = np.asarray(image, dtype=np.float64)
-        if not np.isfinite(grey).all():
-            raise ImageError("pixel values that are not finite")
-        # Integer modes hold 16-bit samples; floating-point ones are taken as [0, 1] or [0, 255].
-        scale = 255.0 / 65535.0 if image.mode != "F" else (255.0 if grey.max(initial=0.0) <= 1.0 else 1.0)
-        image = Image.fromarray(np.rint(np.clip(grey * scale, 0, 255)).astype(np.uint8))
-    elif image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
+        scale = _grey_scale(image)
+        return _in_bands(image, lambda band: _scaled_grey(band, scale))
+    if image.has_transparency_data:
+        return _in_bands(image, _over_white)
     try:
         return image.convert("RGB")
     except (ValueError, OSError):
         raise ImageError(f"colour mode {image.mode} cannot be converted to RGB") from None
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Turns an image as its EXIF orientation says; one without, or with a damaged one, stays as it is."""
+    # Not ImageOps.exif_transpose: it writes the EXIF block anew, which fails on many that can be read.
+    transposition = _TO_UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if transposition is None else image.transpose(transposition)
 
 
 def resize(image: Image.Image, image_size: int) -> Pixels:
@@ -153,10 +158,42 @@ def read_image_file(path: Path) -> bytes:
         raise ImageError(problem.strerror or str(problem)) from None
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    # Not ImageOps.exif_transpose: it writes the EXIF block anew, which fails on many that can be read.
-    transposition = _TO_UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    return image if transposition is None else image.transpose(transposition)
+def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Rows of an image, a few at a time, and the first of each: a whole image in floating point takes gigabytes."""
+    width, height = image.size
+    num_rows = max(1, BAND_PIXELS // max(width, 1))
+    for top in range(0, height, num_rows):
+        yield top, image.crop((0, top, width, min(top + num_rows, height)))
+
+
+def _in_bands(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    rgb = Image.new("RGB", image.size)
+    for top, band in _bands(image):
+        rgb.paste(convert(band), (0, top))
+    return rgb
+
+
+def _grey_scale(image: Image.Image) -> float:
+    """What brings deep grey to [0, 255]: integers hold 16 bits, floating point is taken as [0, 1] or [0, 255]."""
+    if image.mode != "F":
+        return 255.0 / 65535.0
+    highest = 0.0
+    for _, band in _bands(image):
+        grey = np.asarray(band)
+        if not np.isfinite(grey).all():
+            raise ImageError("pixel values that are not finite")
+        highest = max(highest, float(grey.max(initial=0.0)))
+    return 255.0 if highest <= 1.0 else 1.0
+
+
+def _scaled_grey(band: Image.Image, scale: float) -> Image.Image:
+    grey = np.asarray(band, dtype=np.float64)
+    return Image.fromarray(np.rint(np.clip(grey * scale, 0, 255)).astype(np.uint8)).convert("RGB")
+
+
+def _over_white(band: Image.Image) -> Image.Image:
+    white = Image.new("RGBA", band.size, "white")
+    return Image.alpha_composite(white, band.convert("RGBA")).convert("RGB")
 
 
 def _first_line(problem: Exception) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TypeAlias, TypeGuard
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from nevus.core.errors import ImageError
-from nevus.core.preprocess import SUFFIXES, Pixels, load_pixels, resize, to_rgb
+from nevus.core.preprocess import SUFFIXES, Pixels, load_pixels, resize, to_rgb, upright
 
 # A path, the bytes of a file, a Pillow image in any mode, or uint8 [height, width, 3], RGB.
 ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | Pixels
@@ -86,7 +86,8 @@ def _walk(folder: Path, parents: frozenset[tuple[int, int]]) -> Iterator[Path]:
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
     try:
-        return to_rgb(ImageOps.exif_transpose(image))
+        image.load()
+        return to_rgb(upright(image))
     except ImageError:
         raise
     except Exception as problem:  # A lazily opened file decodes here, and decoders raise nearly anything.

@@ -27,7 +27,7 @@ from nevus.core.prevalence import check_prevalence, rebase
 from nevus.core.processors import available_processors
 from nevus.core.shipped import DEFAULT, find_model
 from nevus.serve.images import ImageLike, describe, is_one_image, to_pixels
-from nevus.serve.session import open_model
+from nevus.serve.session import first_line, open_model
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -40,6 +40,9 @@ Metadata: TypeAlias = Mapping[str, str | float | None]
 MAX_BATCH = 32
 # Larger images go in smaller batches: 32 images of 256 x 256 pixels, 2 of 1024 x 1024.
 MAX_BATCH_PIXELS = 32 * 256 * 256
+
+# By how much single precision may carry a probability out of [0, 1].
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +94,9 @@ def load(model: str | Path = DEFAULT) -> Predictor:
         ModelFileError: the file is missing, damaged, too large, or no model file of Nevus; or no shipped
             model has that name.
     """
-    session, spec = open_model(find_model(model))
-    return Predictor(session, spec)
+    path = find_model(model)
+    session, spec = open_model(path)
+    return Predictor(session, spec, path)
 
 
 class Predictor:
@@ -102,8 +106,9 @@ class Predictor:
         spec: what the model file says of itself: classes, operating points, test figures, limitations.
     """
 
-    def __init__(self, session: onnxruntime.InferenceSession, spec: ModelSpec) -> None:
+    def __init__(self, session: onnxruntime.InferenceSession, spec: ModelSpec, path: Path) -> None:
         self._session = session
+        self._path = path
         self.spec = spec
 
     # A str is an iterable of str to the type checker, so the first of the two has to come first.
@@ -299,13 +304,35 @@ class Predictor:
         outputs = OUTPUTS if heatmap else OUTPUTS[:2]
         given = {} if values is None or not self.spec.metadata else {METADATA_INPUT: values}
         try:
-            probabilities, risk, *maps = self._session.run(list(outputs), {INPUT: pixels, **given})
+            answers = self._session.run(list(outputs), {INPUT: pixels, **given})
         except Exception as problem:  # ONNX Runtime's errors have no common base.
-            raise ModelFileError(f"The model failed to run ({problem}). Export the model again.") from None
+            raise ModelFileError(
+                f"{self._path} failed to run ({first_line(problem)}). Export the model again."
+            ) from None
+        # The runtime holds a graph to the shapes that it states only so far, and to no values.
+        shapes = ((len(self.spec.classes.names),), (), (None, None))
+        for name, answer, shape in zip(outputs, answers, shapes, strict=False):
+            self._check_answer(name, answer, (len(pixels), *shape))
+        probabilities, risk = (np.clip(answer, 0.0, 1.0) for answer in answers[:2])
+        return zip(probabilities, risk, answers[2] if heatmap else [None] * len(pixels), strict=True)
+
+    def _check_answer(self, name: str, answer: NDArray[np.float32], shape: tuple[int | None, ...]) -> None:
+        fits = len(answer.shape) == len(shape) and all(
+            wanted in (None, size) for size, wanted in zip(answer.shape, shape, strict=True)
+        )
+        if not fits:
+            raise ModelFileError(
+                f"{self._path} gave '{name}' of shape {list(answer.shape)} for {shape[0]} images. "
+                f"Expected {list(shape)}. Export the model again."
+            )
         # A NaN would pass for benign: no comparison with it is true.
-        if probabilities.shape[0] != len(pixels) or not (np.isfinite(probabilities).all() and np.isfinite(risk).all()):
-            raise ModelFileError("The model gave no finite risk for an image. Train or export the model again.")
-        return zip(probabilities, risk, maps[0] if maps else itertools.repeat(None), strict=False)
+        if not np.isfinite(answer).all():
+            raise ModelFileError(f"{self._path} gave no finite '{name}' for an image. Train or export the model again.")
+        if name != "heatmap" and not (answer.min() >= -ROUNDING and answer.max() <= 1.0 + ROUNDING):
+            raise ModelFileError(
+                f"{self._path} gave '{name}' from {answer.min():g} to {answer.max():g}. "
+                "Expected shares from 0 to 1. Train or export the model again."
+            )
 
 
 def _paired(

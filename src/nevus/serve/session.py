@@ -68,7 +68,7 @@ def open_model(path: Path) -> tuple[onnxruntime.InferenceSession, ModelSpec]:
         found = [_Tensor(tensor.name, tensor.type, tuple(tensor.shape)) for tensor in tensors]
     except Exception as problem:  # ONNX Runtime's errors have no common base, and damaged names raise others.
         raise ModelFileError(
-            f"{path} cannot be opened as an ONNX model ({_first_line(problem)}). "
+            f"{path} cannot be opened as an ONNX model ({first_line(problem)}). "
             "Expected a model.onnx that 'nevus export' wrote; it may be damaged: copy or export it again."
         ) from None
     if text is None:
@@ -126,6 +126,8 @@ def _options() -> onnxruntime.SessionOptions:
     options.log_severity_level = _FATAL_ONLY
     # Threads that wait by spinning would take the cores from those that decode images.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # What was checked is ONNX: a file may be that and, from its fifth byte on, ONNX Runtime's own format as well.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     # A graph must not read other files as its weights: this is no folder, so none is found in it.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     options.intra_op_num_threads = available_processors()
@@ -142,7 +144,7 @@ def _check_tensors(path: Path, found: list[_Tensor], spec: ModelSpec) -> None:
     agree = len(found) == len(expected) and all(map(_fits, found, expected))
     if not agree:
         raise ModelFileError(
-            f"{path}: the graph's inputs and outputs are {', '.join(map(str, found))}. "
+            f"{path}: the graph's inputs and outputs are {_printable(', '.join(map(str, found)))}. "
             f"Expected {', '.join(map(str, expected))}. Export the model again."
         )
 
@@ -155,5 +157,10 @@ def _fits(tensor: _Tensor, expected: _Tensor) -> bool:
     )
 
 
-def _first_line(problem: Exception) -> str:
-    return (str(problem).splitlines() or [""])[0][:200] or type(problem).__name__
+def first_line(problem: Exception) -> str:
+    """What an error of ONNX Runtime says, in one line; it may quote names that steer a terminal."""
+    return _printable((str(problem).splitlines() or [""])[0][:200]) or type(problem).__name__
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text)
