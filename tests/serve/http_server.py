@@ -26,8 +26,8 @@ def serving(settings: Settings = Settings(), model: Path = MODEL) -> Iterator[st
 
 
 @contextmanager
-def running(app: FastAPI) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", access_log=False))
+def running(app: FastAPI, port: int = 0) -> Iterator[str]:
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", access_log=False))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -5,6 +5,7 @@ from collections.abc import Coroutine, Iterator
 import numpy as np
 import pytest
 
+from nevus.core.errors import ModelFileError
 from nevus.serve.http.batching import Answer, Batcher
 
 
@@ -60,3 +61,20 @@ def test_an_image_that_breaks_the_model_costs_no_other_its_answer() -> None:
     assert [answer.risk for answer in answers if isinstance(answer, Answer)] == [1, 10, 30]
     with pytest.raises(ValueError, match="bad image"):
         raise answers[2]
+
+
+def test_a_model_that_gives_too_few_answers_fails_and_the_work_goes_on() -> None:
+    async def ask() -> None:
+        model = Model()
+        model.go_on.set()
+        batcher = Batcher(lambda *given: [] if given[0].max() == 9 else model(*given), 4, lambda size: None)
+        with pytest.raises(ModelFileError, match="gave 0 answers"):
+            await scored(batcher, 9)
+        assert batcher.works
+        assert (await scored(batcher, 7)).risk == 7
+        await batcher.close()
+        assert not batcher.works
+        with pytest.raises(RuntimeError, match="has ended"):
+            await scored(batcher, 7)
+
+    asyncio.run(asyncio.wait_for(ask(), 10))

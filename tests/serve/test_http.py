@@ -9,21 +9,26 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from http_server import MODEL, serving
+from http_server import MODEL, running, serving
 from PIL import Image
 
 import nevus
 from bad_inputs import bad_files, encode, odd_but_good_files
-from nevus.core.errors import ConfigError
+from nevus.core.errors import ConfigError, ModelFileError
 from nevus.core.modelfile import DISCLAIMER
+from nevus.serve.http.app import create_app
+from nevus.serve.http.batching import Batcher
+from nevus.serve.http.errors import ApiError
 from nevus.serve.http.openapi import EXAMPLE_PREDICTION
 from nevus.serve.http.schemas import PredictAnswer
 from nevus.serve.http.settings import Settings, api_key_for
+from nevus.serve.http.uploads import _Form
 
 SMALL = Settings(max_bytes=400_000, max_pixels=1_000_000, max_images=4)
 KEY = "a-key-of-some-length"
@@ -125,6 +130,64 @@ def test_corpus_of_bad_files_gives_reasons_and_odd_ones_answers(server: str) -> 
     )
 
 
+@contextmanager
+def serving_with_failure(problem: Exception) -> Iterator[str]:
+    """A server whose model fails on white images."""
+    predictor = nevus.load(MODEL)
+    answer = predictor.answer
+
+    def failing(pixels, *more):  # type: ignore[no-untyped-def]
+        if (pixels.min(axis=(1, 2, 3)) == 255).any():
+            raise problem
+        return answer(pixels, *more)
+
+    predictor.answer = failing  # type: ignore[method-assign]
+    with running(create_app(predictor, Settings())) as address:
+        yield address
+
+
+WHITE = encode(Image.new("RGB", (128, 128), "white"), "PNG")
+
+
+def test_an_image_on_which_the_model_fails_costs_no_other_its_answer() -> None:
+    with serving_with_failure(ModelFileError("No finite risk.")) as address:
+        response = post(address, picture(), WHITE, check=False)
+        assert response.status_code == 200
+        good, bad = response.json()["predictions"]
+        assert (good["error"], bad["error"]) == (None, {"code": "model_failed", "message": "No finite risk."})
+        for contents in ([WHITE], [b"text", WHITE]):
+            for lenient in (False, True):
+                response = post(address, *contents, check=False, lenient=lenient)
+                assert (response.status_code, response.json()["error"]["code"]) == (500, "model_failed")
+        assert counter(address, 'nevus_images_total{outcome="model_failed"}') == 5
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_every_answer_is_counted_and_guarded_faults_too() -> None:
+    with serving_with_failure(ValueError("secret")) as address:
+        response = post(address, WHITE, check=False)
+        assert (response.status_code, response.json()["error"]["code"]) == (500, "internal_error")
+        assert "secret" not in response.text
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["cache-control"] == "no-store"
+        assert post(address, WHITE, prevalence=2).status_code == 422
+        assert httpx.post(f"{address}/v1/predict", headers={"host": "evil.example"}).status_code == 421
+        assert post(address, picture(), check=False).status_code == 200
+        for status in (500, 422, 421, 200):
+            assert counter(address, f'nevus_requests_total{{status="{status}"}}') == 1
+
+
+def test_a_server_whose_work_has_ended_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ends(batcher: Batcher) -> None:
+        pass
+
+    monkeypatch.setattr(Batcher, "_work", ends)
+    with serving() as address:
+        response = httpx.get(f"{address}/readyz")
+        assert (response.status_code, response.json()["error"]["code"]) == (503, "not_ready")
+        assert post(address, picture(), check=False).status_code == 500
+
+
 def multipart(*parts: bytes) -> tuple[bytes, dict[str, str]]:
     head = b'--b\r\nContent-Disposition: form-data; name="images"; filename="x"\r\n\r\n'
     return b"".join(head + part + b"\r\n" for part in parts) + b"--b--\r\n", {
@@ -147,6 +210,8 @@ WHOLE, FORM = multipart(b"text")
         (multipart(*[b"x"] * 5)[0], FORM, "", 413, "too_many_images"),
         (multipart(b"x" * 400_001)[0], FORM, "", 413, "request_too_large"),
         (multipart(picture(1001, 1000))[0], FORM, "", 413, "too_many_pixels"),
+        (WHOLE.replace(b'"x"', b'"' + b"x" * 8192 + b'"'), FORM, "", 400, "malformed_multipart"),
+        (WHOLE.replace(b'"x"', b'"x"' + b"; a" * 100_000), FORM, "", 400, "malformed_multipart"),
         (WHOLE, FORM, "", 422, "not_readable"),
         (WHOLE, FORM, "?operating_point=none", 422, "unknown_operating_point"),
         (WHOLE, FORM, "?prevalence=1", 422, "invalid_parameter"),
@@ -161,6 +226,14 @@ def test_wrong_requests_are_told_what_is_wrong(
         response = httpx.post(f"{small_server}/v1/predict{query}", content=content, headers=headers)
         assert (response.status_code, response.json()["error"]["code"]) == (status, code)
         assert len(response.json()["error"]["message"]) > 20
+
+
+def test_headers_of_a_part_are_bound_whatever_the_parser_lets_through() -> None:
+    callbacks = _Form(max_images=1).callbacks()
+    callbacks["on_part_begin"]()
+    callbacks["on_header_field"](b"x" * 5000, 0, 5000)
+    with pytest.raises(ApiError, match="headers are too long"):
+        callbacks["on_header_value"](b"x" * 5000, 0, 5000)
 
 
 def test_unknown_addresses_and_methods_are_json_too(small_server: str) -> None:
@@ -238,6 +311,13 @@ def test_only_this_machine_its_own_page_and_holders_of_the_key_may_ask(server: s
         assert httpx.get(f"{address}/v1/model", headers={"authorization": f"Bearer {KEY}"}).status_code == 200
 
 
+def test_behind_a_proxy_that_keeps_the_host_its_page_may_ask() -> None:
+    with serving(Settings(host="0.0.0.0", api_key=KEY)) as address:
+        kept = {"host": "nevus.example", "origin": "https://nevus.example", "authorization": f"Bearer {KEY}"}
+        assert httpx.get(f"{address}/v1/model", headers=kept).status_code == 200
+        assert httpx.get(f"{address}/v1/model", headers={**kept, "host": "127.0.0.1:8000"}).status_code == 403
+
+
 def test_a_server_for_other_machines_needs_a_key() -> None:
     assert api_key_for("127.0.0.1", without_key=False, environment={}) is None
     assert api_key_for("::1", without_key=False, environment={"NEVUS_API_KEY": KEY}) == KEY
@@ -288,3 +368,28 @@ def test_sigterm_lets_a_request_end(lesions: list[Path]) -> None:
             assert connection.recv(15) == b"HTTP/1.1 200 OK"
         assert process.wait(timeout=20) == -signal.SIGTERM
         assert "Traceback" not in process.stderr.read()
+
+
+_STUCK = """
+import sys, time
+from nevus import load
+from nevus.serve.http import scoring
+from nevus.serve.http.run import run_server
+from nevus.serve.http.settings import Settings
+
+scoring.decode = lambda *arguments: time.sleep(60)
+run_server(load(sys.argv[1]), Settings(port=0, drain_seconds=1))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_image_that_takes_for_ever_does_not_hold_the_process(number: signal.Signals) -> None:
+    body, _ = multipart(picture())
+    with subprocess.Popen([sys.executable, "-c", _STUCK, str(MODEL)], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        address = process.stderr.readline().split()[3].rstrip("/")
+        with raw_request(address, len(body), body):
+            wait_until(lambda: counter(address, "nevus_requests_in_flight") == 1)
+            time.sleep(0.2)
+            process.send_signal(number)
+            assert process.wait(timeout=20) == -number

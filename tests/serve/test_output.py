@@ -99,3 +99,12 @@ def test_json_reads_back_line_by_line() -> None:
         "probabilities": {"benign": 0.25, "malignant": 0.75}, "error": None,
     }  # fmt: skip
     assert records[2]["risk"] is records[2]["decision"] is None
+
+
+def test_csv_has_no_formulas() -> None:
+    file = io.StringIO(newline="")
+    names = ['=HYPERLINK("http:evil")', "+1", "-1", "@SUM(1)", "\ttab", "\rreturn", "good=.jpg"]
+    write_csv([replace(PREDICTIONS[2], source=name, error=name) for name in names], SPEC, file)
+    rows = list(csv.DictReader(io.StringIO(file.getvalue(), newline="")))
+    assert [row["file"] for row in rows] == [f"'{name}" for name in names[:-2]] + ["'\\rreturn", "good=.jpg"]
+    assert [row["error"] for row in rows] == [row["file"] for row in rows]

@@ -5,23 +5,31 @@ import functools
 import http.server
 import io
 import json
+import math
 import os
 import re
 import shutil
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from http_server import MODEL, serving
+from http_server import MODEL, running, serving
 from PIL import Image
 
 import nevus
 from bad_inputs import encode
 from nevus.cli.main import main
+from nevus.core.estimate import Estimate
 from nevus.core.modelfile import DISCLAIMER
+from nevus.core.shipped import find_model
+from nevus.serve.http.app import create_app
 from nevus.serve.http.settings import Settings
 from nevus.serve.web import write_web_folder
 
@@ -99,6 +107,14 @@ def table_of(page: "playwright.Page") -> list[dict[str, str]]:
     with page.expect_download() as download:
         page.click("#csv")
     return list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    for _ in range(300):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not come to pass")
 
 
 def drop(page: "playwright.Page", path: Path) -> None:
@@ -214,14 +230,67 @@ def test_a_server_with_a_key_is_asked_with_it(fit: list[Path], opened: Opened) -
         expect(page.locator(".number")).to_be_visible()
 
 
+def test_a_refused_key_is_told_and_no_key_says_how_to_try_again(opened: Opened) -> None:
+    with serving(Settings(api_key=KEY)) as address:
+        page = opened(address, expected_fault="401")
+        expect(page.locator("#key-refused")).to_be_hidden()
+        page.fill("#key", "schlüssel–mit–strich")
+        page.click("#key-dialog .button")
+        assert page.evaluate("document.getElementById('key').validity.patternMismatch")
+        page.fill("#key", "another-key")
+        page.click("#key-dialog .button")
+        expect(page.locator("#key-refused")).to_have_text("That key was refused.")
+        page.keyboard.press("Escape")
+        expect(page.locator("#status")).to_contain_text("Reload the page to try again.")
+        expect(page.locator("#key-dialog")).to_be_hidden()
+
+
+def test_figures_that_are_not_known_are_left_out(opened: Opened, fit: list[Path]) -> None:
+    predictor = nevus.load(MODEL)
+    unknown, alone = Estimate(math.nan, math.nan, math.nan), Estimate(0.5, math.nan, math.nan)
+    points = predictor.spec.operating_points
+    points = tuple(replace(point, sensitivity=unknown, specificity=alone) for point in points)
+    predictor.spec = replace(predictor.spec, operating_points=points, test_metrics={"auc": [0.9, None, None]})
+    with running(create_app(predictor, Settings())) as address:
+        page = opened(address)
+        page.set_input_files("#choose", fit[0])
+        read_all(page, 1)
+        told = page.inner_text("#operating-point-help")
+        assert "finds" not in told
+        assert "There it spares 50\u00a0% (no interval) of the benign images." in told
+        assert "going by the model's validation images" not in page.inner_text("#answer")
+        assert "0.900 (no interval)" in page.locator("#model-facts").evaluate("element => element.textContent")
+
+
+def test_the_csv_has_no_formulas(server: str, fit: list[Path], opened: Opened, tmp_path: Path) -> None:
+    names = ["=1+1.png", "-1.png", "good.png"]
+    for name in names:
+        shutil.copy(fit[0], tmp_path / name)
+    page = opened(server)
+    page.set_input_files("#choose", [tmp_path / name for name in names])
+    read_all(page, 3)
+    assert [row["file"] for row in table_of(page)] == ["'=1+1.png", "'-1.png", "good.png"]
+
+
 @pytest.fixture(scope="module")
 def web_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("web") / "page"
+    write_folder(folder)
+    with serving_folder(folder) as address:
+        yield address
+
+
+def write_folder(folder: Path, model: Path = MODEL) -> None:
     if not RUNTIME.is_dir():
         pytest.skip(f"onnxruntime-web is not at {RUNTIME}: npm install onnxruntime-web, or set NEVUS_ONNXRUNTIME_WEB")
-    folder = tmp_path_factory.mktemp("web") / "page"
-    write_web_folder(MODEL, folder, RUNTIME)
-    handler = functools.partial(QuietHandler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as static:
+    write_web_folder(model, folder, RUNTIME)
+
+
+@contextmanager
+def serving_folder(folder: Path, port: int = 0) -> Iterator[str]:
+    """A static server that lets browsers keep what they got for an hour."""
+    handler = functools.partial(LastingHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as static:
         thread = threading.Thread(target=static.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{static.server_port}/"
@@ -229,9 +298,94 @@ def web_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         thread.join()
 
 
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
+class LastingHandler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *arguments: object) -> None:
         pass
+
+    def end_headers(self) -> None:
+        self.send_header("Cache-Control", "max-age=3600")
+        super().end_headers()
+
+
+READY = "navigator.serviceWorker.ready.then(() => true)"
+
+
+def to_be_ready(page: "playwright.Page") -> None:
+    expect(page.locator("html")).to_have_attribute("data-ready", "true", timeout=30_000)
+
+
+def is_free(port: int | None) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def kept(page: "playwright.Page", address: str) -> int | None:
+    """The size of a file in the only cache that has it; None if there is none, or several."""
+    size: int | None = page.evaluate(
+        """async (address) => {
+            const found = [];
+            for (const name of await caches.keys()) found.push(await (await caches.open(name)).match(address));
+            const responses = found.filter((response) => response !== undefined);
+            return responses.length === 1 ? (await responses[0].arrayBuffer()).byteLength : null;
+        }""",
+        address,
+    )
+    return size
+
+
+def test_folders_of_one_host_keep_their_own_files_and_new_ones_are_never_mixed_with_old(
+    opened: Opened, tmp_path: Path
+) -> None:
+    other = find_model("compact")
+    for name, model in {"one": MODEL, "two": MODEL, "new": other}.items():
+        write_folder(tmp_path / "site" / name, model)
+    old, new = (path.stat().st_size for path in (MODEL, other))
+    with serving_folder(tmp_path / "site") as address:
+        page = opened(f"{address}one/")
+        for name in ("one", "two"):
+            page.goto(f"{address}{name}/")
+            to_be_ready(page)
+            page.evaluate(READY)
+        assert [kept(page, f"/{name}/model.onnx") for name in ("one", "two")] == [old, old]
+
+        for path in (tmp_path / "site" / "new").iterdir():  # A static server tells times by the second.
+            os.utime(path, (time.time() + 60, time.time() + 60))
+        (tmp_path / "site" / "one").rename(tmp_path / "old")
+        (tmp_path / "site" / "new").rename(tmp_path / "site" / "one")
+        page.goto(f"{address}one/")
+        to_be_ready(page)
+        wait_until(lambda: kept(page, "/one/model.onnx") == new)
+        assert kept(page, "/two/model.onnx") == old
+        page.reload()
+        to_be_ready(page)
+        expect(page.locator("#model-line")).to_contain_text(f"{nevus.load(other).spec.num_parameters:,}")
+
+
+def test_a_model_of_another_version_than_its_description_is_refused(opened: Opened, tmp_path: Path) -> None:
+    write_folder(tmp_path / "page")
+    shutil.copy(find_model("compact"), tmp_path / "page" / "model.onnx")
+    with serving_folder(tmp_path / "page") as address:
+        page = opened(address)
+        expect(page.locator("#status")).to_contain_text("one of them is of another version. Reload the page.")
+
+
+def test_a_server_takes_over_from_a_folder_at_the_same_address(opened: Opened, tmp_path: Path) -> None:
+    write_folder(tmp_path / "page", find_model("compact"))
+    with serving_folder(tmp_path / "page") as address:
+        page = opened(address)
+        to_be_ready(page)
+        page.evaluate(READY)
+    wait_until(lambda: is_free(urlsplit(address).port))
+    with running(create_app(nevus.load(MODEL), Settings()), urlsplit(address).port):
+        page.goto(address)
+        expect(page.locator("#privacy")).to_contain_text("go to this server only", timeout=30_000)
+        to_be_ready(page)
+        expect(page.locator("#model-line")).to_contain_text(f"{nevus.load(MODEL).spec.num_parameters:,}")
+        assert page.evaluate("navigator.serviceWorker.getRegistrations().then(({ length }) => length)") == 0
+        assert page.evaluate("caches.keys()") == []
 
 
 def test_the_browser_alone_answers_as_python_does_and_without_a_network(

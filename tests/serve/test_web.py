@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 
@@ -27,6 +28,10 @@ def test_every_file_is_listed_for_offline_use_and_the_version_follows_the_conten
     assert all(f'"./{name}"' in workers[0] for name in names)
     assert workers[0].splitlines()[2] != workers[1].splitlines()[2]
     assert (tmp_path / "one" / "model.onnx").read_bytes() == MODEL.read_bytes()
+    digests = json.loads((tmp_path / "one" / "model.json").read_text())["sha256"]
+    assert set(digests) == {"model.onnx", "quality.onnx"}
+    for name, digest in digests.items():
+        assert hashlib.sha256((tmp_path / "one" / name).read_bytes()).hexdigest() == digest
     page = (tmp_path / "one" / "index.html").read_text()
     assert page.count(CONTENT_SECURITY_POLICY) == 1
     assert "http://" not in page
@@ -51,3 +56,13 @@ def test_wrong_packages_models_and_folders_are_refused_and_leave_nothing(tmp_pat
     (target / "file").touch()
     with pytest.raises(ConfigError, match="not empty"):
         write_web_folder(MODEL, target, tmp_path / "good")
+
+
+def test_the_empty_folder_that_one_stands_in_is_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = package(tmp_path / "runtime")
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    write_web_folder(MODEL, Path(), runtime)
+    assert Path("index.html").exists()
+    assert list(tmp_path.glob(".nevus-web-*")) == []

@@ -52,6 +52,8 @@ def write_table(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO
 def write_csv(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO) -> int:
     """Writes CSV with the columns of `_record`; cells of a failed image are empty but for its error.
 
+    A text that a spreadsheet would take for a formula has an apostrophe before it.
+
     Args:
         predictions: any stream of them.
         spec: of the model that made them.
@@ -60,14 +62,13 @@ def write_csv(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO) 
     columns = ["file", "risk", "decision", "operating_point", "threshold", "triage", "prevalence", "risk_at_prevalence"]
     columns += [f"p_{name}" for name in spec.classes.names]
     writer = csv.DictWriter(file, [*columns, "error"], lineterminator="\n")
-    writer.writerow({name: _encodable(name) for name in writer.fieldnames})
+    writer.writerow({name: _cell(name) for name in writer.fieldnames})
     num_failed = 0
     for prediction in predictions:
         num_failed += prediction.error is not None
         record = _record(prediction, spec)
         shares = {f"p_{name}": share for name, share in record.pop("probabilities").items()}
-        record |= {"file": _encodable(record["file"]), "error": _encodable(record["error"] or "")}
-        writer.writerow({**record, **shares})
+        writer.writerow({name: _cell(value) for name, value in {**record, **shares}.items()})
     return num_failed
 
 
@@ -116,6 +117,14 @@ def _decision(prediction: Prediction) -> str:
 def _printable(text: str) -> str:
     """Line ends and control characters as escapes: a file's name must not drive a terminal or break a table."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _cell(value: str | float | None) -> str | float | None:
+    if not isinstance(value, str):
+        return value
+    # The writer of older Python leaves a lone carriage return unquoted, and it would end the row.
+    text = _encodable(value).replace("\r", "\\r")
+    return "'" + text if value.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _encodable(text: str) -> str:

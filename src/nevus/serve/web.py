@@ -13,9 +13,10 @@ import tempfile
 from pathlib import Path
 
 from nevus.core.errors import ConfigError, ModelFileError
+from nevus.core.files import sha256_of
 from nevus.core.modelfile import ModelSpec
 from nevus.core.preprocess import MAX_PIXELS
-from nevus.serve.page import ENGINES, PAGE, describe_model
+from nevus.serve.page import BROWSER_ENGINE, ENGINES, PAGE, SERVER_ENGINE, describe_model
 from nevus.serve.quality import QUALITY_MODEL, REFUSALS
 from nevus.serve.session import open_model
 
@@ -28,6 +29,7 @@ CONTENT_SECURITY_POLICY = (
     "connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'"
 )
 _POLICY_GOES_BEFORE = '<meta name="viewport"'
+_ENGINE = 'data-engine="./{}"'
 
 
 def write_web_folder(model: Path, directory: Path, runtime: Path = Path("node_modules/onnxruntime-web")) -> ModelSpec:
@@ -45,6 +47,7 @@ def write_web_folder(model: Path, directory: Path, runtime: Path = Path("node_mo
         ModelFileError: the model cannot be used.
         ConfigError: the folder is taken, or the package is missing or of another version.
     """
+    directory = directory.resolve()  # The parent of "." is "." until then.
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigError(f"{directory} is not empty. Name a new folder.")
     _, spec = open_model(model)
@@ -53,7 +56,7 @@ def write_web_folder(model: Path, directory: Path, runtime: Path = Path("node_mo
     with tempfile.TemporaryDirectory(prefix=".nevus-web-", dir=directory.parent) as temporary:
         folder = Path(temporary) / "web"
         shutil.copytree(PAGE, folder)
-        shutil.copy(ENGINES / "browser.js", folder / "engine.js")
+        shutil.copy(BROWSER_ENGINE, folder)
         shutil.copy(model, folder / "model.onnx")
         shutil.copy(QUALITY_MODEL, folder)
         for path in runtime_files:
@@ -62,13 +65,16 @@ def write_web_folder(model: Path, directory: Path, runtime: Path = Path("node_mo
             **describe_model(spec),
             "limits": {"max_pixels": MAX_PIXELS},
             "refusals": [refusal._asdict() for refusal in REFUSALS],
+            "sha256": {name: sha256_of(folder / name) for name in ("model.onnx", QUALITY_MODEL.name)},
         }
         (folder / "model.json").write_text(json.dumps(facts, allow_nan=False), encoding="utf-8")
-        _state_policy(folder / "index.html")
+        _adapt(folder / "index.html")
         _write_service_worker(folder)
-        if directory.exists():
-            directory.rmdir()
-        folder.rename(directory)
+        if directory.exists():  # Filled, not replaced: somebody may stand in it.
+            for path in folder.iterdir():
+                shutil.move(path, directory)
+        else:
+            folder.rename(directory)
     return spec
 
 
@@ -93,13 +99,18 @@ def _runtime_files(runtime: Path) -> list[Path]:
     return files
 
 
-def _state_policy(page: Path) -> None:
-    """The policy as an element: a static server cannot be told to send headers."""
+def _adapt(page: Path) -> None:
+    """The engine, and the policy as an element: a static server cannot be told to send headers."""
     text = page.read_text(encoding="utf-8")
-    if text.count(_POLICY_GOES_BEFORE) != 1:
-        raise ModelFileError("The page has no place for its policy. This is a fault of Nevus.")
     policy = f'<meta http-equiv="Content-Security-Policy" content="{CONTENT_SECURITY_POLICY}">\n'
-    page.write_text(text.replace(_POLICY_GOES_BEFORE, policy + _POLICY_GOES_BEFORE), encoding="utf-8")
+    for found, wanted in (
+        (_POLICY_GOES_BEFORE, policy + _POLICY_GOES_BEFORE),
+        (_ENGINE.format(SERVER_ENGINE.name), _ENGINE.format(BROWSER_ENGINE.name)),
+    ):
+        if text.count(found) != 1:
+            raise ModelFileError(f"The page does not have '{found}' once. This is a fault of Nevus.")
+        text = text.replace(found, wanted)
+    page.write_text(text, encoding="utf-8")
 
 
 def _write_service_worker(folder: Path) -> None:
@@ -109,6 +120,6 @@ def _write_service_worker(folder: Path) -> None:
     for name in names:
         digest.update(name.encode() + (folder / name).read_bytes())
     text = (ENGINES / "service-worker.js").read_text(encoding="utf-8")
-    text = text.replace("@VERSION@", f"nevus-{digest.hexdigest()[:16]}")
+    text = text.replace("@VERSION@", digest.hexdigest()[:16])
     text = text.replace("/* @FILES@ */", ", ".join(json.dumps(f"./{name}") for name in ["", *names]))
     (folder / "service-worker.js").write_text(text, encoding="utf-8")

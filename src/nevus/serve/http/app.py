@@ -21,17 +21,18 @@ from nevus.core.modelfile import DISCLAIMER, ModelSpec
 from nevus.core.operating_point import OperatingPoint
 from nevus.serve.http.errors import ApiError, add_error_handlers, error_response
 from nevus.serve.http.guard import Guard
-from nevus.serve.http.metrics import Metrics
+from nevus.serve.http.metrics import CUT_OFF, Counted, Metrics
 from nevus.serve.http.openapi import EXAMPLE_PREDICTION, PREDICT_BODY, documented
 from nevus.serve.http.schemas import ImageResult, ModelAnswer, NoAnswer, PredictAnswer, Status
-from nevus.serve.http.scoring import Question, Scorer
+from nevus.serve.http.scoring import MODEL_FAILED, Question, Scorer
 from nevus.serve.http.settings import Settings
 from nevus.serve.http.uploads import read_images
-from nevus.serve.page import PAGE, SERVER_ENGINE, describe_model
+from nevus.serve.page import PAGE, RETIRING_WORKER, SERVER_ENGINE, describe_model
 from nevus.serve.predictor import Predictor
 from nevus.serve.quality import QualityCheck
 
 _Result = TypeVar("_Result")
+_PREDICT = "/v1/predict"
 
 
 def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
@@ -61,9 +62,10 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
     )
     add_error_handlers(app)
     _add_predict(app, scorer, settings, metrics)
-    _add_status(app, predictor.spec, settings, metrics)
+    _add_status(app, scorer, settings, metrics)
     _add_page(app)
     app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Counted, address=_PREDICT, metrics=metrics)
     return app
 
 
@@ -73,7 +75,7 @@ def _add_predict(app: FastAPI, scorer: Scorer, settings: Settings, metrics: Metr
     num_in_flight = 0
 
     @app.post(
-        "/v1/predict",
+        _PREDICT,
         summary="Risk, decision and triage of one or more images",
         description=f"The operating points are: {names}. Metadata that the model takes: {taken}.",
         response_model=PredictAnswer,
@@ -82,8 +84,8 @@ def _add_predict(app: FastAPI, scorer: Scorer, settings: Settings, metrics: Metr
                 "description": "One or more images have an answer",
                 "content": {"application/json": {"example": EXAMPLE_PREDICTION}},
             },
-            **documented(400, 401, 403, 408, 415, 421, 500, 503),
-            **documented(413, 422, model=NoAnswer),
+            **documented(400, 401, 403, 408, 415, 421, 503),
+            **documented(413, 422, 500, model=NoAnswer),
         },
         openapi_extra={"requestBody": PREDICT_BODY},
     )
@@ -108,7 +110,6 @@ def _add_predict(app: FastAPI, scorer: Scorer, settings: Settings, metrics: Metr
     ) -> Response:
         nonlocal num_in_flight
         if num_in_flight >= settings.max_in_flight:
-            metrics.requests.labels(503).inc()
             raise ApiError(
                 503, "overloaded", "Too many requests in flight. Send it again in a second.", retry_after="1"
             )
@@ -122,34 +123,32 @@ def _add_predict(app: FastAPI, scorer: Scorer, settings: Settings, metrics: Metr
             results = await _unless_cut_off(request, scorer.answer(uploads, question))
             response = _response(results, question, lenient)
         except ClientDisconnect:
-            metrics.cut_off.inc()
-            return Response(status_code=499)  # Nobody is there to read it.
-        except (ApiError, ModelFileError) as problem:
-            error = problem if isinstance(problem, ApiError) else ApiError(500, "model_failed", str(problem))
+            return Response(status_code=CUT_OFF)
+        except ApiError as error:
             response = error_response(error)
         finally:
             num_in_flight -= 1
             metrics.in_flight.set(num_in_flight)
-        metrics.requests.labels(response.status_code).inc()
         metrics.seconds.observe(time.perf_counter() - start)
         return response
 
 
-def _add_status(app: FastAPI, spec: ModelSpec, settings: Settings, metrics: Metrics) -> None:
+def _add_status(app: FastAPI, scorer: Scorer, settings: Settings, metrics: Metrics) -> None:
     limits = {name: getattr(settings, name) for name in ("max_bytes", "max_images", "max_pixels")}
     refused = documented(401, 403, 421)
 
     @app.get("/v1/model", summary="What the model says of itself", response_model=ModelAnswer, responses=refused)
     async def model() -> JSONResponse:
-        return JSONResponse({**describe_model(spec), "limits": limits})
+        return JSONResponse({**describe_model(scorer.spec), "limits": limits})
 
     @app.get("/healthz", summary="Whether the process lives", responses=documented(403, 421))
     async def healthz() -> Status:
         return Status(status="ok")
 
-    @app.get("/readyz", summary="Whether it can answer: the model is loaded", responses=documented(403, 421))
+    @app.get("/readyz", summary="Whether it can answer: the model is at work", responses=documented(403, 421, 503))
     async def readyz() -> Status:
-        # Requests are only let in between the start and the end of the lifespan, when the model is there.
+        if not scorer.works:
+            raise ApiError(503, "not_ready", "The model is no longer at work. Start the server again.")
         return Status(status="ok")
 
     @app.get(
@@ -164,14 +163,14 @@ def _add_status(app: FastAPI, spec: ModelSpec, settings: Settings, metrics: Metr
 
 def _add_page(app: FastAPI) -> None:
     """The files of the page, each under its own name: no path that a caller sends is ever opened."""
-    files = {"/": PAGE / "index.html", "/engine.js": SERVER_ENGINE}
+    files = {"/": PAGE / "index.html", f"/{SERVER_ENGINE.name}": SERVER_ENGINE, "/service-worker.js": RETIRING_WORKER}
     files |= {f"/{path.name}": path for path in PAGE.iterdir() if path.is_file()}
     for address, path in files.items():
         app.add_route(address, partial(_send, path), include_in_schema=False)
 
 
 async def _send(path: Path, request: Request) -> Response:
-    return FileResponse(path)
+    return FileResponse(path, headers={"cache-control": "no-cache"})  # Files of two versions must not meet.
 
 
 def _point(spec: ModelSpec, name: str | None) -> OperatingPoint:
@@ -189,8 +188,13 @@ def _values(spec: ModelSpec, metadata: str | None) -> Values:
 
 
 def _response(results: list[ImageResult], question: Question, lenient: bool) -> Response:
-    """200 if any image has an answer, or always if lenient; else why not, with the status of the first reason."""
-    if lenient or any(result.error is None for result in results):
+    """200 if any image has an answer, else why not; lenient, 200 unless it is the model that failed.
+
+    The reason is the first, but a model that fails goes before images that cannot be used.
+    """
+    problems = [result.error for result in results if result.error is not None]
+    failed = [problem for problem in problems if problem.code == MODEL_FAILED]
+    if len(problems) < len(results) or (lenient and not failed):
         answer = PredictAnswer(
             operating_point=question.point.name,
             threshold=question.point.threshold,
@@ -198,12 +202,11 @@ def _response(results: list[ImageResult], question: Question, lenient: bool) -> 
             predictions=results,
         )
         return Response(answer.model_dump_json(), media_type="application/json")
-    first = results[0].error
-    assert first is not None
-    status = 413 if first.code == "too_many_pixels" else 422
-    several = f" None of the {len(results)} images can be used." if len(results) > 1 else ""
+    reason = (failed or problems)[0]
+    status = {"too_many_pixels": 413, MODEL_FAILED: 500}.get(reason.code, 422)
+    several = f" None of the {len(results)} images has an answer." if len(results) > 1 else ""
     return error_response(
-        ApiError(status, first.code, first.message + several), predictions=[result.model_dump() for result in results]
+        ApiError(status, reason.code, reason.message + several), predictions=[result.model_dump() for result in results]
     )
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nevus.core.errors import ModelFileError
 from nevus.core.metadata import Values
 from nevus.core.preprocess import Pixels
 
@@ -57,23 +58,34 @@ class Batcher:
         self._thread = ThreadPoolExecutor(1, "model")
         self._task = asyncio.create_task(self._work())
 
+    @property
+    def works(self) -> bool:
+        """False once the work has ended, by `close` or by a fault: what is given then would wait for ever."""
+        return not self._task.done()
+
     async def score(self, pixels: Pixels, heatmap: bool, values: Values) -> Answer:
         """The answer for one image, uint8 [S, S, 3], with metadata float32 [M].
 
         Cancelled before its batch begins, it costs nothing.
+
+        Raises:
+            ModelFileError: the model does not answer for this image as a model should.
+            RuntimeError: the work has ended.
         """
+        if not self.works:
+            raise RuntimeError("The work on batches has ended. Start the server again.")
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(pixels, heatmap, values, answer))
         self._arrived.set()
         return await answer
 
     async def close(self) -> None:
-        """Ends the work; what still waits is cancelled."""
+        """Ends the work; what still waits is cancelled, and a batch that the model is at is not waited for."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         for waiting in self._waiting:
             waiting.answer.cancel()
-        self._thread.shutdown()
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _work(self) -> None:
         while True:
@@ -111,4 +123,9 @@ class Batcher:
         pixels = np.stack([waiting.pixels for waiting in batch])
         values = np.stack([waiting.values for waiting in batch])
         heatmap = any(waiting.heatmap for waiting in batch)
-        return [Answer(*answer) for answer in self._model(pixels, heatmap, values)]
+        answers = [Answer(*answer) for answer in self._model(pixels, heatmap, values)]
+        if len(answers) != len(batch):
+            raise ModelFileError(
+                f"The model gave {len(answers)} answers. Expected {len(batch)}, one for each image. Export it again."
+            )
+        return answers

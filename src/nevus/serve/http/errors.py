@@ -33,8 +33,13 @@ def error_response(error: ApiError, **more: Any) -> JSONResponse:
     return JSONResponse({"error": {"code": error.code, "message": error.message}, **more}, error.status, headers)
 
 
+def fault(error: Exception) -> ApiError:
+    """How an exception that nothing foresaw is told: by its kind alone, for its words may hold anything."""
+    return ApiError(500, "internal_error", f"Unexpected {type(error).__name__}. This is a fault of Nevus: report it.")
+
+
 def add_error_handlers(app: FastAPI) -> None:
-    """Makes every error of an application leave in the one form."""
+    """Makes every error of an application leave in the one form; faults are answered by the `Guard`."""
 
     @app.exception_handler(ApiError)
     async def _ours(request: Request, error: ApiError) -> JSONResponse:
@@ -52,7 +57,3 @@ def add_error_handlers(app: FastAPI) -> None:
         answer = error_response(ApiError(error.status_code, code, f"{error.detail}. See /openapi.json."))
         answer.headers.update(error.headers or {})
         return answer
-
-    @app.exception_handler(Exception)
-    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-        return error_response(ApiError(500, "internal_error", f"Unexpected {type(error).__name__}. This is a fault."))

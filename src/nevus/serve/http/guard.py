@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nevus.serve.http.errors import ApiError, error_response
+from nevus.serve.http.errors import ApiError, error_response, fault
 from nevus.serve.http.settings import API_KEY_VARIABLE, Settings, is_loopback
 
 # Everything the page needs comes from the server itself; pictures also from memory.
@@ -42,8 +42,12 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        has_begun = False
+
         async def send_with_headers(message: Message) -> None:
+            nonlocal has_begun
             if message["type"] == "http.response.start":
+                has_begun = True
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers[name] = value
@@ -52,7 +56,13 @@ class Guard:
             await send(message)
 
         refusal = self._refusal(scope["path"], Headers(scope=scope))
-        await (self._app if refusal is None else error_response(refusal))(scope, receive, send_with_headers)
+        try:
+            await (self._app if refusal is None else error_response(refusal))(scope, receive, send_with_headers)
+        except Exception as error:
+            # Answered here, for what Starlette would send passes no middleware; raised, so that it is logged.
+            if not has_begun:
+                await error_response(fault(error))(scope, receive, send_with_headers)
+            raise
 
     def _refusal(self, path: str, headers: Headers) -> ApiError | None:
         host = headers.get("host", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import uvicorn
@@ -28,6 +29,8 @@ class _Server(uvicorn.Server):
 def run_server(predictor: Predictor, settings: Settings) -> bool:
     """Serves until SIGINT or SIGTERM, then lets requests in flight end within `settings.drain_seconds`.
 
+    Runs in the main thread. Uvicorn raises the signal anew in the end, and the process dies of it.
+
     Returns:
         False if the server could not start, the port being taken, say; the reason is on standard error.
     """
@@ -44,5 +47,7 @@ def run_server(predictor: Predictor, settings: Settings) -> bool:
             proxy_headers=False,
         )
     )
+    # Python's own handler would have the process wait for threads that still decode, however long.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     server.run()
     return server.started

@@ -14,7 +14,9 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 class ImageProblem(BaseModel):
     """Why there is no answer for an image."""
 
-    code: str = Field(description="not_readable, too_many_pixels, too_small, too_blurred or not_dermoscopic")
+    code: str = Field(
+        description="not_readable, too_many_pixels, too_small, too_blurred, not_dermoscopic or model_failed"
+    )
     message: str = Field(description="In words, with what was expected")
 
 

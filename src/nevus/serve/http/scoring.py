@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from nevus.core.errors import ImageError, ImageTooLargeError
+from nevus.core.errors import ImageError, ImageTooLargeError, ModelFileError
 from nevus.core.metadata import Values
 from nevus.core.modelfile import ModelSpec
 from nevus.core.operating_point import OperatingPoint
@@ -25,6 +25,8 @@ from nevus.serve.http.schemas import Heatmap, ImageProblem, ImageResult
 from nevus.serve.http.uploads import Upload
 from nevus.serve.predictor import Predictor
 from nevus.serve.quality import QualityCheck
+
+MODEL_FAILED = "model_failed"
 
 
 class Question(NamedTuple):
@@ -58,8 +60,14 @@ class Scorer:
         self._batcher = Batcher(self.predictor.answer, self.predictor.batch_size, self.metrics.batch_size.observe)
 
     async def close(self) -> None:
+        """Waits for no image: the time for those in flight has passed, and decoding cannot be stopped."""
         await self._batcher.close()
-        self._decoders.shutdown(cancel_futures=True)
+        self._decoders.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def works(self) -> bool:
+        """False if no image would get an answer."""
+        return self._batcher.works
 
     @property
     def spec(self) -> ModelSpec:
@@ -73,11 +81,17 @@ class Scorer:
         loop = asyncio.get_running_loop()
         decoded = await loop.run_in_executor(self._decoders, self._decode, upload.content, question.check)
         if isinstance(decoded, ImageProblem):
-            self.metrics.images.labels(decoded.code).inc()
-            return ImageResult(name=upload.name, error=decoded)
-        answer = await self._batcher.score(decoded, question.heatmap, question.values)
+            return self._without_answer(upload, decoded)
+        try:
+            answer = await self._batcher.score(decoded, question.heatmap, question.values)
+        except ModelFileError as problem:
+            return self._without_answer(upload, ImageProblem(code=MODEL_FAILED, message=str(problem)))
         self.metrics.images.labels("ok").inc()
         return self._result(upload.name, answer, question)
+
+    def _without_answer(self, upload: Upload, problem: ImageProblem) -> ImageResult:
+        self.metrics.images.labels(problem.code).inc()
+        return ImageResult(name=upload.name, error=problem)
 
     def _decode(self, content: bytes, check: bool) -> Pixels | ImageProblem:
         try:

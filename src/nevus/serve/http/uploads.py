@@ -6,6 +6,7 @@ Nothing is spooled to a file: what a caller sends leaves no trace on disk.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastapi import Request
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 FIELD = "images"
 _MAX_OTHER_PARTS = 32
+_MAX_HEADER_BYTES = 8 * 1024  # Of a part. Older python-multipart has no limit of its own.
 
 
 class Upload(NamedTuple):
@@ -60,7 +62,7 @@ async def read_images(request: Request, settings: Settings) -> list[Upload]:
             408, "upload_too_slow", f"The body did not arrive within {settings.upload_seconds:g} seconds."
         ) from None
     except (FormParserError, UnicodeDecodeError):
-        raise ApiError(400, "malformed_multipart", "The multipart body is damaged or cut off.") from None
+        raise _malformed() from None
     if not form.is_whole:
         raise ApiError(400, "malformed_multipart", "The multipart body ends before its last boundary.")
     if not form.uploads:
@@ -76,6 +78,7 @@ class _Form:
         self.is_whole = False
         self._max_images = max_images
         self._num_others = 0
+        self._num_header_bytes = 0
         self._header, self._value = bytearray(), bytearray()
         self._disposition = b""
         self._name: str | None = None
@@ -84,8 +87,8 @@ class _Form:
     def callbacks(self) -> MultipartCallbacks:
         return {
             "on_part_begin": self._begin,
-            "on_header_field": lambda data, start, end: self._header.extend(data[start:end]),
-            "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
+            "on_header_field": partial(self._take_header, self._header),
+            "on_header_value": partial(self._take_header, self._value),
             "on_header_end": self._end_header,
             "on_headers_finished": self._end_headers,
             "on_part_data": self._take_content,
@@ -94,8 +97,15 @@ class _Form:
         }
 
     def _begin(self) -> None:
+        self._num_header_bytes = 0
         self._disposition, self._name = b"", None
         self._content = bytearray()
+
+    def _take_header(self, taken: bytearray, data: bytes, start: int, end: int) -> None:
+        self._num_header_bytes += end - start
+        if self._num_header_bytes > _MAX_HEADER_BYTES:
+            raise _malformed()
+        taken += data[start:end]
 
     def _end_header(self) -> None:
         if bytes(self._header).lower() == b"content-disposition":
@@ -127,6 +137,15 @@ class _Form:
 
     def _finish(self) -> None:
         self.is_whole = True
+
+
+def _malformed() -> ApiError:
+    return ApiError(
+        400,
+        "malformed_multipart",
+        f"The multipart body is damaged or cut off, or a part's headers are too long: expected {_MAX_HEADER_BYTES:,} "
+        "bytes at most. Shorten the file's name.",
+    )
 
 
 def _too_large(settings: Settings) -> ApiError:

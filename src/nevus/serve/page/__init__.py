@@ -1,6 +1,6 @@
 """The page: the same files served by `nevus serve` and laid into a static folder by `nevus export --format web`.
 
-They differ in one file, `engine.js`: it asks the server, or runs the model in the browser itself.
+They differ in the engine that `index.html` names: `server.js` asks the server, `browser.js` runs the model itself.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from nevus.core.modelfile import ModelSpec
 PAGE = Path(__file__).with_name("static")
 ENGINES = Path(__file__).with_name("engines")
 SERVER_ENGINE = ENGINES / "server.js"
+BROWSER_ENGINE = ENGINES / "browser.js"
+RETIRING_WORKER = ENGINES / "retiring-worker.js"
 
 
 def describe_model(spec: ModelSpec) -> dict[str, Any]:

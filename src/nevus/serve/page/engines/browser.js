@@ -12,10 +12,24 @@ export function useKey() {}
 const INPUT = "pixels";
 let described, model, quality;
 
-async function bytes(address) {
-  const response = await fetch(address);
-  if (!response.ok) throw new Error(`${address} is missing from this folder`);
-  return new Uint8Array(await response.arrayBuffer());
+/** A file of this folder, as the server has it now: the browser's own cache may hold one of another version. */
+async function load(name) {
+  const response = await fetch(`./${name}`, { cache: "no-cache" });
+  if (!response.ok) throw new Error(`${name} is missing from this folder.`);
+  return response;
+}
+
+async function loadGraph(name) {
+  const bytes = await (await load(name)).arrayBuffer();
+  // Absent on plain HTTP, but for this machine.
+  if (crypto.subtle !== undefined) {
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+    const found = [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    if (found !== described.sha256[name]) {
+      throw new Error(`${name} is not the file that model.json names: one of them is of another version. Reload the page.`);
+    }
+  }
+  return ort.InferenceSession.create(new Uint8Array(bytes));
 }
 
 /** The model's metadata and the colours of its heatmaps. */
@@ -23,9 +37,9 @@ export async function loadModel() {
   // One thread needs no headers that a plain static server does not send.
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmPaths = { wasm: new URL("./ort-wasm-simd-threaded.wasm", import.meta.url).href };
-  described = await (await fetch("./model.json")).json();
-  quality = await ort.InferenceSession.create(await bytes("./quality.onnx"));
-  model = await ort.InferenceSession.create(await bytes("./model.onnx"));
+  described = await (await load("model.json")).json();
+  quality = await loadGraph("quality.onnx");
+  model = await loadGraph("model.onnx");
   if ("serviceWorker" in navigator) navigator.serviceWorker.register("./service-worker.js").catch(() => {});
   return described;
 }

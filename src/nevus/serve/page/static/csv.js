@@ -1,7 +1,9 @@
 // The gallery as a table, with the columns of `nevus predict --csv`.
 
+/** A text that a spreadsheet would take for a formula has an apostrophe before it. */
 const cell = (value) => {
-  const text = value === null ? "" : String(value);
+  const isFormula = typeof value === "string" && /^[=+\-@\t\r]/.test(value);
+  const text = value === null ? "" : `${isFormula ? "'" : ""}${value}`;
   return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 };
 

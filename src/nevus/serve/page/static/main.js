@@ -1,10 +1,12 @@
 // The page: takes images, asks the engine, and shows what it says at the operating point and prevalence chosen.
 
-import { atOnce, KeyRequired, loadModel, predict, privacy, useKey } from "./engine.js";
 import { answerOf, cardOf } from "./views.js";
 import { csvOf } from "./csv.js";
 import { byId, make } from "./element.js";
-import { band, isMalignant, percent, rebase } from "./risk.js";
+import { band, estimate, isMalignant, percent, rebase } from "./risk.js";
+
+// Named by the page, not one name for all: a browser that knows an address from before may keep the other engine.
+const { atOnce, KeyRequired, loadModel, predict, privacy, useKey } = await import(document.documentElement.dataset.engine);
 
 /** One image each: { file, url, answer, card }; answer is null until the engine has spoken. */
 const items = [];
@@ -12,6 +14,7 @@ let selected = null;
 let described = null;
 let waiting = [];
 let working = 0;
+let asking = null; // The dialog, which several questions may wait for.
 
 // Settings ----------------------------------------------------------------------------------------------------------
 
@@ -51,10 +54,11 @@ const here = (risk) => rebase(risk, model().assumed_prevalence, prevalence());
 
 function showSettings() {
   const { sensitivity, specificity, rule } = point();
-  const interval = ({ value, low, high }) => `${percent(value)} (${percent(low)} to ${percent(high)})`;
+  const found = sensitivity.value === null ? [] : [`finds ${estimate(sensitivity, percent)} of the malignant images`];
+  const spared = specificity.value === null ? [] : [`spares ${estimate(specificity, percent)} of the benign images`];
+  const known = [...found, ...spared].join(" and ");
   byId("operating-point-help").textContent =
-    `Malignant from ${percent(here(point().threshold))} on: ${rule}. There it finds ${interval(sensitivity)} of the ` +
-    `malignant and spares ${interval(specificity)} of the benign images.`;
+    `Malignant from ${percent(here(point().threshold))} on: ${rule}.${known && ` There it ${known}.`}`;
   byId("other-prevalence-field").hidden = byId("prevalence").value !== "other";
   byId("prevalence-help").textContent =
     prevalence() === null
@@ -113,7 +117,7 @@ function showModel() {
   byId("prevalence").options[0].textContent = `as the model assumes (${percent(model().assumed_prevalence)})`;
   const figures = Object.entries(model().test_metrics).map(([name, [value, low, high]]) => [
     name.replaceAll("_", " "),
-    value === null ? "not defined" : `${value.toFixed(3)} (${low?.toFixed(3)} to ${high?.toFixed(3)}), on its own test images`,
+    value === null ? "not defined" : `${estimate({ value, low, high }, (number) => number.toFixed(3))}, on its own test images`,
   ]);
   const facts = [
     ["Network", `${network}, ${num_parameters.toLocaleString("en")} parameters, sees ${image_size} × ${image_size} pixels`],
@@ -179,12 +183,23 @@ async function withKey(question) {
       return await question();
     } catch (problem) {
       if (!(problem instanceof KeyRequired)) throw problem;
-      const dialog = byId("key-dialog");
-      if (!dialog.open) dialog.showModal();
-      await new Promise((resume) => dialog.addEventListener("close", resume, { once: true }));
-      useKey(byId("key").value);
+      asking ??= askForKey();
+      await asking;
     }
   }
+}
+
+/** Shows the dialog until a key is given; fails if it is closed without one. */
+async function askForKey() {
+  const dialog = byId("key-dialog");
+  dialog.returnValue = "";
+  byId("key").value = "";
+  dialog.showModal();
+  await new Promise((resume) => dialog.addEventListener("close", resume, { once: true }));
+  if (dialog.returnValue === "") throw new Error("This server asks for a key, and none was given. Reload the page to try again.");
+  useKey(byId("key").value);
+  byId("key-refused").hidden = false; // Seen only if the server asks once more.
+  asking = null;
 }
 
 function clear() {

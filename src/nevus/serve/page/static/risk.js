@@ -18,16 +18,25 @@ export function band(risk, triage) {
 
 export const isMalignant = (risk, point) => risk >= point.threshold;
 
-/** Of those called malignant, the share that is; NaN if nobody is called. */
+const isKnown = (point) => point.sensitivity.value !== null && point.specificity.value !== null;
+
+/** Of those called malignant, the share that is; NaN if nobody is called or the point's figures are not known. */
 export function positivePredictiveValue(point, prevalence) {
+  if (!isKnown(point)) return NaN;
   const caught = point.sensitivity.value * prevalence;
   return caught / (caught + (1 - point.specificity.value) * (1 - prevalence));
 }
 
-/** Of those called benign, the share that is malignant all the same. */
+/** Of those called benign, the share that is malignant all the same; NaN as above. */
 export function missedShare(point, prevalence) {
+  if (!isKnown(point)) return NaN;
   const missed = (1 - point.sensitivity.value) * prevalence;
   return missed / (missed + point.specificity.value * (1 - prevalence));
+}
+
+/** A figure and its interval, or that it has none, as text; `print` makes text of a number. */
+export function estimate({ value, low, high }, print) {
+  return `${print(value)} (${low === null || high === null ? "no interval" : `${print(low)} to ${print(high)}`})`;
 }
 
 /** A share as a percentage with as many digits as it deserves: 0.04 %, 3.1 %, 44 %, 99.7 %. */

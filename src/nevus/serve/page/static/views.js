@@ -47,17 +47,23 @@ export function answerOf(reading, { here, point, triage, model, waits }) {
       make("strong", {}, reading.decision),
       `: its risk is ${called ? "at or over" : "below"} ${percent(threshold)}.`,
     ),
-    make("p", { className: "quiet" }, predictiveValues(point, reading.prevalence ?? model.assumed_prevalence)),
-    ...(model.classes.names.length > 2 ? [classTable(reading.probabilities, model.classes)] : []),
-  ];
+    predictiveValues(point, reading.prevalence ?? model.assumed_prevalence),
+    model.classes.names.length > 2 ? classTable(reading.probabilities, model.classes) : null,
+  ].filter((element) => element !== null);
 }
 
+/** What a call means where the lesion was seen; nothing where the model does not say how often it is right. */
 function predictiveValues(point, prevalence) {
-  const found = percent(positivePredictiveValue(point, prevalence));
-  const missed = percent(missedShare(point, prevalence));
-  return (
-    `Where ${percent(prevalence)} of the lesions are malignant, ${found} of those called malignant here are, and ` +
-    `${missed} of those called benign are malignant all the same, going by the model's validation images.`
+  const shares = [
+    [positivePredictiveValue(point, prevalence), "of those called malignant here are"],
+    [missedShare(point, prevalence), "of those called benign are malignant all the same"],
+  ];
+  const known = shares.filter(([share]) => !Number.isNaN(share)).map(([share, words]) => `${percent(share)} ${words}`);
+  if (known.length === 0) return null;
+  return make(
+    "p",
+    { className: "quiet" },
+    `Where ${percent(prevalence)} of the lesions are malignant, ${known.join(", and ")}, going by the model's validation images.`,
   );
 }
 
