@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import json
 import shutil
@@ -152,6 +153,22 @@ def test_the_licence_of_a_model_is_what_is_stated_and_else_a_hint(
     card = run_copy.model_card_md.read_text()
     assert 'license_name: "CC-BY-NC-4.0"' in card
     assert "**License:** CC-BY-NC-4.0" in card
+
+
+def test_a_format_that_is_refused_does_not_keep_the_others_from_being_tried(
+    run_copy: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nevus.learn import export
+
+    none_at_all = dataclasses.replace(export.FLOAT16, probability=0.0)
+    refused = dataclasses.replace(export.FORMATS["litert-fp16"], limits=none_at_all)
+    monkeypatch.setitem(export.FORMATS, "litert-fp16", refused)
+    assert main(["export", str(run_copy.directory), "--format", "litert-fp16", "keras"]) == 1
+    out, err = capsys.readouterr()
+    assert "litert-fp16" in err
+    assert "keras" in out
+    assert not run_copy.exported("litert-fp16").exists()
+    assert run_copy.exported("keras").exists()
 
 
 def test_info_shows_the_card_and_json_the_metadata(finished_run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -84,6 +84,7 @@ def test_clear_removes_what_runs_write_and_nothing_else(dataset: Dataset, tmp_pa
     (run.checkpoints / "best.h5").touch()
     run.predictions_csv("val").parent.mkdir()
     run.predictions_csv("val").touch()
+    run.web.mkdir()
     (run.directory / "notes.txt").touch()
     run.clear()
     assert [path.name for path in run.directory.iterdir()] == ["notes.txt"]

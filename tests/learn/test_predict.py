@@ -81,6 +81,15 @@ def test_a_damaged_network_is_refused(content: bytes, tmp_path: Path) -> None:
         load_model(run)
 
 
+def test_a_network_with_a_changed_byte_is_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    content = bytearray(run.model_keras.read_bytes())
+    content[len(content) // 2] ^= 0xFF  # Among the weights, whose checksum then is another.
+    run.model_keras.write_bytes(content)
+    with pytest.raises(RunError, match=r"model\.keras cannot be loaded"):
+        load_model(run)
+
+
 def test_a_network_that_would_run_code_is_refused(tmp_path: Path) -> None:
     pixels = keras.Input((8, 8, 3))
     run = Run(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from nevus.cli.options import add_config_flags, config_of
 from nevus.core.config import Config
 from nevus.core.dataset import Dataset
-from nevus.core.errors import ConfigError
+from nevus.core.errors import ConfigError, ParityError
 from nevus.core.pretrained import describe_weights
 from nevus.core.runs import EXPORTED_FILES, Run
 from nevus.pipeline import stages
@@ -244,19 +245,25 @@ def export(arguments: argparse.Namespace) -> int:
 
     run = stages.single_run(arguments.run)
     formats = [file_format for file_format in arguments.format if file_format != _WEB]
-    if _WEB in arguments.format and not run.model_onnx.exists() and "onnx" not in formats:
+    if _WEB in arguments.format and "onnx" not in formats:
+        # What lies there may be of other thresholds.
         formats = ["onnx", *formats]
+    made = []
     for file_format in formats:
-        stages.export(run, config_of(arguments), file_format)
-    if formats:
-        print(parity_summary(run, formats))
-    if _WEB in arguments.format:
+        try:
+            stages.export(run, config_of(arguments), file_format)
+            made.append(file_format)
+        except ParityError as refusal:  # Of one format; the others may pass.
+            print(f"nevus: {file_format}: {refusal}", file=sys.stderr)
+    if made:
+        print(parity_summary(run, made))
+    if _WEB in arguments.format and "onnx" in made:
         from nevus.serve.web import write_web_folder
 
-        folder = arguments.web_folder or run.directory / "web"
+        folder = arguments.web_folder or run.web
         write_web_folder(run.model_onnx, folder)
         print(folder)
-    return 0
+    return 0 if made == formats else 1
 
 
 def report(arguments: argparse.Namespace) -> int:

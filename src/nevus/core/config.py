@@ -123,7 +123,9 @@ class Config:
     )
     epochs: int | None = option(None, "train", "most passes over the training images", int, low=1, high=100_000)
     batch_size: int | None = option(None, "train", "images in a training step", int, low=1, high=65_536)
-    learning_rate: float | None = option(None, "train", "learning rate at the start", float, low=1e-9, high=10.0)
+    learning_rate: float | None = option(
+        None, "train", "highest learning rate of its schedule", float, low=1e-9, high=10.0
+    )
     operating_point: str = option(
         "sensitivity-95",
         "evaluate",

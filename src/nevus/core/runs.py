@@ -76,6 +76,7 @@ class Run:
         self.report_html = directory / "report.html"
         self.model_card_md = directory / "model_card.md"
         self.model_onnx = self.exported("onnx")
+        self.web = directory / "web"
         self.parity_json = directory / "parity.json"
         self.probe_json = directory / "probe.json"
         self.cross_validation_json = directory / "cross_validation.json"

@@ -107,6 +107,8 @@ def _with_means_given_back(rounded: bytes, exact: bytes, images: Pixels) -> byte
         # What others read too cannot be changed for one.
         and uses[graph.tensors[convolution.inputs[_BIAS]].buffer] == 1
     ]
+    if not pairs:
+        return rounded
     of_images = (
         [one.mean(axis=(0, 1, 2), dtype=np.float64) for one in maps]
         for maps in _maps(exact, [same.outputs[0] for _, same in pairs], images)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Sequence
 
 import keras
@@ -32,8 +34,8 @@ def load_model(run: Run) -> keras.Model:
         raise RunError(f"{run.model_keras} does not exist. Run 'nevus train' first, or go on with --resume.")
     try:
         return keras.saving.load_model(run.model_keras, compile=False, safe_mode=True)
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        reason = str(problem).splitlines()[0]
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as problem:
+        reason = str(problem).partition("\n")[0]
         raise RunError(f"{run.model_keras} cannot be loaded ({reason}). Run 'nevus train' again.") from None
 
 
