@@ -8,14 +8,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from http_server import MODEL, running, serving
+from http_server import MODEL, running, serving, wait_until
 from PIL import Image
 
 import nevus
@@ -248,14 +248,6 @@ def raw_request(address: str, content_length: int, sent: bytes = b"") -> socket.
     head = f"POST /v1/predict HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: multipart/form-data; boundary=b\r\n"
     connection.sendall(f"{head}Content-Length: {content_length}\r\n\r\n".encode() + sent)
     return connection
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    for _ in range(500):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not come to pass")
 
 
 def test_slow_uploads_end_and_full_servers_say_come_back() -> None:

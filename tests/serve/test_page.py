@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from http_server import MODEL, running, serving
+from http_server import MODEL, running, serving, wait_until
 from PIL import Image
 
 import nevus
@@ -107,14 +107,6 @@ def table_of(page: "playwright.Page") -> list[dict[str, str]]:
     with page.expect_download() as download:
         page.click("#csv")
     return list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    for _ in range(300):
-        if condition():
-            return
-        time.sleep(0.1)
-    raise AssertionError("it did not come to pass")
 
 
 def drop(page: "playwright.Page", path: Path) -> None:
@@ -357,7 +349,7 @@ def test_folders_of_one_host_keep_their_own_files_and_new_ones_are_never_mixed_w
         (tmp_path / "site" / "new").rename(tmp_path / "site" / "one")
         page.goto(f"{address}one/")
         to_be_ready(page)
-        wait_until(lambda: kept(page, "/one/model.onnx") == new)
+        wait_until(lambda: kept(page, "/one/model.onnx") == new, seconds=30)
         assert kept(page, "/two/model.onnx") == old
         page.reload()
         to_be_ready(page)
@@ -378,7 +370,7 @@ def test_a_server_takes_over_from_a_folder_at_the_same_address(opened: Opened, t
         page = opened(address)
         to_be_ready(page)
         page.evaluate(READY)
-    wait_until(lambda: is_free(urlsplit(address).port))
+    wait_until(lambda: is_free(urlsplit(address).port), seconds=30)
     with running(create_app(nevus.load(MODEL), Settings()), urlsplit(address).port):
         page.goto(address)
         expect(page.locator("#privacy")).to_contain_text("go to this server only", timeout=30_000)

@@ -26,6 +26,7 @@ from nevus.core.preprocess import Pixels
 from nevus.core.prevalence import check_prevalence, rebase
 from nevus.core.processors import available_processors
 from nevus.core.shipped import DEFAULT, find_model
+from nevus.serve.answer_check import check_answer
 from nevus.serve.images import ImageLike, describe, is_one_image, to_pixels
 from nevus.serve.session import first_line, open_model
 
@@ -40,9 +41,6 @@ Metadata: TypeAlias = Mapping[str, str | float | None]
 MAX_BATCH = 32
 # Larger images go in smaller batches: 32 images of 256 x 256 pixels, 2 of 1024 x 1024.
 MAX_BATCH_PIXELS = 32 * 256 * 256
-
-# By how much single precision may carry a probability out of [0, 1].
-ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,27 +310,9 @@ class Predictor:
         # The runtime holds a graph to the shapes that it states only so far, and to no values.
         shapes = ((len(self.spec.classes.names),), (), (None, None))
         for name, answer, shape in zip(outputs, answers, shapes, strict=False):
-            self._check_answer(name, answer, (len(pixels), *shape))
+            check_answer(self._path, name, answer, (len(pixels), *shape))
         probabilities, risk = (np.clip(answer, 0.0, 1.0) for answer in answers[:2])
         return zip(probabilities, risk, answers[2] if heatmap else [None] * len(pixels), strict=True)
-
-    def _check_answer(self, name: str, answer: NDArray[np.float32], shape: tuple[int | None, ...]) -> None:
-        fits = len(answer.shape) == len(shape) and all(
-            wanted in (None, size) for size, wanted in zip(answer.shape, shape, strict=True)
-        )
-        if not fits:
-            raise ModelFileError(
-                f"{self._path} gave '{name}' of shape {list(answer.shape)} for {shape[0]} images. "
-                f"Expected {list(shape)}. Export the model again."
-            )
-        # A NaN would pass for benign: no comparison with it is true.
-        if not np.isfinite(answer).all():
-            raise ModelFileError(f"{self._path} gave no finite '{name}' for an image. Train or export the model again.")
-        if name != "heatmap" and not (answer.min() >= -ROUNDING and answer.max() <= 1.0 + ROUNDING):
-            raise ModelFileError(
-                f"{self._path} gave '{name}' from {answer.min():g} to {answer.max():g}. "
-                "Expected shares from 0 to 1. Train or export the model again."
-            )
 
 
 def _paired(
