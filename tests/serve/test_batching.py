@@ -1,6 +1,6 @@
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -25,9 +25,9 @@ class Model:
         return iter([(np.zeros(2), image.mean(), None) for image in pixels])
 
 
-def scored(batcher: Batcher, value: int) -> Coroutine[None, None, Answer]:
+def scored(batcher: Batcher, value: int) -> asyncio.Future[Answer]:
     """An image of one brightness, which is its metadata too."""
-    return batcher.score(image(value), False, np.array([value], dtype=np.float32))
+    return batcher.score(lambda: image(value), False, np.array([value], dtype=np.float32))
 
 
 def image(value: int) -> np.ndarray:
@@ -36,16 +36,16 @@ def image(value: int) -> np.ndarray:
 
 async def crowd(values: list[int], cancelled: list[int]) -> tuple[list[int], list[Answer | BaseException]]:
     model, sizes = Model(), []
-    batcher = Batcher(model, 4, sizes.append)
-    first = asyncio.create_task(scored(batcher, 1))
+    batcher = Batcher(model, 4, 1, sizes.append)
+    first = scored(batcher, 1)
     await asyncio.sleep(0.05)  # The model holds the first alone; the others gather.
-    tasks = [asyncio.create_task(scored(batcher, value)) for value in values]
+    others = [scored(batcher, value) for value in values]
     await asyncio.sleep(0.05)
     for index in cancelled:
-        tasks[index].cancel()
+        others[index].cancel()
     model.go_on.set()
-    answers = await asyncio.gather(first, *tasks, return_exceptions=True)
-    await batcher.close()
+    answers = await asyncio.gather(first, *others, return_exceptions=True)
+    batcher.close()
     return model.seen, answers
 
 
@@ -67,14 +67,42 @@ def test_a_model_that_gives_too_few_answers_fails_and_the_work_goes_on() -> None
     async def ask() -> None:
         model = Model()
         model.go_on.set()
-        batcher = Batcher(lambda *given: [] if given[0].max() == 9 else model(*given), 4, lambda size: None)
+        batcher = Batcher(lambda *given: [] if given[0].max() == 9 else model(*given), 4, 1, lambda size: None)
         with pytest.raises(ModelFileError, match="gave 0 answers"):
             await scored(batcher, 9)
         assert batcher.works
         assert (await scored(batcher, 7)).risk == 7
-        await batcher.close()
+        batcher.close()
         assert not batcher.works
         with pytest.raises(RuntimeError, match="has ended"):
-            await scored(batcher, 7)
+            scored(batcher, 7)
+
+    asyncio.run(asyncio.wait_for(ask(), 10))
+
+
+def test_what_waits_when_the_work_ends_is_cancelled_and_a_batch_at_the_model_is_not_waited_for() -> None:
+    async def ask() -> list[Answer | BaseException]:
+        model, is_prepared = Model(), threading.Event()
+        batcher = Batcher(model, 1, 1, lambda size: None)
+        answers = [scored(batcher, 1), scored(batcher, 2)]
+        unprepared = batcher.score(lambda: is_prepared.wait(5) and image(3), False, np.zeros(1, dtype=np.float32))
+        await asyncio.sleep(0.05)
+        batcher.close()
+        outcomes = await asyncio.gather(*answers, unprepared, return_exceptions=True)
+        assert not model.seen
+        is_prepared.set()
+        model.go_on.set()
+        return outcomes
+
+    outcomes = asyncio.run(asyncio.wait_for(ask(), 10))
+    assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
+
+
+def test_what_prepares_an_image_may_fail() -> None:
+    async def ask() -> None:
+        batcher = Batcher(Model(), 4, 1, lambda size: None)
+        with pytest.raises(ZeroDivisionError):
+            await batcher.score(lambda: 1 // 0, False, np.zeros(1, dtype=np.float32))
+        batcher.close()
 
     asyncio.run(asyncio.wait_for(ask(), 10))

@@ -178,10 +178,7 @@ def test_every_answer_is_counted_and_guarded_faults_too() -> None:
 
 
 def test_a_server_whose_work_has_ended_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def ends(batcher: Batcher) -> None:
-        pass
-
-    monkeypatch.setattr(Batcher, "_work", ends)
+    monkeypatch.setattr(Batcher, "_work", lambda batcher: None)
     with serving() as address:
         response = httpx.get(f"{address}/readyz")
         assert (response.status_code, response.json()["error"]["code"]) == (503, "not_ready")

@@ -49,7 +49,7 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         scorer.start()
         yield
-        await scorer.close()
+        scorer.close()
 
     app = FastAPI(
         title="Nevus",
@@ -218,11 +218,12 @@ async def _unless_cut_off(request: Request, work: Coroutine[Any, Any, _Result]) 
     """
     answering = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(request.receive())  # After the body, the next message is that it went away.
+    leaving.add_done_callback(lambda _: answering.cancel())
     try:
-        await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not answering.done():
-            raise ClientDisconnect
-        return answering.result()
+        return await answering
+    except asyncio.CancelledError:
+        if leaving.done():
+            raise ClientDisconnect from None
+        raise
     finally:
         leaving.cancel()
-        answering.cancel()

@@ -2,14 +2,19 @@
 
 Nobody waits for a batch to fill: while the model works on one batch the next gathers, so a lone image
 is answered at once and a crowd in full batches.
+
+An image goes from thread to thread and comes back to the event loop once, with its batch: the loop answers every
+request by itself, and each visit to it costs all of them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 import numpy as np
@@ -41,83 +46,105 @@ Model = Callable[[Pixels, bool, Values], Iterable[tuple[NDArray[np.float32], np.
 
 
 class Batcher:
-    """Gathers images and gives them to a model in batches, one batch at a time.
+    """Prepares images in a pool of threads and gives them to a model in batches, one batch at a time.
+
+    Lives within a running event loop.
 
     Args:
         model: runs in a thread of its own.
         max_batch: the most images of one batch.
-        observe: told the size of each batch.
+        num_preparing: how many images are prepared at once.
+        observe: told the size of each batch, in the model's thread.
     """
 
-    def __init__(self, model: Model, max_batch: int, observe: Callable[[int], None]) -> None:
+    def __init__(self, model: Model, max_batch: int, num_preparing: int, observe: Callable[[int], None]) -> None:
         self._model = model
         self._max_batch = max_batch
         self._observe = observe
-        self._waiting: deque[_Waiting] = deque()
-        self._arrived = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, "model")
-        self._task = asyncio.create_task(self._work())
+        self._loop = asyncio.get_running_loop()
+        self._preparing = ThreadPoolExecutor(num_preparing, "prepare")
+        self._prepared: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._unanswered: set[asyncio.Future[Answer]] = set()
+        self._is_closed = False
+        # The process must be able to end while the model is at a batch.
+        self._thread = threading.Thread(target=self._work, name="model", daemon=True)
+        self._thread.start()
 
     @property
     def works(self) -> bool:
         """False once the work has ended, by `close` or by a fault: what is given then would wait for ever."""
-        return not self._task.done()
+        return not self._is_closed and self._thread.is_alive()
 
-    async def score(self, pixels: Pixels, heatmap: bool, values: Values) -> Answer:
-        """The answer for one image, uint8 [S, S, 3], with metadata float32 [M].
+    def score(self, prepare: Callable[[], Pixels], heatmap: bool, values: Values) -> asyncio.Future[Answer]:
+        """The answer for one image, to come.
 
-        Cancelled before its batch begins, it costs nothing.
+        Cancelled before its turn, it costs nothing.
+
+        Args:
+            prepare: gives the image, uint8 [S, S, 3]; runs in a thread. What it raises, the future raises.
+            heatmap: whether to compute a heatmap.
+            values: metadata, float32 [M].
+
+        Returns:
+            A future; raises ModelFileError if the model does not answer for this image as a model should.
 
         Raises:
-            ModelFileError: the model does not answer for this image as a model should.
             RuntimeError: the work has ended.
         """
         if not self.works:
             raise RuntimeError("The work on batches has ended. Start the server again.")
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(pixels, heatmap, values, answer))
-        self._arrived.set()
-        return await answer
+        answer: asyncio.Future[Answer] = self._loop.create_future()
+        self._unanswered.add(answer)
+        answer.add_done_callback(self._unanswered.discard)
+        self._preparing.submit(self._prepare, prepare, heatmap, values, answer)
+        return answer
 
-    async def close(self) -> None:
-        """Ends the work; what still waits is cancelled, and a batch that the model is at is not waited for."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        for waiting in self._waiting:
-            waiting.answer.cancel()
-        self._thread.shutdown(wait=False, cancel_futures=True)
+    def close(self) -> None:
+        """Ends the work; what still waits is cancelled. A batch or image that is being worked at is not waited for."""
+        self._is_closed = True
+        self._prepared.put(None)
+        self._preparing.shutdown(wait=False, cancel_futures=True)
+        for answer in list(self._unanswered):
+            answer.cancel()
 
-    async def _work(self) -> None:
-        while True:
-            await self._arrived.wait()
+    def _prepare(
+        self, prepare: Callable[[], Pixels], heatmap: bool, values: Values, answer: asyncio.Future[Answer]
+    ) -> None:
+        if answer.done():  # A request that was cut off has cancelled its answers.
+            return
+        try:
+            self._prepared.put(_Waiting(prepare(), heatmap, values, answer))
+        except Exception as problem:
+            self._hand_over([(answer, problem)])
+
+    def _work(self) -> None:
+        while not self._is_closed:
             batch = self._next_batch()
             if batch:
-                await self._answer(batch)
+                self._hand_over(self._outcomes(batch))
 
     def _next_batch(self) -> list[_Waiting]:
+        """Waits for an image, and takes what has gathered behind it."""
         batch: list[_Waiting] = []
-        while self._waiting and len(batch) < self._max_batch:
-            waiting = self._waiting.popleft()
-            if not waiting.answer.done():  # A request that was cut off has cancelled its answers.
-                batch.append(waiting)
-        if not self._waiting:
-            self._arrived.clear()
+        waiting = self._prepared.get()
+        with suppress(Empty):
+            while waiting is not None:
+                if not waiting.answer.done():
+                    batch.append(waiting)
+                if len(batch) == self._max_batch:
+                    break
+                waiting = self._prepared.get_nowait()
         return batch
 
-    async def _answer(self, batch: list[_Waiting]) -> None:
+    def _outcomes(self, batch: list[_Waiting]) -> list[tuple[asyncio.Future[Answer], Answer | Exception]]:
         try:
-            answers = await asyncio.get_running_loop().run_in_executor(self._thread, self._run, batch)
+            answers = self._run(batch)
         except Exception as problem:
             if len(batch) > 1:  # One bad image must not cost the others their answer.
-                for one in batch:
-                    await self._answer([one])
-            elif not batch[0].answer.done():
-                batch[0].answer.set_exception(problem)
-            return
+                return [outcome for one in batch for outcome in self._outcomes([one])]
+            return [(batch[0].answer, problem)]
         self._observe(len(batch))
-        for waiting, answer in zip(batch, answers, strict=True):
-            if not waiting.answer.done():
-                waiting.answer.set_result(answer)
+        return [(waiting.answer, answer) for waiting, answer in zip(batch, answers, strict=True)]
 
     def _run(self, batch: list[_Waiting]) -> list[Answer]:
         pixels = np.stack([waiting.pixels for waiting in batch])
@@ -129,3 +156,17 @@ class Batcher:
                 f"The model gave {len(answers)} answers. Expected {len(batch)}, one for each image. Export it again."
             )
         return answers
+
+    def _hand_over(self, outcomes: list[tuple[asyncio.Future[Answer], Answer | Exception]]) -> None:
+        with suppress(RuntimeError):  # The loop is closed: nobody waits any more.
+            self._loop.call_soon_threadsafe(_settle, outcomes)
+
+
+def _settle(outcomes: list[tuple[asyncio.Future[Answer], Answer | Exception]]) -> None:
+    for future, outcome in outcomes:
+        if future.done():
+            continue
+        if isinstance(outcome, Answer):
+            future.set_result(outcome)
+        else:
+            future.set_exception(outcome)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from functools import lru_cache
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nevus.serve.http.errors import ApiError, error_response, fault
@@ -16,13 +17,14 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
     "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_HEADERS = {
-    "content-security-policy": CONTENT_SECURITY_POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(self), geolocation=(), microphone=()",
-}
+_HEADERS = [
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(self), geolocation=(), microphone=()"),
+]
+_NOT_KEPT = (b"cache-control", b"no-store")
 _WITH_KEY = ("/v1/", "/metrics")
 
 
@@ -48,11 +50,9 @@ class Guard:
             nonlocal has_begun
             if message["type"] == "http.response.start":
                 has_begun = True
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers[name] = value
+                message["headers"] = [*message["headers"], *_HEADERS]
                 if scope["path"].startswith(_WITH_KEY):
-                    headers["cache-control"] = "no-store"
+                    message["headers"].append(_NOT_KEPT)
             await send(message)
 
         refusal = self._refusal(scope["path"], Headers(scope=scope))
@@ -66,7 +66,7 @@ class Guard:
 
     def _refusal(self, path: str, headers: Headers) -> ApiError | None:
         host = headers.get("host", "")
-        if self._settings.is_local and not is_loopback(_hostname(host)):
+        if self._settings.is_local and not _is_of_this_machine(host):
             return ApiError(421, "wrong_host", "This server answers to the names of this machine only.")
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != host:
@@ -86,8 +86,9 @@ class Guard:
         return scheme.lower() == "bearer" and secrets.compare_digest(key.strip().encode(), expected.encode())
 
 
-def _hostname(host: str) -> str:
+@lru_cache(maxsize=16)
+def _is_of_this_machine(host: str) -> bool:
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        return is_loopback(urlsplit(f"//{host}").hostname or "")
     except ValueError:
-        return ""
+        return False

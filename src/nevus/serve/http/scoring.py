@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from nevus.core.errors import ImageError, ImageTooLargeError, ModelFileError
@@ -39,6 +39,14 @@ class Question(NamedTuple):
     values: Values
 
 
+class _UnusableError(Exception):
+    """Why there is no answer for an image: a word for programs, and in words."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 @dataclass
 class Scorer:
     """Answers for images; lives within a running event loop, from `start` to `close`.
@@ -56,13 +64,16 @@ class Scorer:
     metrics: Metrics
 
     def start(self) -> None:
-        self._decoders = ThreadPoolExecutor(available_processors(), "decode")
-        self._batcher = Batcher(self.predictor.answer, self.predictor.batch_size, self.metrics.batch_size.observe)
+        self._batcher = Batcher(
+            self.predictor.answer,
+            self.predictor.batch_size,
+            available_processors(),
+            self.metrics.batch_size.observe,
+        )
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Waits for no image: the time for those in flight has passed, and decoding cannot be stopped."""
-        await self._batcher.close()
-        self._decoders.shutdown(wait=False, cancel_futures=True)
+        self._batcher.close()
 
     @property
     def works(self) -> bool:
@@ -75,36 +86,38 @@ class Scorer:
 
     async def answer(self, uploads: list[Upload], question: Question) -> list[ImageResult]:
         """A result for each image, in order. Cancelled, it gives up what has not begun."""
-        return await asyncio.gather(*(self._answer_one(upload, question) for upload in uploads))
+        answers = [
+            self._batcher.score(
+                partial(self._prepare, upload.content, question.check), question.heatmap, question.values
+            )
+            for upload in uploads
+        ]
+        outcomes = await asyncio.gather(*answers, return_exceptions=True)
+        return [self._result(upload.name, outcome, question) for upload, outcome in zip(uploads, outcomes, strict=True)]
 
-    async def _answer_one(self, upload: Upload, question: Question) -> ImageResult:
-        loop = asyncio.get_running_loop()
-        decoded = await loop.run_in_executor(self._decoders, self._decode, upload.content, question.check)
-        if isinstance(decoded, ImageProblem):
-            return self._without_answer(upload, decoded)
-        try:
-            answer = await self._batcher.score(decoded, question.heatmap, question.values)
-        except ModelFileError as problem:
-            return self._without_answer(upload, ImageProblem(code=MODEL_FAILED, message=str(problem)))
-        self.metrics.images.labels("ok").inc()
-        return self._result(upload.name, answer, question)
-
-    def _without_answer(self, upload: Upload, problem: ImageProblem) -> ImageResult:
-        self.metrics.images.labels(problem.code).inc()
-        return ImageResult(name=upload.name, error=problem)
-
-    def _decode(self, content: bytes, check: bool) -> Pixels | ImageProblem:
+    def _prepare(self, content: bytes, check: bool) -> Pixels:
         try:
             image = decode(content, self.max_pixels)
         except ImageTooLargeError as problem:
-            return ImageProblem(code="too_many_pixels", message=f"{problem}.")
+            raise _UnusableError("too_many_pixels", f"{problem}.") from None
         except ImageError as problem:
-            return ImageProblem(code="not_readable", message=f"The file cannot be read as an image: {problem}.")
+            raise _UnusableError("not_readable", f"The file cannot be read as an image: {problem}.") from None
         if check and (refusal := self.quality.refusal(image)) is not None:
-            return ImageProblem(code=refusal.code, message=refusal.message)
+            raise _UnusableError(refusal.code, refusal.message)
         return resize(image, self.spec.image_size)
 
-    def _result(self, name: str, answer: Answer, question: Question) -> ImageResult:
+    def _result(self, name: str, outcome: Answer | BaseException, question: Question) -> ImageResult:
+        if isinstance(outcome, Answer):
+            self.metrics.images.labels("ok").inc()
+            return self._told(name, outcome, question)
+        if isinstance(outcome, ModelFileError):
+            outcome = _UnusableError(MODEL_FAILED, str(outcome))
+        if not isinstance(outcome, _UnusableError):
+            raise outcome
+        self.metrics.images.labels(outcome.code).inc()
+        return ImageResult(name=name, error=ImageProblem(code=outcome.code, message=str(outcome)))
+
+    def _told(self, name: str, answer: Answer, question: Question) -> ImageResult:
         spec, risk = self.spec, float(answer.risk)
         rebased = None
         if question.prevalence is not None:
