@@ -69,6 +69,7 @@ def test_training_a_fold_alone_gives_the_same_model(finished: Run, options: list
     size = options.index("--image-size")
     training = options[:size] + options[size + 2 :]
     assert main(["train", str(fold.dataset.directory), "--out", str(alone.directory), *training]) == 0
+    assert json.loads(alone.config_json.read_text()) == json.loads(fold.config_json.read_text())
     for split in ("val", "test"):
         assert alone.predictions_csv(split).read_bytes() == fold.predictions_csv(split).read_bytes()
 
@@ -151,6 +152,17 @@ def test_resuming_with_other_options_of_the_training_is_refused(
 ) -> None:
     assert resume(finished, images, options, *change) == 1
     assert f"{change[0].removeprefix('--').replace('-', '_')} was" in capsys.readouterr().err
+
+
+def test_a_fold_of_other_images_is_refused_before_another_is_trained(
+    copy: Run, images: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost, changed = copy.folds
+    shutil.rmtree(lost.directory)
+    changed.update(dataset_fingerprint="0" * 64)
+    assert resume(copy, images, options) == 1
+    assert f"{changed.directory} was begun on another dataset, groups or splits" in capsys.readouterr().err
+    assert not lost.run_json.exists()
 
 
 def test_a_run_is_resumed_with_the_folds_it_was_begun_with(

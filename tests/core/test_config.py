@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nevus.core.config import STAGES, Config, config_from_json, make_config, options
+from nevus.core.config import STAGES, Config, changed_options, config_from_json, make_config, options
 from nevus.core.errors import ConfigError
 
 
@@ -52,6 +52,25 @@ def test_key_like_no_other_lists_all(tmp_path: Path) -> None:
 def test_wrong_values_name_the_flag_and_what_was_received(name: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')}: expected .*Received"):
         make_config({name: value})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"metadata": ("age", "age")}, "--metadata age age: a column is named twice"),
+        ({"val_fraction": 0.5, "test_fraction": 0.5}, "expected a sum below 1"),
+        ({"val_fraction": 0.5, "folds": 2}, "--val-fraction with --folds 2: expected below 0.5"),
+    ],
+)
+def test_values_that_cannot_go_together_are_refused_at_once(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_config(values)
+
+
+def test_options_that_no_result_depends_on_do_not_count_as_changed() -> None:
+    before, now = Config(), Config(workers=3, epochs=4, bootstrap=300)
+    assert changed_options(before, now) == ["epochs was None, now 4", "bootstrap was 2000, now 300"]
+    assert changed_options(before, now, but=("evaluate",)) == ["epochs was None, now 4"]
 
 
 @pytest.mark.parametrize("text", ["epochs = ", b"\xff\xfe"])

@@ -19,18 +19,18 @@ from nevus.learn.networks import build, class_logits
 from nevus.learn.predict import load_model, predict
 
 
-def make_run(directory: Path, image_size: int = 32, num_classes: int = 2) -> Run:
-    """A run with an untrained network and its options, which is all that prediction reads."""
-    directory.mkdir()
+def make_run(directory: Path, dataset: Dataset, image_size: int = 32, num_classes: int = 2) -> Run:
+    """A run with an untrained network, its record and its options, which is all that prediction reads."""
     keras.utils.set_random_seed(0)
     run = Run(directory)
+    run.start(dataset)
     build("classic", image_size, num_classes).save(run.model_keras)
     write_json(run.config_json, Config().to_json())
     return run
 
 
 def test_predictions_are_those_of_the_network_in_manifest_order(tiny_dataset: Dataset, tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run")
+    run = make_run(tmp_path / "run", tiny_dataset)
 
     predict(run, tiny_dataset)
 
@@ -59,7 +59,7 @@ def test_more_than_one_batch_and_several_classes(tiny_dataset: Dataset, tmp_path
             for index, row in enumerate(tiny_dataset.rows)
         ]
     )
-    run = make_run(tmp_path / "run", num_classes=3)
+    run = make_run(tmp_path / "run", dataset, num_classes=3)
 
     predict(run, dataset, splits=["test"])
 
@@ -81,8 +81,8 @@ def test_a_damaged_network_is_refused(content: bytes, tmp_path: Path) -> None:
         load_model(run)
 
 
-def test_a_network_with_a_changed_byte_is_refused(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run")
+def test_a_network_with_a_changed_byte_is_refused(tiny_dataset: Dataset, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", tiny_dataset)
     content = bytearray(run.model_keras.read_bytes())
     content[len(content) // 2] ^= 0xFF  # Among the weights, whose checksum then is another.
     run.model_keras.write_bytes(content)
@@ -102,12 +102,25 @@ def test_a_network_that_would_run_code_is_refused(tmp_path: Path) -> None:
 def test_a_network_for_other_data_is_refused(
     image_size: int, num_classes: int, tiny_dataset: Dataset, tmp_path: Path
 ) -> None:
-    run = make_run(tmp_path / "run", image_size, num_classes)
+    run = make_run(tmp_path / "run", tiny_dataset, image_size, num_classes)
     with pytest.raises(RunError, match="was trained on"):
         predict(run, tiny_dataset)
 
 
+def test_another_dataset_than_the_run_was_trained_on_is_refused(tiny_dataset: Dataset, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", tiny_dataset)
+    other = Dataset(tmp_path / "other")
+    other.directory.mkdir()
+    os.link(tiny_dataset.pixels_npy, other.pixels_npy)
+    other.write_info(tiny_dataset.info)
+    changed = {"train": "test", "test": "train"}
+    other.write_rows([dataclasses.replace(row, split=changed.get(row.split, row.split)) for row in tiny_dataset.rows])
+    with pytest.raises(RunError, match=rf"begun on another dataset.*{tiny_dataset.directory}"):
+        predict(run, other)
+    assert not run.predictions_csv("test").exists()
+
+
 def test_a_split_without_images_is_refused(tiny_dataset: Dataset, tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run")
+    run = make_run(tmp_path / "run", tiny_dataset)
     with pytest.raises(DataError, match="no image in split 'extra'"):
         predict(run, tiny_dataset, splits=["extra"])

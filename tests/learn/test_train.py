@@ -20,7 +20,7 @@ import pytest
 
 from nevus.core.config import Config
 from nevus.core.dataset import Dataset
-from nevus.core.errors import DataError, RunError
+from nevus.core.errors import DataError, NevusError, RunError
 from nevus.core.files import read_json, write_json
 from nevus.core.labels import BENIGN, MALIGNANT
 from nevus.core.runs import DONE, FAILED, RUNNING, Run
@@ -247,6 +247,9 @@ def test_what_the_callbacks_count_survives_an_interruption(
     late = Run(tmp_path / "late")
     with interrupted(monkeypatch, (train_module, "_save", interrupt)):
         train(late, tiny_dataset, impatient)
+    # Killed between the checkpoint and the history of the last epoch.
+    lines = late.history_csv.read_text().splitlines(keepends=True)
+    late.history_csv.write_text("".join(lines[:-1]))
     train(late, tiny_dataset, impatient, resume=True)
     assert_same(late, whole)
 
@@ -284,7 +287,13 @@ def test_resuming_needs_what_the_run_began_with(broken_off: Run, tiny_dataset: D
     for path in (tiny_dataset.info_json, tiny_dataset.pixels_npy):
         os.link(path, other.directory / path.name)
     other.write_rows([dataclasses.replace(row, group="") for row in tiny_dataset.rows])
-    with pytest.raises(RunError, match="another dataset or other splits"):
+    with pytest.raises(RunError, match="another dataset, groups or splits"):
+        train(broken_off, other, CONFIG, resume=True)
+    # Neither what an image shows nor which labels there are tells these two.
+    other.write_rows(tiny_dataset.rows)
+    info = dataclasses.replace(tiny_dataset.info, image_size=64)
+    other.write_info(info)
+    with pytest.raises(RunError, match="image size was 32, now 64"):
         train(broken_off, other, CONFIG, resume=True)
 
     checkpoint = broken_off.checkpoints / "last.npz"
@@ -307,7 +316,9 @@ def test_a_run_of_before_there_were_stages_and_weights_is_resumed(
         (broken_off.run_json, ("pretrained",)),
     ):
         write_json(path, {name: value for name, value in read_json(path, "").items() if name not in names})
-    train(broken_off, tiny_dataset, CONFIG, resume=True)
+    # Options that no weight depends on may be others now.
+    resumed = dataclasses.replace(CONFIG, bootstrap=300, workers=3, image_size=tiny_dataset.info.image_size)
+    train(broken_off, tiny_dataset, resumed, resume=True)
     assert_same(broken_off, finished)
 
 
@@ -347,6 +358,41 @@ def test_training_without_a_class_is_refused_before_the_run_begins(tiny_dataset:
     with pytest.raises(DataError, match=r"split train has no image of \['malignant'\]"):
         train(run, dataset, CONFIG)
     assert not run.directory.exists()
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_metadata_that_cannot_be_read_are_refused_before_the_run_begins(
+    split: str, tiny_dataset: Dataset, tmp_path: Path
+) -> None:
+    dataset = with_splits(tiny_dataset, tmp_path / "data", lambda split, label: split)
+    rows = dataset.rows
+    wrong = next(index for index, row in enumerate(rows) if row.split == split)
+    dataset.write_rows([*rows[:wrong], dataclasses.replace(rows[wrong], metadata={"age": "old"}), *rows[wrong + 1 :]])
+    run = Run(tmp_path / "run")
+    message = rf"manifest\.csv row {wrong + 2} \(split {split}\): age: expected a number.*Received: 'old'"
+    with pytest.raises(DataError, match=message):
+        train(run, dataset, dataclasses.replace(CONFIG, metadata=("age",)))
+    assert not run.directory.exists()
+
+
+def test_an_old_run_is_cleared_only_when_nothing_is_wrong(
+    broken_off: Run, tiny_dataset: Dataset, tmp_path: Path
+) -> None:
+    before = broken_off.record
+    damaged = with_splits(tiny_dataset, tmp_path / "data", lambda split, label: split)
+    damaged.pixels_npy.unlink()
+    weights = tmp_path / "wrong.weights.h5"
+    weights.write_bytes(b"no weights")
+    pretrained = Config(model="mobilenetv3-small", weights=str(weights))
+    for dataset, config in (
+        (damaged, CONFIG),
+        (tiny_dataset, dataclasses.replace(CONFIG, metadata=("sex",))),
+        (tiny_dataset, pretrained),
+    ):
+        with pytest.raises(NevusError):
+            train(broken_off, dataset, config, overwrite=True)
+        assert broken_off.record == before
+        assert (broken_off.checkpoints / "last.npz").exists()
 
 
 def test_training_without_splits_is_refused(tiny_dataset: Dataset, tmp_path: Path) -> None:

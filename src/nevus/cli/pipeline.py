@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import shutil
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from nevus.cli.options import add_config_flags, config_of
 from nevus.core.config import Config
 from nevus.core.dataset import Dataset
-from nevus.core.errors import ConfigError, ParityError
+from nevus.core.errors import ConfigError, ParityError, RunError
 from nevus.core.pretrained import describe_weights
 from nevus.core.runs import EXPORTED_FILES, Run
 from nevus.pipeline import stages
@@ -174,7 +175,9 @@ def demo(arguments: argparse.Namespace) -> int:
     images = run.directory / "images"
     stages.check_fresh(run, resume=arguments.resume, overwrite=arguments.overwrite, num_folds=config.folds)
     # The table is written last: images without it are those of a generation that was cut off.
-    if not (arguments.resume and (images / phantom.PHANTOM_CSV).exists()):
+    if arguments.resume and (images / phantom.PHANTOM_CSV).exists():
+        _check_generated(images, arguments.num_images, arguments.difficulty, config.seed)
+    else:
         if _holds_phantoms_alone(images):
             shutil.rmtree(images, ignore_errors=True)
         stages.announce(f"Generating {arguments.num_images} images")
@@ -187,6 +190,21 @@ def demo(arguments: argparse.Namespace) -> int:
         )
     _run_all(arguments, [images], arguments.out, config)
     return 0
+
+
+def _check_generated(images: Path, num_images: int, difficulty: float, seed: int) -> None:
+    """Refuses to go on with images that were generated otherwise than they are asked for now."""
+    from nevus.data.phantom import PHANTOM_CSV
+
+    with (images / PHANTOM_CSV).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    there = (len(rows), float(rows[0]["difficulty"]), int(rows[0]["seed"]))
+    if there != (num_images, difficulty, seed):
+        raise RunError(
+            f"{images} holds {there[0]} images of --difficulty {there[1]:g} and --seed {there[2]}, and was to be "
+            f"resumed with {num_images}, {difficulty:g} and {seed}. Resume with the same, or start over with "
+            "--overwrite."
+        )
 
 
 def _holds_phantoms_alone(folder: Path) -> bool:

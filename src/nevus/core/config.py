@@ -162,6 +162,22 @@ class Config:
                 f"--recipe {self.recipe} begins with pretrained features. "
                 "Name them with --weights imagenet or --weights FILE."
             )
+        if len(set(self.metadata)) < len(self.metadata):
+            raise ConfigError(f"--metadata {' '.join(self.metadata)}: a column is named twice. Name each once.")
+        self._check_fractions()
+
+    def _check_fractions(self) -> None:
+        """Refuses here what the splits would refuse only after an hour of preparation."""
+        if self.val_fraction + self.test_fraction >= 1:
+            raise ConfigError(
+                "--val-fraction and --test-fraction: expected a sum below 1, so that images are left to train on. "
+                f"Received: {self.val_fraction} and {self.test_fraction}."
+            )
+        if self.folds and self.val_fraction >= 1 - 1 / self.folds:
+            raise ConfigError(
+                f"--val-fraction with --folds {self.folds}: expected below {1 - 1 / self.folds:.3g}, so that images "
+                f"are left to train on. Received: {self.val_fraction}."
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Every option by its name, as `config.json` holds it; a file of weights without the folders it lies in."""
@@ -174,12 +190,15 @@ def options() -> dict[str, Option]:
 
 
 def changed_options(before: Config, now: Config, but: Collection[str] = ()) -> list[str]:
-    """'NAME was OLD, now NEW' for each option that differs, except those of the stages `but`."""
+    """'NAME was OLD, now NEW' for each option that differs, except those of the stages `but`.
+
+    The number of workers is never among them: no result depends on it, and another machine has another.
+    """
     old, new = before.to_json(), now.to_json()
     return [
         f"{name} was {old[name]!r}, now {new[name]!r}"
         for name, option in options().items()
-        if option.stage not in but and old[name] != new[name]
+        if option.stage not in but and name != "workers" and old[name] != new[name]
     ]
 
 

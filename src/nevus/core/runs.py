@@ -32,14 +32,17 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Collection
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from nevus.core.config import Config, changed_options, config_from_json
 from nevus.core.dataset import Dataset, DatasetInfo
 from nevus.core.errors import RunError
 from nevus.core.files import read_json, write_json
+from nevus.core.pretrained import describe_weights
 
 # What `nevus export` writes, by format.
 EXPORTED_FILES = {
@@ -149,6 +152,63 @@ class Run:
                 "Name another folder with --out, go on with --resume, or start over with --overwrite."
             )
 
+    def check_dataset(self, dataset: Dataset) -> None:
+        """Checks that a dataset is the one that the run was begun on, with the same splits.
+
+        Raises:
+            RunError: it is another one, or has changed since.
+        """
+        before, now = self.dataset_info, dataset.info
+        # The fingerprint is of files, labels, splits, groups and metadata: it tells none of the first three.
+        changes = [
+            f"{name} was {old!r}, now {new!r}"
+            for name, old, new in (
+                ("image size", before.image_size, now.image_size),
+                ("classes", before.classes.names, now.classes.names),
+                ("malignant", before.classes.malignant, now.classes.malignant),
+                ("number of images", before.num_images, now.num_images),
+            )
+            if old != new
+        ]
+        if changes or self.recorded("dataset_fingerprint") != dataset.fingerprint:
+            reason = "; ".join(changes) or "its files, labels, splits, groups or metadata differ"
+            raise RunError(
+                f"{self.directory} was begun on another dataset, groups or splits than {dataset.directory} holds now: "
+                f"{reason}. Expected {self.dataset.directory} as it was when the run began. Name that one, name "
+                "another folder with --out, or start over with --overwrite."
+            )
+
+    def check_options(self, config: Config, but: Collection[str]) -> None:
+        """Checks that the run was begun with the same options, except those of the stages `but`.
+
+        Raises:
+            RunError: an option differs, or the run's options cannot be read.
+        """
+        began = config_from_json(read_json(self.config_json, "Start over with --overwrite."))
+        if changes := changed_options(began, config, but):
+            raise RunError(
+                f"{self.directory} was begun with other options: {'; '.join(changes)}. "
+                "Resume with the same, name another folder with --out, or start over with --overwrite."
+            )
+
+    def check_resumable(self, dataset: Dataset, config: Config) -> None:
+        """Checks that a run, finished or not, is what training with this dataset and these options would make.
+
+        Options of preparation may differ, for the dataset decides them and is compared itself; those of
+        evaluation and export too, for these stages are done again.
+
+        Raises:
+            ConfigError: the pretrained weights are not there.
+            RunError: dataset, options of the training, or the content of a file of weights differ.
+        """
+        self.check_dataset(dataset)
+        self.check_options(config, but=("prepare", "folds", "evaluate", "export"))
+        if self.record.get("pretrained") != describe_weights(config.weights):
+            raise RunError(
+                f"{self.directory} was begun with other weights than {config.weights} holds now (their SHA-256 "
+                "differ). Resume with the file it was begun with, or start over with --overwrite."
+            )
+
     def start(self, dataset: Dataset, **record: Any) -> None:
         """Begins a run: records its status, dataset, command and environment beside `record`.
 
@@ -169,19 +229,29 @@ class Run:
             **record,
         )
 
-    def clear(self) -> None:
-        """Removes what the run that is there wrote, and nothing else, from the folder.
+    def check_clearable(self) -> None:
+        """Checks that `clear` would remove nothing but what a run wrote.
 
         Raises:
             RunError: the folder holds files by the names of a run's, and no `run.json` says that a run wrote them.
         """
+        if self.run_json.exists():
+            return
+        if found := [path.name for path in self._written() if path.exists()]:
+            raise RunError(
+                f"{self.directory} holds {', '.join(found)}, and no run.json that says that a run wrote them. "
+                "Expected a run to overwrite, or none of its files. Name another folder with --out, or move "
+                "them away."
+            )
+
+    def clear(self) -> None:
+        """Removes what the run that is there wrote, and nothing else, from the folder.
+
+        Raises:
+            RunError: as `check_clearable`.
+        """
+        self.check_clearable()
         if not self.run_json.exists():
-            if found := [path.name for path in self._written() if path.exists()]:
-                raise RunError(
-                    f"{self.directory} holds {', '.join(found)}, and no run.json that says that a run wrote them. "
-                    "Expected a run to overwrite, or none of its files. Name another folder with --out, or move "
-                    "them away."
-                )
             return
         for fold in self.directory.glob("fold-[0-9]*"):
             if Run(fold).run_json.exists():

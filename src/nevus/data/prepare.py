@@ -134,6 +134,23 @@ def prepare(
     return dataset
 
 
+def check_sources(
+    images: Sequence[Path],
+    *,
+    classes: str = "auto",
+    malignant: Sequence[str] = (),
+    columns: TableColumns | None = None,
+) -> None:
+    """Looks for images and their classes as `prepare` does, and leaves everything as it is.
+
+    Raises:
+        DataError: no images are found, or classes cannot be told.
+        ConfigError: a source is a table, and its columns are not named.
+    """
+    sources = _find_sources(images, columns)
+    assign_classes((_named(image) for source in sources for image in source.listing.images), classes, malignant)
+
+
 def _find_sources(paths: Sequence[Path], columns: TableColumns | None) -> list[_Source]:
     resolved = [path.resolve() for path in paths]
     if len(set(resolved)) < len(resolved):
@@ -167,10 +184,6 @@ def _source_names(paths: Sequence[Path]) -> list[str]:
         longer = ["/".join(path.parts[-length:]) for path in paths]
         names = [more if counts[name] > 1 else name for more, name in zip(longer, names, strict=True)]
     return names
-
-
-def _described(source: _Source) -> DatasetSource:
-    return DatasetSource(source.name, source.listing.kind, str(source.listing.root.resolve()))
 
 
 def _named(image: SourceImage) -> Named:

@@ -37,7 +37,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     Args:
         path: the .npz file. If it exists, the training goes on from it.
-        history_csv: rewritten at each epoch's end, a row an epoch, numbered from 1.
+        history_csv: rewritten at each epoch's end, and where a training goes on; a row an epoch, numbered from 1.
         stopping: keeps the best weights.
         others: further callbacks whose state is kept, of the kinds in `_REMEMBERED`.
         stage: number of the recipe's stage that begins. If the file is of an earlier one, the network's weights are
@@ -100,12 +100,17 @@ class Checkpoint(keras.callbacks.Callback):
         for callback, remembered in zip(self._callbacks, self._state["callbacks"], strict=True):
             vars(callback).update(remembered)
         self._arrays = {}
+        # A training that was killed between the two files has an epoch in the checkpoint alone.
+        self._write_history()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         row = {name: float(value) for name, value in (logs or {}).items()}
         self.history.append({"epoch": epoch + 1, "loss": row["loss"], "val_loss": row["val_loss"], **row})
         self.stopped = self.model.stop_training
         self._write()
+        self._write_history()
+
+    def _write_history(self) -> None:
         with replacing(self._history_csv) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, list(self.history[0]), lineterminator="\n")
             writer.writeheader()

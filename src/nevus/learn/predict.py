@@ -44,11 +44,18 @@ def predict(run: Run, dataset: Dataset, splits: Sequence[str] = ("val", "test"))
 
     Lesion and patient ids and the manifest's further columns are kept as metadata.
 
+    Args:
+        run: trained.
+        dataset: the one that the run was trained on: another's splits may hold images that were trained on.
+        splits: their names.
+
     Raises:
-        RunError: the network cannot be loaded, or sees another image size or number of classes.
+        RunError: the network cannot be loaded, sees another image size or number of classes, or was trained on
+            another dataset or other splits.
         DataError: a split has no images.
     """
     network, head = load_model(run), read_head(run)
+    run.check_dataset(dataset)
     for split in splits:
         predictions, heatmaps = predict_split(network, dataset, split, head)
         if split == "test":

@@ -1,8 +1,8 @@
 """Training: from a prepared dataset and a configuration to the best weights, from top to bottom.
 
 Networks, recipes, batches and checkpoints have modules of their own; this one puts
-them together, keeps the run's record and tells a person how it goes. It never looks
-at the test split.
+them together, keeps the run's record and tells a person how it goes. Of the test split
+it checks that its metadata can be read, and looks at nothing.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
 from tqdm import tqdm
 
-from nevus.core.config import Config, changed_options, config_from_json
+from nevus.core.config import Config
 from nevus.core.dataset import Dataset
 from nevus.core.errors import ConfigError, DataError, RunError
-from nevus.core.files import read_json, replacing, write_json
-from nevus.core.metadata import Variable
+from nevus.core.files import replacing, write_json
+from nevus.core.metadata import Variable, value_of
 from nevus.core.pretrained import describe_weights
 from nevus.core.runs import DONE, FAILED, RUNNING, Run
 from nevus.learn import networks
@@ -36,25 +36,30 @@ from nevus.learn.pipeline import evaluation_batches, labels_of, steps_in_epoch, 
 from nevus.learn.recipe import Recipe, Stage, recipe_name, recipe_of
 
 
-def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False) -> None:
+def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False, overwrite: bool = False) -> None:
     """Trains a network on split train, watching split val, and leaves its best weights in `run.model_keras`.
 
     A run that is killed or interrupted can be resumed from the start of the epoch it was in,
     and then ends with the weights that it would have had.
 
     Args:
-        run: a folder that holds no run yet, or the one to resume.
+        run: a folder that holds no run yet, or the one to resume or overwrite.
         dataset: prepared and split.
         config: the network, the recipe, and what replaces the recipe's values.
         resume: go on with the run that the folder holds.
+        overwrite: clear the run that the folder holds, once nothing is left that could be wrong with the arguments.
 
     Raises:
         ConfigError: the pretrained weights cannot be loaded into the network, or a probe is to learn metadata.
         RunError: there is a run already, or none that can be resumed with this dataset and
             configuration, or the loss became NaN.
-        DataError: a split or a class of split train has no images, or a column of metadata cannot be used.
+        DataError: pixels cannot be read, a split or a class of split train has no images, or a column of metadata
+            cannot be used, in whichever split.
     """
+    if resume:
+        _check_resumable(run, dataset, config)
     recipe, classes = recipe_of(config), dataset.info.classes
+    _ = dataset.pixels  # Opened before anything is begun or removed.
     pretrained = describe_weights(config.weights)
     class_weights = _balanced_class_weights(dataset)
     _warn_of_absent_classes(dataset)
@@ -63,15 +68,17 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False) -
     if pretrained:
         load_weights(network, config.model, config.weights)
     variables = variables_of(dataset, config.metadata)
+    _check_metadata(dataset, variables)
     if variables and recipe.epochs_of_stages()[-1][0].trained == "head":
         raise ConfigError("--metadata: a linear probe learns from the image alone. Train for more epochs.")
     # What is trained is the network of the image, alone or with its metadata beside it.
     trained = with_metadata(network, sum(variable.size for variable in variables)) if variables else network
 
     if resume:
-        _check_resumable(run, dataset, config, pretrained)
         run.update(status=RUNNING)
     else:
+        if overwrite:
+            run.clear()
         run.start(dataset, pretrained=pretrained)
         write_json(run.config_json, config.to_json())
     run.checkpoints.mkdir(exist_ok=True)
@@ -266,28 +273,27 @@ def _warn_of_absent_classes(dataset: Dataset) -> None:
         )
 
 
-def _check_resumable(run: Run, dataset: Dataset, config: Config, pretrained: dict[str, str] | None) -> None:
+def _check_metadata(dataset: Dataset, variables: tuple[Variable, ...]) -> None:
+    """Reads the metadata of every split, lest validation or test end a training that is done."""
+    for number, row in enumerate(dataset.rows, start=2):
+        for variable in variables:
+            try:
+                if variable.is_number:
+                    value_of(variable, row.metadata.get(variable.name))
+            except ConfigError as problem:
+                raise DataError(
+                    f"{dataset.manifest_csv} row {number} (split {row.split}): {problem} Each training image has a "
+                    f"number there. Mend the cell, or leave '{variable.name}' out of --metadata."
+                ) from None
+
+
+def _check_resumable(run: Run, dataset: Dataset, config: Config) -> None:
     if run.recorded("status") == DONE:
         raise RunError(
             f"{run.directory} is done; nothing is left to resume. Name another folder with --out, "
             "or start over with --overwrite."
         )
-    if run.recorded("dataset_fingerprint") != dataset.fingerprint:
-        raise RunError(
-            f"{run.directory} was begun on another dataset or other splits than {dataset.directory} holds now. "
-            "Resume with the dataset it was begun on, or start over with --overwrite."
-        )
-    began = config_from_json(read_json(run.config_json, "Start over with --overwrite."))
-    if changes := changed_options(began, config):
-        raise RunError(
-            f"{run.directory} was begun with other options: {'; '.join(changes)}. "
-            "Resume with the same, or start over with --overwrite."
-        )
-    if run.record.get("pretrained") != pretrained:
-        raise RunError(
-            f"{run.directory} was begun with other weights than {config.weights} holds now (their SHA-256 differ). "
-            "Resume with the file it was begun with, or start over with --overwrite."
-        )
+    run.check_resumable(dataset, config)
 
 
 def _save(network: keras.Model, run: Run, dataset: Dataset, config: Config) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from nevus.core.config import Config, changed_options, config_from_json
+from nevus.core.config import Config
 from nevus.core.dataset import Dataset
-from nevus.core.errors import ConfigError, RunError
-from nevus.core.files import read_json, write_json
+from nevus.core.errors import ConfigError
+from nevus.core.files import write_json
 from nevus.core.runs import DONE, FAILED, RUNNING, Run, fold_directory
 from nevus.pipeline import stages
 
@@ -28,7 +28,7 @@ def cross_validate(
         config: of every fold.
         num_folds: 2 or more.
         resume: go on where a cross-validation stopped; folds that are trained are not trained again.
-        overwrite: clear the folder first.
+        overwrite: clear the folder, once the folds are known to be possible.
 
     Raises:
         ConfigError: metadata are asked for, which an ensemble cannot take.
@@ -42,10 +42,14 @@ def cross_validate(
         )
     stages.check_fresh(run, resume=resume, overwrite=overwrite, num_folds=num_folds)
     dataset = stages.dataset_of(images, run, config, resume=resume, overwrite=overwrite)
-    if run.run_json.exists():
+    if resume and run.run_json.exists():
         _check_resumable(run, dataset, config)
-    # Before anything is recorded, so that folds that cannot be made leave no run behind.
+    # Before anything is recorded or removed: folds that cannot be made leave no run behind, and an old one as it is.
     folds = _make_folds(run, dataset, config, num_folds)
+    single = replace(config, folds=None)
+    if overwrite:
+        run.clear()
+    _check_folds(run, folds, single)
     if run.run_json.exists():
         run.update(status=RUNNING)
     else:
@@ -54,7 +58,6 @@ def cross_validate(
     try:
         for number, fold in enumerate(folds, start=1):
             stages.announce(f"Fold {number} of {num_folds}")
-            single = replace(config, folds=None)
             stages.train_to_report(Run(fold_directory(run.directory, number)), fold, single, resume=resume)
         _join(run, dataset, config)
     except Exception:
@@ -86,14 +89,13 @@ def _join(run: Run, dataset: Dataset, config: Config) -> None:
 
 def _check_resumable(run: Run, dataset: Dataset, config: Config) -> None:
     """Options of evaluation and export may differ, for both are done again; those that made the models may not."""
-    if run.recorded("dataset_fingerprint") != dataset.fingerprint:
-        raise RunError(
-            f"{run.directory} was begun on another dataset, groups or splits than {dataset.directory} holds now. "
-            "Resume with the dataset it was begun on, or start over with --overwrite."
-        )
-    began = config_from_json(read_json(run.config_json, "Start over with --overwrite."))
-    if changes := changed_options(began, config, but=("evaluate", "export")):
-        raise RunError(
-            f"{run.directory} was begun with other options: {'; '.join(changes)}. "
-            "Resume with the same, or start over with --overwrite."
-        )
+    run.check_dataset(dataset)
+    run.check_options(config, but=("evaluate", "export"))
+
+
+def _check_folds(run: Run, folds: Sequence[Dataset], config: Config) -> None:
+    """Checks all folds that were begun before any is trained: the last one's fault should not cost a night."""
+    for number, dataset in enumerate(folds, start=1):
+        fold = Run(fold_directory(run.directory, number))
+        if fold.run_json.exists():
+            fold.check_resumable(dataset, config)

@@ -28,7 +28,7 @@ def run(
         out: folder for the run; `runs/NAME_OF_IMAGES` if None.
         config: the options. With `folds` it is a cross-validation.
         resume: go on where a run that was cut off stopped.
-        overwrite: delete the run that is there and start over.
+        overwrite: delete the run that is there and start over; it stays if there are no images to be found.
 
     Returns:
         The run, whose attributes are the paths of all it left: `model_onnx`, `report_html`, `metrics_json`, `plots`.
@@ -45,5 +45,5 @@ def run(
         return made
     stages.check_fresh(made, resume=resume, overwrite=overwrite)
     dataset = stages.dataset_of(sources, made, config, resume=resume, overwrite=overwrite)
-    stages.train_to_report(made, dataset, config, resume=resume)
+    stages.train_to_report(made, dataset, config, resume=resume, overwrite=overwrite)
     return made

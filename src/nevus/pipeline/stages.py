@@ -7,30 +7,33 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nevus.core.config import Config
-from nevus.core.dataset import Dataset
-from nevus.core.errors import RunError
+from nevus.core.config import STAGES, Config, options
+from nevus.core.dataset import Dataset, DatasetSource
+from nevus.core.errors import DataError, RunError
 from nevus.core.files import read_json, write_json
+from nevus.core.manifest import SPLITS
 from nevus.core.pretrained import describe_weights
 from nevus.core.runs import DONE, Run
 
 if TYPE_CHECKING:
     from nevus.data.audit import Finding
+    from nevus.data.sources import TableColumns
 
 
 DEFAULTS = Config()
 
 
 def check_fresh(run: Run, *, resume: bool, overwrite: bool, num_folds: int | None = None) -> None:
-    """Makes room for a run: clears the folder if that was asked for.
+    """Checks that a folder has room for a run; removes nothing, for what else was asked may be wrong too.
 
     Args:
         run: to be made or resumed.
         resume: go on with the run that is there, if there is one.
-        overwrite: clear the folder of the run that is there.
+        overwrite: the run that is there is to be cleared, later.
         num_folds: of a cross-validation; None for an ordinary run.
 
     Raises:
@@ -38,7 +41,7 @@ def check_fresh(run: Run, *, resume: bool, overwrite: bool, num_folds: int | Non
             overwritten is no run; or the run to resume has another number of folds.
     """
     if overwrite:
-        run.clear()
+        run.check_clearable()
     elif not resume:
         run.check_absent()
     elif run.run_json.exists() and len(run.folds) != (num_folds or 0):
@@ -81,8 +84,18 @@ def default_directory(images: Sequence[Path]) -> Path:
 def dataset_of(images: Sequence[Path], run: Run, config: Config, *, resume: bool, overwrite: bool) -> Dataset:
     """The dataset of a run, prepared within the run's folder unless `images` is one already, with groups and splits.
 
+    Args:
+        images: sources of images, or one prepared dataset.
+        run: whose folder takes the dataset.
+        config: options of preparation and splits.
+        resume: keep the dataset that is there, if it was prepared from the same images with the same options.
+        overwrite: clear the run and replace its dataset, once it is known that there are images to prepare. A run of
+            a dataset that is prepared already is left to the training to clear.
+
     Raises:
-        RunError: the dataset has another image size than `config` asks for, or is named beside other sources.
+        DataError: the images cannot be understood.
+        RunError: the dataset has another image size than `config` asks for, is named beside other sources, or was
+            prepared from others.
     """
     prepared = [path for path in images if Dataset(path).info_json.exists()]
     if prepared and len(images) > 1:
@@ -91,7 +104,12 @@ def dataset_of(images: Sequence[Path], run: Run, config: Config, *, resume: bool
         dataset = Dataset(prepared[0])
     else:
         dataset = Dataset(run.directory / "dataset")
-        if not (resume and dataset.info_json.exists()):
+        if resume and dataset.info_json.exists():
+            _check_prepared_from(images, dataset, run, config)
+        else:
+            if overwrite:
+                _check_sources(images, config)
+                run.clear()
             prepare(images, dataset.directory, config, overwrite=resume or overwrite)
     if dataset.info.image_size != config.image_size:
         raise RunError(
@@ -105,6 +123,44 @@ def dataset_of(images: Sequence[Path], run: Run, config: Config, *, resume: bool
     return dataset
 
 
+def _check_sources(images: Sequence[Path], config: Config) -> None:
+    from nevus.data.prepare import check_sources
+
+    check_sources(images, classes=config.classes, malignant=config.malignant, columns=_columns(config))
+
+
+def _columns(config: Config) -> TableColumns:
+    from nevus.data.sources import TableColumns
+
+    return TableColumns(
+        image=config.image_column,
+        diagnosis=config.diagnosis_column,
+        lesion=config.lesion_column,
+        patient=config.patient_column,
+        split=config.split_column,
+    )
+
+
+def _check_prepared_from(images: Sequence[Path], dataset: Dataset, run: Run, config: Config) -> None:
+    """Refuses to go on with a dataset that was prepared from other sources or otherwise."""
+    sources = dataset.info.sources
+    if len(images) != len(sources) or not all(any(_is_of(path, source) for source in sources) for path in images):
+        raise RunError(
+            f"{dataset.directory} was prepared from {', '.join(source.root for source in sources)}, and was to be "
+            f"resumed with {', '.join(map(str, images))}. Name what it was prepared from, or {dataset.directory} "
+            "itself if that has moved; or start over with --overwrite."
+        )
+    if run.config_json.exists():
+        run.check_options(config, but=[stage for stage in STAGES if stage != "prepare"])
+
+
+def _is_of(path: Path, source: DatasetSource) -> bool:
+    """Whether a dataset's source is this folder or file, which need not be there any more."""
+    # Of a file, the folder it lies in is recorded.
+    roots = (str(path.resolve()), str(path.parent.resolve()))
+    return source.root in roots and Path(source.name).name == path.resolve().name
+
+
 def _is_audited(dataset: Dataset) -> bool:
     """Whether the audit that is there is of the images, groups and splits that are there."""
     if not dataset.audit_json.exists():
@@ -113,9 +169,9 @@ def _is_audited(dataset: Dataset) -> bool:
     return isinstance(record, dict) and record.get("dataset_fingerprint") == dataset.fingerprint
 
 
-def train_to_report(run: Run, dataset: Dataset, config: Config, *, resume: bool) -> None:
+def train_to_report(run: Run, dataset: Dataset, config: Config, *, resume: bool, overwrite: bool = False) -> None:
     """All stages after the splits; a training that is done is not done again."""
-    train(dataset, run.directory, config, resume=resume)
+    train(dataset, run.directory, config, resume=resume, overwrite=overwrite)
     evaluate(run, config)
     export(run, config)
     report(run)
@@ -140,7 +196,6 @@ def prepare(
         DataError: the images cannot be understood, or the folder holds a dataset already.
     """
     from nevus.data import prepare as preparation
-    from nevus.data.sources import TableColumns
 
     sources = paths(images)
     announce(f"Preparing {', '.join(map(str, sources))}")
@@ -150,13 +205,7 @@ def prepare(
         image_size=config.image_size,
         classes=config.classes,
         malignant=config.malignant,
-        columns=TableColumns(
-            image=config.image_column,
-            diagnosis=config.diagnosis_column,
-            lesion=config.lesion_column,
-            patient=config.patient_column,
-            split=config.split_column,
-        ),
+        columns=_columns(config),
         max_pixels=config.max_pixels,
         workers=config.workers,
         overwrite=overwrite,
@@ -224,33 +273,55 @@ def train(
     Args:
         dataset: prepared and split.
         out: folder for the run.
-        config: network, recipe and seed; the other options are recorded.
-        resume: go on with a training that was cut off; one that is done is not done again.
-        overwrite: delete the run that is there and start over.
+        config: network, recipe and seed; the other options are recorded, the image size as that of the dataset.
+        resume: go on with a training that was cut off; one that is done is not done again. Dataset, splits and the
+            options of the training must be those that the run was begun with.
+        overwrite: delete the run that is there and start over; it stays if the dataset or an option cannot be used.
 
     Returns:
         The run, with its network, history and predictions.
 
     Raises:
         ConfigError: the pretrained weights are not there, or fit another network.
-        RunError: the folder holds a run, and neither resuming nor overwriting was asked for.
-        DataError: a split or a class has no images.
+        RunError: the folder holds a run, and neither resuming nor overwriting was asked for; or the run to resume
+            was begun with another dataset or other options.
+        DataError: a split or a class has no images, or a column of metadata cannot be used.
     """
     run = Run(Path(out))
     describe_weights(config.weights)
+    config = replace(config, image_size=dataset.info.image_size)
     check_fresh(run, resume=resume, overwrite=overwrite)
-    is_trained = resume and run.run_json.exists() and run.record["status"] == DONE
+    resume = resume and run.run_json.exists()
+    if resume:
+        run.check_resumable(dataset, config)
+    is_trained = resume and run.record["status"] == DONE
     if is_trained and all(run.predictions_csv(name).exists() for name in ("val", "test")):
         return run
+    _check_splits(dataset)
     # Loaded after preparation, whose worker processes would each pay for it.
     from nevus.learn import train as training
     from nevus.learn.predict import predict
 
     announce(f"Training {config.model}")
     if not is_trained:
-        training.train(run, dataset, config, resume=resume and run.run_json.exists())
+        training.train(run, dataset, config, resume=resume, overwrite=overwrite)
     predict(run, dataset)
     return run
+
+
+def _check_splits(dataset: Dataset) -> None:
+    """Refuses before the training what the evaluation would refuse after it."""
+    for name in SPLITS:
+        dataset.rows_of(name)
+    splits_of, malignant = dataset.splits_of_groups(), set(dataset.info.classes.malignant)
+    fit = {row.label in malignant for row in dataset.rows_of("val") if "train" not in splits_of[row.group]}
+    if missing := [kind for kind, is_malignant in (("benign", False), ("malignant", True)) if is_malignant not in fit]:
+        raise DataError(
+            f"{dataset.manifest_csv}: val has no {' and no '.join(missing)} image whose group (lesion, patient or "
+            "picture) is not in train too, so no temperature or threshold could be chosen on it. Expected both kinds. "
+            "Run 'nevus split' again with another --val-fraction or --seed; splits that a source gives are kept: take "
+            "these groups out of its train or its val."
+        )
 
 
 def evaluate(run: Run, config: Config = DEFAULTS) -> None:
@@ -273,6 +344,9 @@ def evaluate(run: Run, config: Config = DEFAULTS) -> None:
         seed=config.seed,
         prevalence=config.prevalence,
     )
+    if run.config_json.exists():
+        now = config.to_json()
+        _record(run, **{name: now[name] for name, option in options().items() if option.stage == "evaluate"})
 
 
 def export(run: Run, config: Config = DEFAULTS, file_format: str = "onnx") -> Path:
@@ -292,11 +366,15 @@ def export(run: Run, config: Config = DEFAULTS, file_format: str = "onnx") -> Pa
     from nevus.learn import export as exporting
 
     if config.licence:
-        began = read_json(run.config_json, "Run 'nevus train' first.")
-        write_json(run.config_json, {**began, "licence": config.licence})
+        _record(run, licence=config.licence)
     announce(f"Exporting {run.exported(file_format).name}")
     exporting.export(run, run.dataset, file_format)
     return run.exported(file_format)
+
+
+def _record(run: Run, **changes: object) -> None:
+    """Writes options that a stage after the training was given into `config.json`."""
+    write_json(run.config_json, {**read_json(run.config_json, "Run 'nevus train' first."), **changes})
 
 
 def report(run: Run) -> Path:

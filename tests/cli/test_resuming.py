@@ -1,0 +1,151 @@
+"""What `--resume` and `--overwrite` refuse, and that a run that is there survives the refusal."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from nevus.cli.main import main
+from nevus.core.dataset import Dataset
+from nevus.core.runs import Run
+from nevus.data import phantom
+
+pytest.importorskip("tensorflow")
+
+
+def contents(run: Run) -> dict[str, bytes]:
+    """What a refusal must leave as it is."""
+    files = (run.run_json, run.config_json, run.model_keras, run.model_onnx, run.metrics_json, run.dataset.info_json)
+    return {path.name: path.read_bytes() for path in (*files, run.predictions_csv("test"))}
+
+
+def without_size(options: list[str]) -> list[str]:
+    """The options of `nevus train`, which has no image size."""
+    place = options.index("--image-size")
+    return options[:place] + options[place + 2 :]
+
+
+def with_other_splits(dataset: Dataset, directory: Path) -> Dataset:
+    """The same images, of which those of train and test have changed places."""
+    directory.mkdir()
+    other, changed = Dataset(directory), {"train": "test", "test": "train"}
+    os.link(dataset.pixels_npy, other.pixels_npy)
+    other.write_info(dataset.info)
+    other.write_rows([dataclasses.replace(row, split=changed.get(row.split, row.split)) for row in dataset.rows])
+    return other
+
+
+@pytest.mark.parametrize("change", [["--epochs", "3"], ["--seed", "5"], ["--views", "4"]], ids="=".join)
+def test_a_finished_run_is_not_resumed_with_other_options_of_the_training(
+    change: list[str], finished_run: Run, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(finished_run)
+    arguments = [str(finished_run.dataset.directory), "--out", str(finished_run.directory), "--resume"]
+    for command in (["train", *arguments, *without_size(options), *change], ["run", *arguments, *options, *change]):
+        assert main(command) == 1
+        error = capsys.readouterr().err
+        assert f"{change[0].removeprefix('--')} was" in error
+        assert f"now {change[1]}. Resume with the same" in error
+    assert contents(finished_run) == before
+
+
+def test_a_finished_run_is_not_resumed_with_another_dataset(
+    run_copy: Run, finished_run: Run, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = with_other_splits(finished_run.dataset, tmp_path / "other")
+    for lost in (None, run_copy.predictions_csv("test")):
+        if lost:
+            lost.unlink()
+        command = ["train", str(other.directory), "--out", str(run_copy.directory), "--resume", *without_size(options)]
+        assert main(command) == 1
+        assert f"another dataset, groups or splits than {other.directory} holds now" in capsys.readouterr().err
+        assert not (lost and lost.exists())
+
+
+def test_lost_predictions_are_made_again_and_the_evaluation_may_change(
+    run_copy: Run, finished_run: Run, options: list[str]
+) -> None:
+    dataset, training = str(run_copy.dataset.directory), without_size(options)
+    training[training.index("--bootstrap") + 1] = "300"
+    run_copy.predictions_csv("test").unlink()
+    assert main(["train", dataset, "--out", str(run_copy.directory), "--resume", *training]) == 0
+    assert run_copy.predictions_csv("test").read_bytes() == finished_run.predictions_csv("test").read_bytes()
+    assert main(["evaluate", str(run_copy.directory), "--bootstrap", "300"]) == 0
+    assert json.loads(run_copy.config_json.read_text())["bootstrap"] == 300
+
+
+def test_a_run_is_resumed_with_the_images_and_options_that_it_was_prepared_with(
+    run_copy: Run, phantoms: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(run_copy)
+    begun_with = run_copy.dataset.info.sources[0].root
+    arguments = ["--out", str(run_copy.directory), "--resume", *options]
+    assert main(["run", str(phantoms), *arguments]) == 1
+    assert f"was prepared from {begun_with}, and was to be resumed with {phantoms}" in capsys.readouterr().err
+    assert main(["run", begun_with, *arguments, "--max-pixels", "1000000"]) == 1
+    assert "max_pixels was" in capsys.readouterr().err
+    assert contents(run_copy) == before
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["train", "nowhere"], "dataset.json does not exist"),
+        (["train", "DATASET", "--metadata", "shoe"], "no column 'shoe'"),
+        (["train", "DATASET", "--weights", "nowhere.h5", "--model", "mobilenetv2"], "there is no such file"),
+        (["run", "nowhere"], "nowhere does not exist"),
+        (["run", "IMAGES", "--malignant", "mel"], "mel"),
+        (["run", "DATASET", "--image-size", "64"], "holds images of 32 pixels"),
+        (["run", "DATASET", "--metadata", "shoe"], "no column 'shoe'"),
+        (["run", "nowhere", "--folds", "2"], "nowhere does not exist"),
+        (["demo"], "is not an empty folder"),
+    ],
+    ids=lambda part: " ".join(part) if isinstance(part, list) else "",
+)
+def test_an_old_run_survives_a_wrong_source(
+    command: list[str], message: str, run_copy: Run, phantoms: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = run_copy.directory / "images" / "mine.jpg"
+    mine.parent.mkdir()
+    mine.touch()
+    before = contents(run_copy)
+    named = {"DATASET": str(run_copy.dataset.directory), "IMAGES": str(phantoms)}
+    arguments = [named.get(word, word) for word in command]
+    assert main([*arguments, "--out", str(run_copy.directory), "--overwrite"]) == 1
+    assert message in capsys.readouterr().err
+    assert contents(run_copy) == before
+
+
+@pytest.mark.parametrize("change", [["--num-images", "3"], ["--difficulty", "0.9"], ["--seed", "4"]], ids="=".join)
+def test_a_demo_is_resumed_with_the_images_it_was_begun_with(
+    change: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    phantom.generate(tmp_path / "images", num_images=2, image_size=16)
+    assert main(["demo", "--out", str(tmp_path), "--num-images", "2", "--resume", *change]) == 1
+    assert "holds 2 images of --difficulty 0.5 and --seed 0, and was to be resumed with" in capsys.readouterr().err
+
+
+def test_a_validation_that_leaks_is_refused_before_the_training(
+    finished_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All its malignant images are of a group that is trained on, so no threshold could be chosen."""
+    dataset = finished_run.dataset
+    trained = next(row.group for row in dataset.rows_of("train"))
+    (tmp_path / "leaking").mkdir()
+    leaking = Dataset(tmp_path / "leaking")
+    os.link(dataset.pixels_npy, leaking.pixels_npy)
+    leaking.write_info(dataset.info)
+    malignant = dataset.info.classes.malignant
+    leaking.write_rows(
+        [
+            dataclasses.replace(row, group=trained) if row.split == "val" and row.label in malignant else row
+            for row in dataset.rows
+        ]
+    )
+    assert main(["train", str(leaking.directory), "--out", str(tmp_path / "run"), "--epochs", "1"]) == 1
+    assert "val has no malignant image whose group" in capsys.readouterr().err
+    assert not Run(tmp_path / "run").run_json.exists()
