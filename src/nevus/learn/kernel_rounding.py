@@ -153,9 +153,9 @@ def _inputs_seen(network: keras.Model, rounded: list[keras.Layer], calibration: 
     generator = np.random.default_rng(0)
     seen = [_Seen() for _ in rounded]
     for start in range(0, len(calibration), _BATCH_SIZE):
-        maps = inputs(calibration[start : start + _BATCH_SIZE].astype(np.float32), training=False)
-        for one, layer, tensor in zip(seen, rounded, keras.tree.flatten(maps), strict=True):
-            one.add(_some_places(layer, convert_to_numpy(tensor), generator).astype(np.float64))
+        maps = inputs.predict_on_batch(calibration[start : start + _BATCH_SIZE].astype(np.float32))
+        for one, layer, seen_by_layer in zip(seen, rounded, keras.tree.flatten(maps), strict=True):
+            one.add(_some_places(layer, seen_by_layer, generator).astype(np.float64))
     return seen
 
 

@@ -175,23 +175,20 @@ def answers_of_keras(
         head: what metadata add to the logits; None for a model of pixels alone.
         batch_size: images at a time.
     """
-    batches = [
-        model(pixels[start : start + batch_size].astype(np.float32), training=False)
-        for start in range(0, len(pixels), batch_size)
-    ]
-    outputs = np.concatenate([convert_to_numpy(batch[LOGITS]) for batch in batches]).astype(np.float64)
-    if head:
-        nothing = np.full((len(pixels), len(head.variables)), np.nan, dtype=np.float32)
-        outputs += head.logits(nothing if values is None else values)
-    logits = class_logits(outputs)
-    features = np.concatenate([convert_to_numpy(batch[FEATURES]) for batch in batches]).astype(np.float64)
     weights = class_logits(convert_to_numpy(model.get_layer(LOGITS).kernel))
-    probabilities = softmax(logits / spec.temperature)
-    return Answers(
-        probabilities,
-        np.minimum(probabilities[:, spec.classes.malignant_mask].sum(axis=1), 1.0),
-        malignancy_map(features, logits, weights, spec.classes),
-    )
+
+    def answer(images: Pixels, given: Values) -> tuple[NDArray, NDArray, NDArray]:
+        # Called by itself, a network would hold every map of every layer until its answer is there.
+        outputs = model.predict_on_batch(images.astype(np.float32))
+        logits = class_logits(outputs[LOGITS].astype(np.float64) + (head.logits(given) if head else 0.0))
+        probabilities = softmax(logits / spec.temperature)
+        risk = np.minimum(probabilities[:, spec.classes.malignant_mask].sum(axis=1), 1.0)
+        features = outputs[FEATURES].astype(np.float64)
+        return probabilities, risk, malignancy_map(features, logits, weights, spec.classes)
+
+    if values is None:
+        values = np.full((len(pixels), len(head.variables) if head else 0), np.nan, dtype=np.float32)
+    return in_batches(answer, pixels, batch_size, values)
 
 
 def in_batches(
