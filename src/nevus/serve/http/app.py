@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
+from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
 import nevus
@@ -22,8 +23,8 @@ from nevus.core.operating_point import OperatingPoint
 from nevus.serve.http.errors import ApiError, add_error_handlers, error_response
 from nevus.serve.http.guard import Guard
 from nevus.serve.http.metrics import CUT_OFF, Counted, Metrics
-from nevus.serve.http.openapi import EXAMPLE_PREDICTION, PREDICT_BODY, documented
-from nevus.serve.http.schemas import ImageResult, ModelAnswer, NoAnswer, PredictAnswer, Status
+from nevus.serve.http.openapi import EXAMPLE_PREDICTION, PREDICT_BODY, PREDICT_PARAMETERS, documented
+from nevus.serve.http.schemas import ImageResult, ModelAnswer, NoAnswer, PredictAnswer, PredictQuery, Status
 from nevus.serve.http.scoring import MODEL_FAILED, Question, Scorer
 from nevus.serve.http.settings import Settings
 from nevus.serve.http.uploads import read_images
@@ -87,27 +88,9 @@ def _add_predict(app: FastAPI, scorer: Scorer, settings: Settings, metrics: Metr
             **documented(400, 401, 403, 408, 415, 421, 503),
             **documented(413, 422, 500, model=NoAnswer),
         },
-        openapi_extra={"requestBody": PREDICT_BODY},
+        openapi_extra={"parameters": PREDICT_PARAMETERS, "requestBody": PREDICT_BODY},
     )
-    async def predict(
-        request: Request,
-        operating_point: Annotated[
-            str | None, Query(description="Decide at this one; at the model's default if absent")
-        ] = None,
-        prevalence: Annotated[
-            float | None, Query(gt=0, lt=1, description="Share of malignant lesions where the images come from")
-        ] = None,
-        metadata: Annotated[
-            str | None, Query(description="For models that take them, of all images: as in age=55,sex=female")
-        ] = None,
-        heatmap: Annotated[bool, Query(description="Whether to return heatmaps")] = False,
-        check: Annotated[
-            bool, Query(description="Whether to refuse images that are too small, too blurred or not dermoscopic")
-        ] = True,
-        lenient: Annotated[
-            bool, Query(description="Whether to answer 200 where no image can be used: each result says why anyway")
-        ] = False,
-    ) -> Response:
+    async def predict(request: Request) -> Response:
         nonlocal num_in_flight
         if num_in_flight >= settings.max_in_flight:
             raise ApiError(
@@ -117,11 +100,17 @@ def _add_predict(app: FastAPI, scorer: Scorer, settings: Settings, metrics: Metr
         num_in_flight += 1
         metrics.in_flight.set(num_in_flight)
         try:
-            point, values = _point(scorer.spec, operating_point), _values(scorer.spec, metadata)
-            question = Question(point, prevalence, heatmap, check, values)
+            query = _query(request)
+            question = Question(
+                _point(scorer.spec, query.operating_point),
+                query.prevalence,
+                query.heatmap,
+                query.check,
+                _values(scorer.spec, query.metadata),
+            )
             uploads = await read_images(request, settings)
             results = await _unless_cut_off(request, scorer.answer(uploads, question))
-            response = _response(results, question, lenient)
+            response = _response(results, question, query.lenient)
         except ClientDisconnect:
             return Response(status_code=CUT_OFF)
         except ApiError as error:
@@ -171,6 +160,15 @@ def _add_page(app: FastAPI) -> None:
 
 async def _send(path: Path, request: Request) -> Response:
     return FileResponse(path, headers={"cache-control": "no-cache"})  # Files of two versions must not meet.
+
+
+def _query(request: Request) -> PredictQuery:
+    try:
+        return PredictQuery.model_validate(dict(request.query_params))
+    except ValidationError as problem:
+        # What was sent is not repeated: it may be anything.
+        problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in problem.errors()]
+        raise ApiError(422, "invalid_parameter", "; ".join(problems)[:1000] + ".") from None
 
 
 def _point(spec: ModelSpec, name: str | None) -> OperatingPoint:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
@@ -44,12 +43,6 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(ApiError)
     async def _ours(request: Request, error: ApiError) -> JSONResponse:
         return error_response(error)
-
-    @app.exception_handler(RequestValidationError)
-    async def _parameter(request: Request, error: RequestValidationError) -> JSONResponse:
-        # What was sent is not repeated: it may be anything.
-        problems = [f"{'.'.join(map(str, item['loc'][1:]))}: {item['msg']}" for item in error.errors()]
-        return error_response(ApiError(422, "invalid_parameter", "; ".join(problems)[:1000] + "."))
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:

@@ -5,8 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from nevus.core.modelfile import DISCLAIMER
-from nevus.serve.http.schemas import ErrorAnswer
+from nevus.serve.http.schemas import ErrorAnswer, PredictQuery
 from nevus.serve.http.uploads import FIELD
+
+# Read by FastAPI, one by one, they take a fifth of the time that a request costs the application beside its images.
+PREDICT_PARAMETERS = [
+    {"name": name, "in": "query", "required": False, "description": schema.pop("description"), "schema": schema}
+    for name, schema in PredictQuery.model_json_schema()["properties"].items()
+]
 
 PREDICT_BODY = {
     "required": True,

@@ -11,6 +11,27 @@ from nevus.core.modelfile import DISCLAIMER
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
+class PredictQuery(BaseModel):
+    """What a request asks of its images, behind the `?` of its address; what it names beyond that is ignored."""
+
+    operating_point: Annotated[
+        str | None, Field(description="Decide at this one; at the model's default if absent")
+    ] = None
+    prevalence: Annotated[
+        float | None, Field(gt=0, lt=1, description="Share of malignant lesions where the images come from")
+    ] = None
+    metadata: Annotated[
+        str | None, Field(description="For models that take them, of all images: as in age=55,sex=female")
+    ] = None
+    heatmap: Annotated[bool, Field(description="Whether to return heatmaps")] = False
+    check: Annotated[
+        bool, Field(description="Whether to refuse images that are too small, too blurred or not dermoscopic")
+    ] = True
+    lenient: Annotated[
+        bool, Field(description="Whether to answer 200 where no image can be used: each result says why anyway")
+    ] = False
+
+
 class ImageProblem(BaseModel):
     """Why there is no answer for an image."""
 
