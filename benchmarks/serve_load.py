@@ -1,6 +1,6 @@
 """How `nevus serve` bears load, and what bad requests do to it.
 
-    python benchmarks/serve_load.py MODEL.onnx [--images FOLDER] [--requests 600] [--memory-requests 10000]
+    python benchmarks/serve_load.py MODEL.onnx [--images FOLDER] [--requests 1200] [--memory-requests 10000]
                                     [--malformed 1000] [--json FILE]
 
 Starts the server as a process of its own on 127.0.0.1 and asks it from this one, over kept connections, with
@@ -42,7 +42,7 @@ from nevus.serve.predictor import load
 
 # Clients, and images in each of their requests.
 LOADS = ((1, 1), (8, 1), (64, 1), (8, 16))
-ROUNDS = 3
+ROUNDS = 5
 LEAST_SHARE = 0.6
 SEED = 11
 HOST = "127.0.0.1"
@@ -295,7 +295,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("--images", type=Path, help="folder of images")
-    parser.add_argument("--requests", type=int, default=600, help="of each round")
+    parser.add_argument("--requests", type=int, default=1200, help="of each round")
     parser.add_argument("--memory-requests", type=int, default=10_000)
     parser.add_argument("--malformed", type=int, default=1000)
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
