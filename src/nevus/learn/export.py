@@ -2,7 +2,7 @@
 
 Reads `model.keras`, `operating_points.json`, `metrics.json` and the run's record; writes the file of one
 format of `FORMATS` and its entry in `parity.json`, both or neither. The files are made in `onnx_file`, `onnx_int8`,
-`litert_file` and `keras_file`, their agreement with Keras is measured in `parity`; nothing is trained or
+`litert_file`, `litert_int8` and `keras_file`, their agreement with Keras is measured in `parity`; nothing is trained or
 chosen here.
 """
 

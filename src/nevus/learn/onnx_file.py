@@ -10,11 +10,15 @@ import tempfile
 import warnings
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import keras
 import numpy as np
 import onnx
 import onnxruntime
+import tf2onnx
+from tf2onnx.graph import Graph, Node
+from tf2onnx.utils import make_name
 
 from nevus.core.errors import ParityError
 from nevus.core.metadata import MetadataHead, Values
@@ -97,8 +101,12 @@ def convert(model: keras.Model, image_size: int) -> onnx.ModelProto:
         # tf2onnx probes NumPy names that are deprecated; nothing a user could mend.
         warnings.simplefilter("ignore", FutureWarning)
         path = Path(folder) / "network.onnx"
-        model.export(path, format="onnx", verbose=False, opset_version=onnx_graph.OPSET)
+        # Keras asks tf2onnx by this name, and has no way to give it a rewriter.
+        rewriting = partial(tf2onnx.convert.from_function, custom_rewriter=[_scalars_to_vectors])
+        with mock.patch.object(tf2onnx.convert, "from_function", rewriting):
+            model.export(path, format="onnx", verbose=False, opset_version=onnx_graph.OPSET)
         network = onnx.load(path)
+    _drop_unread_inputs(network.graph)
     _spell_out_erfc(network.graph)
     foreign = sorted({node.op_type for node in network.graph.node if not onnx.defs.has(node.op_type, node.domain)})
     if foreign:
@@ -109,6 +117,32 @@ def convert(model: keras.Model, image_size: int) -> onnx.ModelProto:
         )
     fold_scaling(network)
     return network
+
+
+def _scalars_to_vectors(graph: Graph, nodes: list[Node]) -> list[Node]:
+    """Gives each scalar that is added to maps the shape [1], before tf2onnx optimizes.
+
+    Added to what a convolution without bias gives, as in a hard sigmoid, a scalar makes it fail with a traceback on
+    standard error and take out no Transpose at all: MobileNetV3 keeps a hundred.
+    """
+    for node in nodes:
+        shapes = [graph.get_shape(name) for name in node.input]
+        if node.type not in ("Add", "AddV2") or not any(shapes):
+            continue
+        for place, (source, shape) in enumerate(zip(node.inputs, shapes, strict=True)):
+            if shape == [] and source.is_const():
+                vector = graph.make_const(make_name(source.name), source.get_tensor_value(as_list=False).reshape(1))
+                graph.replace_input(node, node.input[place], vector.output[0], place)
+    kept: list[Node] = graph.get_nodes()
+    return kept
+
+
+def _drop_unread_inputs(graph: onnx.GraphProto) -> None:
+    """Takes out the inputs that a constant of a layer became and no node reads, as of Keras's Normalization."""
+    read = {name for node in graph.node for name in node.input}
+    kept = [given for given in graph.input if given.name in read]
+    del graph.input[:]
+    graph.input.extend(kept)
 
 
 def _spell_out_erfc(graph: onnx.GraphProto) -> None:

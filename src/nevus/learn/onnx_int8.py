@@ -24,6 +24,7 @@ from nevus.core.preprocess import Pixels
 from nevus.learn.kernel_rounding import round_kernels, steps
 from nevus.learn.networks import LOGITS
 from nevus.learn.onnx_file import compose, convert, open_session
+from nevus.learn.onnx_kernels import own_weights, with_weights_of
 from nevus.learn.onnx_nodes import FEATURES, constant
 from nevus.learn.scale_folding import fold_scales
 
@@ -33,6 +34,8 @@ _ROUNDED, _LACK = "rounded_logits", "what_rounding_took"
 _BATCH_SIZE = 32
 # Of the kernels, on either side of zero.
 _LEVELS = 64
+# How often all images pass through the network: a pass for each convolution of those of one to two hundred is too many.
+_MOST_PASSES = 64
 
 
 def build(tapped: keras.Model, spec: ModelSpec, calibration: Pixels, head: MetadataHead | None = None) -> bytes:
@@ -46,13 +49,14 @@ def build(tapped: keras.Model, spec: ModelSpec, calibration: Pixels, head: Metad
         spec: as for `onnx_file.build`.
         calibration: uint8 [N, S, S, 3], RGB: training images, whose feature maps give the ranges.
         head: as for `onnx_file.build`.
+
+    Raises:
+        ParityError: the graph has other kernels than the network, so that they cannot be rounded in it.
     """
     folded = fold_scales(tapped)
     network = convert(folded, spec.image_size)
-    rounded = convert(round_kernels(folded, steps(_LEVELS), calibration), spec.image_size)
-    # tf2onnx numbers the nodes that it makes, and goes on counting; their order is the same in both.
-    for node, same in zip(network.graph.node, rounded.graph.node, strict=True):
-        node.name = same.name
+    own_weights(network)
+    rounded = with_weights_of(network, folded, round_kernels(folded, steps(_LEVELS), calibration), calibration)
     rounded = _quantise(rounded, calibration)
     _give_back_means(rounded, network, calibration)
     return compose(rounded, tapped, spec, head)
@@ -119,24 +123,34 @@ def _give_back_means(rounded: onnx.ModelProto, network: onnx.ModelProto, calibra
     Bias correction by what calibration images show (Nagel et al. 2019, arXiv:1906.04721, appendix D): each is measured
     behind those that are corrected.
     """
-    convolutions = {node.name: node for node in network.graph.node if node.op_type == "Conv"}
-    made_by = {output: node for node in rounded.graph.node for output in node.output}
-    weights = {weight.name: weight for weight in rounded.graph.initializer}
+    exact = {node.name: node for node in network.graph.node if node.op_type == "Conv"}
     # What a convolution gives is what comes before its activation in both, though rounding may have renamed it.
-    corrected = [node for node in rounded.graph.node if node.name in convolutions]
-    wanted = _means(network, [convolutions[node.name].output[0] for node in corrected], calibration)
-    for node, mean in zip(corrected, wanted, strict=True):
-        (received,) = _means(rounded, [node.output[0]], calibration)
-        # The bias is an int32 behind a node that multiplies it by its scale.
-        name, scale_name = made_by[node.input[2]].input[:2]
-        bias, scale = numpy_helper.to_array(weights[name]), numpy_helper.to_array(weights[scale_name])
-        shift = np.round((mean - received) / scale)
-        weights[name].CopyFrom(numpy_helper.from_array((bias + shift).astype(bias.dtype), name))
+    corrected = [node for node in rounded.graph.node if node.name in exact and node.op_type == "Conv"]
+    wanted = _means(network, [exact[node.name].output[0] for node in corrected], calibration)
+    # One after the other in small networks; in deep ones a few at once.
+    at_once = max(1, -(-len(corrected) // _MOST_PASSES))
+    for start in range(0, len(corrected), at_once):
+        some = corrected[start : start + at_once]
+        received = _means(rounded, [node.output[0] for node in some], calibration)
+        for node, mean, mean_received in zip(some, wanted[start:], received, strict=False):
+            _add_to_bias(rounded.graph, node, mean - mean_received)
     (wanted_logits,), (received_logits,) = (_means(model, [LOGITS], calibration) for model in (network, rounded))
     for node in rounded.graph.node:
         node.output[:] = [_ROUNDED if name == LOGITS else name for name in node.output]
     rounded.graph.initializer.append(constant(_LACK, (wanted_logits - received_logits).astype(np.float32)))
     rounded.graph.node.append(helper.make_node("Add", [_ROUNDED, _LACK], [LOGITS], name=_LACK))
+
+
+def _add_to_bias(graph: onnx.GraphProto, convolution: onnx.NodeProto, shift: NDArray[np.float64]) -> None:
+    """Moves the bias of a convolution, in place, by about `shift`, [C]."""
+    weights = {weight.name: weight for weight in graph.initializer}
+    # The bias is an int32 behind a node that multiplies it by its scale.
+    dequantise = next(node for node in graph.node if node.output[0] == convolution.input[2])
+    name, scale_name = dequantise.input[:2]
+    bias, scale = numpy_helper.to_array(weights[name]), numpy_helper.to_array(weights[scale_name])
+    least, most = np.iinfo(bias.dtype).min, np.iinfo(bias.dtype).max
+    moved = np.clip(bias + np.round(shift / scale), least, most).astype(bias.dtype)
+    weights[name].CopyFrom(numpy_helper.from_array(moved, name))
 
 
 def _means(model: onnx.ModelProto, tensors: list[str], pixels: Pixels) -> list[NDArray[np.float64]]:
