@@ -160,3 +160,24 @@ def test_its_answers_in_int8_are_near(tmp_path: Path) -> None:
     assert 1e-6 < np.abs(received.risk - expected.risk).max() < 0.02
     kernels = [weight for weight in onnx.load_from_string(content).graph.initializer if len(weight.dims) == 4]
     assert onnx.TensorProto.FLOAT not in {weight.data_type for weight in kernels}
+
+
+def test_only_kernels_that_cannot_saturate_have_8_bits(tmp_path: Path) -> None:
+    """Elsewhere two products of bytes are added in 16 bits on many processors: 2 * 255 * 64 fits, 2 * 255 * 127 not."""
+    keras.utils.set_random_seed(2)
+    pixels = keras.Input((SIZE, SIZE, 3), name="pixels")
+    x = layers.Conv2D(4, 3, activation="relu", name="stem")(pixels)
+    x = layers.DepthwiseConv2D(3, activation="relu", name="one_of_each")(x)
+    x = layers.DepthwiseConv2D(3, depth_multiplier=2, activation="relu", name="two_of_each")(x)
+    x = layers.Conv2D(6, 1, activation="relu", name="pointwise")(x)
+    pooled = layers.GlobalAveragePooling2D(name="pool")(x)
+    model = keras.Model(pixels, layers.Dense(1, name="logits")(pooled))
+    run = make_run(tmp_path / "made", image_size=SIZE, model=model)
+    spec = read_spec(export(run, run.dataset))
+    graph = onnx.load_from_string(onnx_int8.build(tap(model), spec, IMAGES)).graph
+    largest = {
+        tuple(weight.dims): np.abs(numpy_helper.to_array(weight).astype(int)).max()
+        for weight in graph.initializer
+        if weight.data_type == onnx.TensorProto.INT8 and len(weight.dims) == 4
+    }
+    assert largest == {(4, 3, 3, 3): 64, (4, 1, 3, 3): 127, (8, 1, 3, 3): 64, (6, 8, 1, 1): 64}

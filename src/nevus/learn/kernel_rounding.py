@@ -58,7 +58,7 @@ def steps(levels: int) -> Grid:
     A converter that rounds symmetrically and by channel then finds nothing left to round.
 
     Args:
-        levels: steps on either side of zero: 127 for 8 bits, 64 for ONNX Runtime's 7.
+        levels: steps on either side of zero: 127 for 8 bits, 64 for ONNX Runtime's 7 bits.
     """
 
     def nearest_of(kernel: Floats) -> _Nearest:
@@ -84,7 +84,7 @@ HALVES = Grid(
 )
 
 
-def round_kernels(network: keras.Model, grid: Grid, calibration: Pixels) -> keras.Model:
+def round_kernels(network: keras.Model, grid: Grid, calibration: Pixels, depthwise: Grid | None = None) -> keras.Model:
     """A network whose kernels, and summands if the grid says so, are numbers of a grid; the last dense layer stays.
 
     Args:
@@ -92,13 +92,16 @@ def round_kernels(network: keras.Model, grid: Grid, calibration: Pixels) -> kera
             rounded are its weights as they stand.
         grid: the numbers.
         calibration: uint8 [N, S, S, 3], RGB: images that pass through it.
+        depthwise: the numbers for layers that make one map of each (`is_one_to_one`); None for those of all.
 
     Returns:
         A copy with other weights.
     """
+    everywhere = grid
     copy = copy_of(network)
     rounded = [layer for layer in copy.layers if isinstance(layer, _ROUNDED) and layer.name != LOGITS]
     for layer, seen in zip(rounded, _inputs_seen(network, rounded, calibration), strict=True):
+        grid = depthwise if depthwise and is_one_to_one(layer) else everywhere
         # Behind an activation, the summand of what comes before it is out of reach.
         norm = norm_behind(copy, layer) if layer.activation is keras.activations.linear else None
         kernel = _by_group(layer, convert_to_numpy(layer.kernel).astype(np.float64))
@@ -114,6 +117,11 @@ def round_kernels(network: keras.Model, grid: Grid, calibration: Pixels) -> kera
             kernel = _round(kernel, seen.products, seen.damping(grid.damping), grid.nearest_of(kernel))
         layer.kernel.assign(_as_before(layer, kernel))
     return copy
+
+
+def is_one_to_one(layer: keras.Layer) -> bool:
+    """True for a depthwise convolution that makes one map of each that it is given."""
+    return isinstance(layer, layers.DepthwiseConv2D) and layer.depth_multiplier == 1
 
 
 @dataclass

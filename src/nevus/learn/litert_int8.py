@@ -34,9 +34,10 @@ _LEVELS = 127
 _CONVOLUTIONS = (schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.DEPTHWISE_CONV_2D)
 _BIAS = 2  # Among the inputs of a convolution.
 
-# Images whose maps are averaged, each with thousands of places; and how often they all pass through the network.
-_MOST_IMAGES = 32
-_MOST_PASSES = 26
+# How often an image passes through the network to bring the means back, and at how few images that ends: what is
+# compared are two networks on the same ones, each with thousands of places.
+_MOST_PASSES = 1664
+_MOST_IMAGES, _LEAST_IMAGES = 32, 8
 # Of a channel that an activation cuts off nearly everywhere, a bias no longer moves the mean.
 _LEAST_FREE = 0.02
 
@@ -53,8 +54,7 @@ def build(tapped: keras.Model, spec: ModelSpec, calibration: Pixels) -> bytes:
     """
     folded = fold_scales(tapped)
     rounded = _quantise(round_kernels(folded, steps(_LEVELS), calibration), spec, calibration)
-    some = calibration[:: -(-len(calibration) // _MOST_IMAGES)]
-    return _with_means_given_back(rounded, litert_file.build(folded, spec), some)
+    return _with_means_given_back(rounded, litert_file.build(folded, spec), calibration)
 
 
 def _quantise(tapped: keras.Model, spec: ModelSpec, calibration: Pixels) -> bytes:
@@ -84,7 +84,7 @@ def _outputs_behind_the_maps(content: bytes) -> list[str]:
     return [name for name in names if not before_pooling.match(name)]
 
 
-def _with_means_given_back(rounded: bytes, exact: bytes, images: Pixels) -> bytes:
+def _with_means_given_back(rounded: bytes, exact: bytes, calibration: Pixels) -> bytes:
     """Corrects the biases of the convolutions of a file, one after the other.
 
     Bias correction by what images show (Nagel et al. 2019, arXiv:1906.04721, appendix D): each is measured behind those
@@ -93,7 +93,7 @@ def _with_means_given_back(rounded: bytes, exact: bytes, images: Pixels) -> byte
     Args:
         rounded: the file in int8.
         exact: the file in float32, with the same convolutions in the same order.
-        images: uint8 [N, S, S, 3], RGB.
+        calibration: uint8 [N, S, S, 3], RGB. Some are used.
     """
     model, like = (flatbuffer_utils.convert_bytearray_to_object(bytearray(content)) for content in (rounded, exact))
     graph = model.subgraphs[0]
@@ -109,19 +109,17 @@ def _with_means_given_back(rounded: bytes, exact: bytes, images: Pixels) -> byte
     ]
     if not pairs:
         return rounded
+    num_images = min(max(_MOST_PASSES // len(pairs), _LEAST_IMAGES), _MOST_IMAGES)
+    images = calibration[:: -(-len(calibration) // num_images)]
     of_images = (
         [one.mean(axis=(0, 1, 2), dtype=np.float64) for one in maps]
         for maps in _maps(exact, [same.outputs[0] for _, same in pairs], images)
     )
     expected = [np.mean(means, axis=0) for means in zip(*of_images, strict=True)]
-    # One after the other in small networks; in deep ones a few at once, or hundreds of passes would take an hour.
-    at_once = -(-len(pairs) // _MOST_PASSES)
-    for start in range(0, len(pairs), at_once):
-        some = [convolution for convolution, _ in pairs[start : start + at_once]]
-        means, free = _means_and_free(rounded, graph.tensors, some, images)
-        for convolution, expected_mean, mean, share in zip(some, expected[start:], means, free, strict=False):
-            shift = np.divide(expected_mean - mean, share, out=np.zeros_like(mean), where=share > _LEAST_FREE)
-            _add_to_bias(model, graph.tensors[convolution.inputs[_BIAS]], shift)
+    for (convolution, _), expected_mean in zip(pairs, expected, strict=True):
+        mean, share = _mean_and_free(rounded, graph.tensors, convolution, images)
+        shift = np.divide(expected_mean - mean, share, out=np.zeros_like(mean), where=share > _LEAST_FREE)
+        _add_to_bias(model, graph.tensors[convolution.inputs[_BIAS]], shift)
         rounded = bytes(flatbuffer_utils.convert_object_to_bytearray(model))
     return rounded
 
@@ -138,23 +136,22 @@ def _convolutions(model: schema.ModelT) -> list[schema.OperatorT]:
     return [operator for operator in model.subgraphs[0].operators if kinds[operator.opcodeIndex] in _CONVOLUTIONS]
 
 
-def _means_and_free(
-    content: bytes, tensors: list[schema.TensorT], convolutions: list[schema.OperatorT], images: Pixels
-) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
-    """Of each convolution's maps the channels' means, float64 [C], and the shares of them that move with the bias.
+def _mean_and_free(
+    content: bytes, tensors: list[schema.TensorT], convolution: schema.OperatorT, images: Pixels
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The means of the channels of a convolution's maps, float64 [C], and the shares of them that move with the bias.
 
     The activation is a part of the convolution: what it cuts off, or what lies at the ends of the integers, stays.
     """
-    outputs = [convolution.outputs[0] for convolution in convolutions]
-    means, free = ([np.zeros(tensors[output].shape[-1]) for output in outputs] for _ in range(2))
-    for values in _maps(content, outputs, images):
-        for number, (convolution, maps) in enumerate(zip(convolutions, values, strict=True)):
-            grid = tensors[convolution.outputs[0]].quantization
-            scale, zero = float(grid.scale[0]), int(grid.zeroPoint[0])
-            low, high = _ends(convolution, scale, zero)
-            means[number] += scale * (maps.mean(axis=(0, 1, 2), dtype=np.float64) - zero) / len(images)
-            free[number] += ((low < maps) & (maps < high)).mean(axis=(0, 1, 2)) / len(images)
-    return means, free
+    output = convolution.outputs[0]
+    grid = tensors[output].quantization
+    scale, zero = float(grid.scale[0]), int(grid.zeroPoint[0])
+    low, high = _ends(convolution, scale, zero)
+    mean, free = (np.zeros(tensors[output].shape[-1]) for _ in range(2))
+    for (maps,) in _maps(content, [output], images):
+        mean += scale * (maps.mean(axis=(0, 1, 2), dtype=np.float64) - zero) / len(images)
+        free += ((low < maps) & (maps < high)).mean(axis=(0, 1, 2)) / len(images)
+    return mean, free
 
 
 def _ends(convolution: schema.OperatorT, scale: float, zero: int) -> tuple[int, int]:
