@@ -202,6 +202,18 @@ def test_a_wrong_source_leaves_the_old_dataset_alone(tmp_path: Path) -> None:
     assert len(Dataset(old.directory).rows) == 6
 
 
+def test_sources_without_a_usable_file_leave_the_dataset_that_is_there(tmp_path: Path) -> None:
+    old = prepare(write_images(tmp_path / "images", 4), tmp_path / "dataset", image_size=16)
+    pixels, rows = old.pixels[:].copy(), old.rows
+    broken = write_images(tmp_path / "broken", 4)
+    for path in broken.rglob("*.png"):
+        path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(DataError, match="images are left of no class"):
+        prepare(broken, old.directory, image_size=16, overwrite=True)
+    assert Dataset(old.directory).rows == rows
+    np.testing.assert_array_equal(Dataset(old.directory).pixels, pixels)
+
+
 def test_rejection_of_all_images_of_a_class_is_an_error_and_lists_why(tmp_path: Path) -> None:
     root = write_images(tmp_path / "images", 6)
     for path in (root / "malignant").iterdir():

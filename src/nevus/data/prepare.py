@@ -72,7 +72,7 @@ def prepare(
         columns: of sources that are tables.
         max_pixels: width times height above which a file is rejected.
         workers: processes that decode; 0 for one on each usable core, 1 for none besides this one.
-        overwrite: replace the dataset that is there.
+        overwrite: replace the dataset that is there; it stays if the images cannot be used.
 
     Returns:
         The dataset; its rows have a split only where the source gives one.
@@ -90,7 +90,6 @@ def prepare(
     dataset_classes, labels = assign_classes(named, classes, malignant)
     num_images = sum(len(source.listing.images) for source in sources)
     _make_room(directory, num_images, image_size)
-    dataset.info_json.unlink(missing_ok=True)
 
     outcomes = decode_all(
         _locate_all(sources), num_images, image_size=image_size, max_pixels=max_pixels, workers=workers
@@ -115,6 +114,8 @@ def prepare(
                 f"left of {sorted(left) or 'no class'}. Expected some of each of {list(dataset_classes.names)}. "
                 f"The reasons are in {dataset.rejected_csv}."
             )
+        # Only now is the dataset that is there of no use any more.
+        dataset.info_json.unlink(missing_ok=True)
 
     dataset.write_rows(_rows(accepted, labels, sources))
     dataset.write_info(
