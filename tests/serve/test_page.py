@@ -237,6 +237,22 @@ def test_a_refused_key_is_told_and_no_key_says_how_to_try_again(opened: Opened) 
         expect(page.locator("#key-dialog")).to_be_hidden()
 
 
+def test_an_image_chosen_before_the_model_is_there_is_read_all_the_same(
+    opened: Opened, server: str, fit: list[Path]
+) -> None:
+    page, held = opened(server), []
+    page.route("**/v1/model", lambda route: held.append(route))
+    page.reload(wait_until="domcontentloaded")
+    page.set_input_files("#choose", fit[0])
+    expect(page.locator("#status")).to_have_text("")
+    for _ in range(100):
+        if held:
+            break
+        page.wait_for_timeout(50)
+    held[0].continue_()
+    read_all(page, 1)
+
+
 def test_figures_that_are_not_known_are_left_out(opened: Opened, fit: list[Path]) -> None:
     predictor = nevus.load(MODEL)
     unknown, alone = Estimate(math.nan, math.nan, math.nan), Estimate(0.5, math.nan, math.nan)

@@ -155,6 +155,11 @@ function take(files) {
   while (working < atOnce && waiting.length) work();
 }
 
+function takeChosen(input) {
+  take([...input.files]);
+  input.value = "";
+}
+
 async function work() {
   working += 1;
   while (waiting.length) {
@@ -221,10 +226,8 @@ function downloadCsv() {
 
 function listen() {
   for (const id of ["choose", "camera"]) {
-    byId(id).addEventListener("change", ({ target }) => {
-      take([...target.files]);
-      target.value = "";
-    });
+    byId(id).addEventListener("change", ({ target }) => takeChosen(target));
+    takeChosen(byId(id)); // Chosen while the model was on its way.
   }
   for (const id of ["operating-point", "prevalence", "other-prevalence"]) byId(id).addEventListener("input", showAll);
   byId("opacity").addEventListener("input", showOpacity);
@@ -250,6 +253,8 @@ function showOpacity() {
   byId("opacity-value").textContent = `${value} %`;
 }
 
+// A file that is dropped before the model is there must not replace the page.
+for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
 try {
   described = await withKey(loadModel);
   byId("camera-button").hidden = navigator.maxTouchPoints === 0;
