@@ -241,6 +241,7 @@ def test_an_image_chosen_before_the_model_is_there_is_read_all_the_same(
     opened: Opened, server: str, fit: list[Path]
 ) -> None:
     page, held = opened(server), []
+    expect(page.locator("html")).to_have_attribute("data-ready", "true")
     page.route("**/v1/model", lambda route: held.append(route))
     page.reload(wait_until="domcontentloaded")
     page.set_input_files("#choose", fit[0])
