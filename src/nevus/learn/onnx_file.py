@@ -28,7 +28,7 @@ from nevus.learn import onnx_graph
 from nevus.learn.networks import LOGITS
 from nevus.learn.onnx_folding import fold_scaling
 from nevus.learn.onnx_graph import RESIZED
-from nevus.learn.onnx_nodes import constant
+from nevus.learn.onnx_nodes import constant, drop_unread
 from nevus.learn.parity import Exported, in_batches
 
 
@@ -106,7 +106,8 @@ def convert(model: keras.Model, image_size: int) -> onnx.ModelProto:
         with mock.patch.object(tf2onnx.convert, "from_function", rewriting):
             model.export(path, format="onnx", verbose=False, opset_version=onnx_graph.OPSET)
         network = onnx.load(path)
-    _drop_unread_inputs(network.graph)
+    # A constant of a layer, as of Keras's Normalization, becomes an input that nothing reads.
+    drop_unread(network.graph, network.graph.input)
     _spell_out_erfc(network.graph)
     foreign = sorted({node.op_type for node in network.graph.node if not onnx.defs.has(node.op_type, node.domain)})
     if foreign:
@@ -135,14 +136,6 @@ def _scalars_to_vectors(graph: Graph, nodes: list[Node]) -> list[Node]:
                 graph.replace_input(node, node.input[place], vector.output[0], place)
     kept: list[Node] = graph.get_nodes()
     return kept
-
-
-def _drop_unread_inputs(graph: onnx.GraphProto) -> None:
-    """Takes out the inputs that a constant of a layer became and no node reads, as of Keras's Normalization."""
-    read = {name for node in graph.node for name in node.input}
-    kept = [given for given in graph.input if given.name in read]
-    del graph.input[:]
-    graph.input.extend(kept)
 
 
 def _spell_out_erfc(graph: onnx.GraphProto) -> None:

@@ -20,7 +20,7 @@ from nevus.core.errors import ParityError
 from nevus.core.preprocess import Pixels
 from nevus.learn.networks import LOGITS
 from nevus.learn.onnx_file import open_session
-from nevus.learn.onnx_nodes import constant
+from nevus.learn.onnx_nodes import constant, drop_unread
 from nevus.learn.scale_folding import norm_behind
 
 Floats = NDArray[np.float64]
@@ -51,7 +51,7 @@ def own_weights(network: onnx.ModelProto) -> None:
             given = weights.get(node.input[2]) if len(node.input) == 3 else None
             bias = np.zeros(len(kernel), dtype=np.float32) if given is None else numpy_helper.to_array(given)
             node.input[2:] = [_add_weight(graph, f"{node.name}/bias", bias)]
-    _drop_unread(graph)
+    drop_unread(graph, graph.initializer)
 
 
 def with_weights_of(
@@ -84,7 +84,7 @@ def with_weights_of(
         other = scales.reshape(-1, *[1] * (kernel.ndim - 1)) * _by_channel(rounded.get_layer(layer.name))
         _set(weights[node.input[1]], other if node.op_type == "Conv" else other.T)
         _add_to_maps(copy.graph, node, scales * _shift(layer, exact, rounded))
-    _drop_unread(copy.graph)
+    drop_unread(copy.graph, copy.graph.initializer)
     _check_answers(copy, rounded, images[:_MOST_IMAGES])
     return copy
 
@@ -104,13 +104,6 @@ def _add_weight(graph: onnx.GraphProto, name: str, value: NDArray) -> str:
 
 def _set(weight: onnx.TensorProto, value: NDArray) -> None:
     weight.CopyFrom(constant(weight.name, value.astype(np.float32)))
-
-
-def _drop_unread(graph: onnx.GraphProto) -> None:
-    read = {name for node in graph.node for name in node.input}
-    kept = [weight for weight in graph.initializer if weight.name in read]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
 
 
 def _by_channel(layer: keras.Layer) -> Floats:

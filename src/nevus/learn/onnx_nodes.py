@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableSequence
+from typing import Any
+
 import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
@@ -17,3 +20,16 @@ def make_node(op_type: str, inputs: list[str], output: str, **attributes: int) -
 def constant(name: str, value: NDArray) -> onnx.TensorProto:
     """A weight."""
     return numpy_helper.from_array(value, name)
+
+
+def drop_unread(graph: onnx.GraphProto, values: MutableSequence[Any]) -> None:
+    """Takes out of `values`, in place, those that no node of a graph reads.
+
+    Args:
+        graph: whose nodes read.
+        values: its `input` or its `initializer`.
+    """
+    read = {name for node in graph.node for name in node.input}
+    kept = [value for value in values if value.name in read]
+    del values[:]
+    values.extend(kept)

@@ -6,7 +6,7 @@ Owns their order, and which of them a resumed run skips. Each imports what it ne
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -235,17 +235,21 @@ def split(dataset: Dataset, config: Config = DEFAULTS) -> None:
 
 def _trained_validation_warnings(dataset: Dataset) -> list[str]:
     """Says before the training what evaluation would refuse after it: validation that is all of trained groups."""
+    return [
+        f"All {kind} validation images share their group with train, so 'nevus evaluate' will refuse to choose "
+        "thresholds on them. Take these groups out of the source's train or its val, and prepare it again."
+        for kind, groups, untrained in _validation_groups(dataset)
+        if groups and not untrained
+    ]
+
+
+def _validation_groups(dataset: Dataset) -> Iterator[tuple[str, set[str], set[str]]]:
+    """'benign' and 'malignant', each with its groups in validation and those of them that are not trained on."""
     trained = {row.group for row in dataset.rows_of("train")}
     malignant = dataset.info.classes.malignant
-    warnings = []
     for kind in ("benign", "malignant"):
         groups = {row.group for row in dataset.rows_of("val") if (row.label in malignant) == (kind == "malignant")}
-        if groups and groups <= trained:
-            warnings.append(
-                f"All {kind} validation images share their group with train, so 'nevus evaluate' will refuse to choose "
-                "thresholds on them. Take these groups out of the source's train or its val, and prepare it again."
-            )
-    return warnings
+        yield kind, groups, groups - trained
 
 
 def audit(dataset: Dataset) -> list[Finding]:
@@ -313,9 +317,7 @@ def _check_splits(dataset: Dataset) -> None:
     """Refuses before the training what the evaluation would refuse after it."""
     for name in SPLITS:
         dataset.rows_of(name)
-    splits_of, malignant = dataset.splits_of_groups(), set(dataset.info.classes.malignant)
-    fit = {row.label in malignant for row in dataset.rows_of("val") if "train" not in splits_of[row.group]}
-    if missing := [kind for kind, is_malignant in (("benign", False), ("malignant", True)) if is_malignant not in fit]:
+    if missing := [kind for kind, _, untrained in _validation_groups(dataset) if not untrained]:
         raise DataError(
             f"{dataset.manifest_csv}: val has no {' and no '.join(missing)} image whose group (lesion, patient or "
             "picture) is not in train too, so no temperature or threshold could be chosen on it. Expected both kinds. "
