@@ -12,7 +12,7 @@ from nevus.core.config import Config
 from nevus.core.files import read_json, write_json
 from nevus.core.runs import Run
 from nevus.data.audit import SEVERITIES
-from nevus.pipeline import stages
+from nevus.pipeline import datasets, stages
 
 
 def leaking_folder(phantoms: Path, folder: Path) -> list[Path]:
@@ -72,10 +72,10 @@ def test_a_run_audits_again_what_has_changed_since(phantoms: Path, tmp_path: Pat
     stages.split(dataset)
     write_json(dataset.audit_json, {"dataset_fingerprint": "another"})
     run = Run(tmp_path / "run")
-    stages.dataset_of([dataset.directory], run, config, resume=False, overwrite=False)
+    datasets.dataset_of([dataset.directory], run, config, resume=False, overwrite=False)
     assert read_json(dataset.audit_json, "")["dataset_fingerprint"] == dataset.fingerprint
     before = dataset.audit_json.stat().st_mtime_ns
-    stages.dataset_of([dataset.directory], run, config, resume=False, overwrite=False)
+    datasets.dataset_of([dataset.directory], run, config, resume=False, overwrite=False)
     assert dataset.audit_json.stat().st_mtime_ns == before
 
 

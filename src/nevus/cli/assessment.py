@@ -12,7 +12,7 @@ from nevus.core.dataset import Dataset
 from nevus.core.errors import DataError
 from nevus.core.files import finite
 from nevus.core.runs import Run
-from nevus.pipeline import stages
+from nevus.pipeline import datasets, stages
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -64,7 +64,7 @@ def audit(arguments: argparse.Namespace) -> int:
 
     dataset = Dataset(arguments.data[0])
     if len(arguments.data) > 1 or not dataset.info_json.exists():
-        directory = arguments.out or Path(f"{stages.default_directory(arguments.data)}-audit")
+        directory = arguments.out or Path(f"{datasets.default_directory(arguments.data)}-audit")
         _check_not_split(Dataset(directory))
         # Always anew: what lies there may be of other images, or of these as they once were.
         dataset = stages.prepare(arguments.data, directory, config_of(arguments), overwrite=True)

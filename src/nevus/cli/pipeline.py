@@ -16,7 +16,7 @@ from nevus.core.dataset import Dataset
 from nevus.core.errors import ConfigError, ParityError, RunError
 from nevus.core.pretrained import describe_weights
 from nevus.core.runs import EXPORTED_FILES, Run
-from nevus.pipeline import stages
+from nevus.pipeline import datasets, stages
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -156,7 +156,7 @@ def run(arguments: argparse.Namespace) -> int:
     prepared = Dataset(arguments.images[0])
     # A prepared dataset decides its image size, unless another one is asked for, which is then an error.
     fallbacks = {"image_size": prepared.info.image_size} if prepared.info_json.exists() else {}
-    out = arguments.out or stages.default_directory(arguments.images)
+    out = arguments.out or datasets.default_directory(arguments.images)
     _run_all(arguments, arguments.images, out, config_of(arguments, **fallbacks))
     return 0
 

@@ -8,7 +8,7 @@ it looks at no pixels.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
@@ -106,7 +106,39 @@ def split_warnings(dataset: Dataset) -> list[str]:
         absent = [label for label, count in classes.items() if not count]
         if absent:
             warnings.append(f"Split {name} has no image of class {' or '.join(absent)}: figures that need one are NaN.")
+    warnings += [
+        f"All {kind} validation images share their group with train, so 'nevus evaluate' will refuse to choose "
+        "thresholds on them. Take these groups out of the source's train or its val, and prepare it again."
+        for kind, groups, untrained in _validation_groups(dataset)
+        if groups and not untrained
+    ]
     return warnings
+
+
+def check_trainable(dataset: Dataset) -> None:
+    """Refuses before the training what the evaluation would refuse after it.
+
+    Raises:
+        DataError: a split has no images, or all benign or all malignant images of validation are of trained groups.
+    """
+    for name in SPLITS:
+        dataset.rows_of(name)
+    if missing := [kind for kind, _, untrained in _validation_groups(dataset) if not untrained]:
+        raise DataError(
+            f"{dataset.manifest_csv}: val has no {' and no '.join(missing)} image whose group (lesion, patient or "
+            "picture) is not in train too, so no temperature or threshold could be chosen on it. Expected both kinds. "
+            "Run 'nevus split' again with another --val-fraction or --seed; splits that a source gives are kept: take "
+            "these groups out of its train or its val."
+        )
+
+
+def _validation_groups(dataset: Dataset) -> Iterator[tuple[str, set[str], set[str]]]:
+    """'benign' and 'malignant', each with its groups in validation and those of them that are not trained on."""
+    trained = {row.group for row in dataset.rows_of("train")}
+    malignant = dataset.info.classes.malignant
+    for kind in ("benign", "malignant"):
+        groups = {row.group for row in dataset.rows_of("val") if (row.label in malignant) == (kind == "malignant")}
+        yield kind, groups, groups - trained
 
 
 def draw(labels: NDArray[np.str_], groups: Positions, fraction: float, seed: int) -> Positions:

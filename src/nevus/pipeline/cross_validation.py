@@ -14,7 +14,7 @@ from nevus.core.dataset import Dataset
 from nevus.core.errors import ConfigError
 from nevus.core.files import write_json
 from nevus.core.runs import DONE, FAILED, RUNNING, Run, fold_directory
-from nevus.pipeline import stages
+from nevus.pipeline import datasets, stages
 
 
 def cross_validate(
@@ -41,7 +41,7 @@ def cross_validate(
             "could not take them. Train without --folds, or without --metadata."
         )
     stages.check_fresh(run, resume=resume, overwrite=overwrite, num_folds=num_folds)
-    dataset = stages.dataset_of(images, run, config, resume=resume, overwrite=overwrite)
+    dataset = datasets.dataset_of(images, run, config, resume=resume, overwrite=overwrite)
     if resume and run.run_json.exists():
         _check_resumable(run, dataset, config)
     # Before anything is recorded or removed: folds that cannot be made leave no run behind, and an old one as it is.

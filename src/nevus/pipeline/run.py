@@ -8,7 +8,7 @@ from pathlib import Path
 from nevus.core.config import Config
 from nevus.core.pretrained import describe_weights
 from nevus.core.runs import Run
-from nevus.pipeline import stages
+from nevus.pipeline import datasets, stages
 from nevus.pipeline.cross_validation import cross_validate
 
 
@@ -39,11 +39,11 @@ def run(
     sources = stages.paths(images)
     # An hour of preparation should not end in a wrong path.
     describe_weights(config.weights)
-    made = Run(Path(out) if out is not None else stages.default_directory(sources))
+    made = Run(Path(out) if out is not None else datasets.default_directory(sources))
     if config.folds is not None:
         cross_validate(sources, made, config, num_folds=config.folds, resume=resume, overwrite=overwrite)
         return made
     stages.check_fresh(made, resume=resume, overwrite=overwrite)
-    dataset = stages.dataset_of(sources, made, config, resume=resume, overwrite=overwrite)
+    dataset = datasets.dataset_of(sources, made, config, resume=resume, overwrite=overwrite)
     stages.train_to_report(made, dataset, config, resume=resume, overwrite=overwrite)
     return made

@@ -6,16 +6,15 @@ Owns their order, and which of them a resumed run skips. Each imports what it ne
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nevus.core.config import STAGES, Config, options
-from nevus.core.dataset import Dataset, DatasetSource
-from nevus.core.errors import DataError, RunError
+from nevus.core.config import Config, options
+from nevus.core.dataset import Dataset
+from nevus.core.errors import RunError
 from nevus.core.files import read_json, write_json
-from nevus.core.manifest import SPLITS
 from nevus.core.pretrained import describe_weights
 from nevus.core.runs import DONE, Run
 
@@ -76,59 +75,6 @@ def paths(images: str | Path | Sequence[str | Path]) -> list[Path]:
     return [Path(images)] if isinstance(images, (str, Path)) else [Path(source) for source in images]
 
 
-def default_directory(images: Sequence[Path]) -> Path:
-    """Where a run goes that was not told where to: named after its images."""
-    return Path("runs") / "+".join(path.resolve().name for path in images)
-
-
-def dataset_of(images: Sequence[Path], run: Run, config: Config, *, resume: bool, overwrite: bool) -> Dataset:
-    """The dataset of a run, prepared within the run's folder unless `images` is one already, with groups and splits.
-
-    Args:
-        images: sources of images, or one prepared dataset.
-        run: whose folder takes the dataset.
-        config: options of preparation and splits.
-        resume: keep the dataset that is there, if it was prepared from the same images with the same options.
-        overwrite: clear the run and replace its dataset, once it is known that there are images to prepare. A run of
-            a dataset that is prepared already is left to the training to clear.
-
-    Raises:
-        DataError: the images cannot be understood.
-        RunError: the dataset has another image size than `config` asks for, is named beside other sources, or was
-            prepared from others.
-    """
-    prepared = [path for path in images if Dataset(path).info_json.exists()]
-    if prepared and len(images) > 1:
-        raise RunError(f"{prepared[0]} is prepared already, and nothing can be added to it. Name the sources instead.")
-    if prepared:
-        dataset = Dataset(prepared[0])
-    else:
-        dataset = Dataset(run.directory / "dataset")
-        if resume and dataset.info_json.exists():
-            _check_prepared_from(images, dataset, run, config)
-        else:
-            if overwrite:
-                _check_sources(images, config)
-                run.clear()
-            prepare(images, dataset.directory, config, overwrite=resume or overwrite)
-    if dataset.info.image_size != config.image_size:
-        raise RunError(
-            f"{dataset.directory} holds images of {dataset.info.image_size} pixels, --image-size asks for "
-            f"{config.image_size}. Leave the option out, or prepare the images again with it."
-        )
-    if any(not row.group for row in dataset.rows):
-        split(dataset, config)
-    if not _is_audited(dataset):
-        audit(dataset)
-    return dataset
-
-
-def _check_sources(images: Sequence[Path], config: Config) -> None:
-    from nevus.data.prepare import check_sources
-
-    check_sources(images, classes=config.classes, malignant=config.malignant, columns=_columns(config))
-
-
 def _columns(config: Config) -> TableColumns:
     from nevus.data.sources import TableColumns
 
@@ -141,32 +87,11 @@ def _columns(config: Config) -> TableColumns:
     )
 
 
-def _check_prepared_from(images: Sequence[Path], dataset: Dataset, run: Run, config: Config) -> None:
-    """Refuses to go on with a dataset that was prepared from other sources or otherwise."""
-    sources = dataset.info.sources
-    if len(images) != len(sources) or not all(any(_is_of(path, source) for source in sources) for path in images):
-        raise RunError(
-            f"{dataset.directory} was prepared from {', '.join(source.root for source in sources)}, and was to be "
-            f"resumed with {', '.join(map(str, images))}. Name what it was prepared from, or {dataset.directory} "
-            "itself if that has moved; or start over with --overwrite."
-        )
-    if run.config_json.exists():
-        run.check_options(config, but=[stage for stage in STAGES if stage != "prepare"])
+def check_sources(images: Sequence[Path], config: Config) -> None:
+    """Raises what `prepare` would raise of images that cannot be understood, and writes nothing."""
+    from nevus.data import prepare as preparation
 
-
-def _is_of(path: Path, source: DatasetSource) -> bool:
-    """Whether a dataset's source is this folder or file, which need not be there any more."""
-    # Of a file, the folder it lies in is recorded.
-    roots = (str(path.resolve()), str(path.parent.resolve()))
-    return source.root in roots and Path(source.name).name == path.resolve().name
-
-
-def _is_audited(dataset: Dataset) -> bool:
-    """Whether the audit that is there is of the images, groups and splits that are there."""
-    if not dataset.audit_json.exists():
-        return False
-    record = read_json(dataset.audit_json, "Run 'nevus audit' again.")
-    return isinstance(record, dict) and record.get("dataset_fingerprint") == dataset.fingerprint
+    preparation.check_sources(images, classes=config.classes, malignant=config.malignant, columns=_columns(config))
 
 
 def train_to_report(run: Run, dataset: Dataset, config: Config, *, resume: bool, overwrite: bool = False) -> None:
@@ -229,27 +154,8 @@ def split(dataset: Dataset, config: Config = DEFAULTS) -> None:
     find_duplicates(dataset)
     announce("Splitting by lesion, patient and duplicates")
     splits.split(dataset, val_fraction=config.val_fraction, test_fraction=config.test_fraction, seed=config.seed)
-    for warning in (*splits.split_warnings(dataset), *_trained_validation_warnings(dataset)):
+    for warning in splits.split_warnings(dataset):
         print(f"Warning: {warning}", file=sys.stderr)
-
-
-def _trained_validation_warnings(dataset: Dataset) -> list[str]:
-    """Says before the training what evaluation would refuse after it: validation that is all of trained groups."""
-    return [
-        f"All {kind} validation images share their group with train, so 'nevus evaluate' will refuse to choose "
-        "thresholds on them. Take these groups out of the source's train or its val, and prepare it again."
-        for kind, groups, untrained in _validation_groups(dataset)
-        if groups and not untrained
-    ]
-
-
-def _validation_groups(dataset: Dataset) -> Iterator[tuple[str, set[str], set[str]]]:
-    """'benign' and 'malignant', each with its groups in validation and those of them that are not trained on."""
-    trained = {row.group for row in dataset.rows_of("train")}
-    malignant = dataset.info.classes.malignant
-    for kind in ("benign", "malignant"):
-        groups = {row.group for row in dataset.rows_of("val") if (row.label in malignant) == (kind == "malignant")}
-        yield kind, groups, groups - trained
 
 
 def audit(dataset: Dataset) -> list[Finding]:
@@ -291,6 +197,8 @@ def train(
             was begun with another dataset or other options.
         DataError: a split or a class has no images, or a column of metadata cannot be used.
     """
+    from nevus.data.splits import check_trainable
+
     run = Run(Path(out))
     describe_weights(config.weights)
     config = replace(config, image_size=dataset.info.image_size)
@@ -301,7 +209,7 @@ def train(
     is_trained = resume and run.record["status"] == DONE
     if is_trained and all(run.predictions_csv(name).exists() for name in ("val", "test")):
         return run
-    _check_splits(dataset)
+    check_trainable(dataset)
     # Loaded after preparation, whose worker processes would each pay for it.
     from nevus.learn import train as training
     from nevus.learn.predict import predict
@@ -311,19 +219,6 @@ def train(
         training.train(run, dataset, config, resume=resume, overwrite=overwrite)
     predict(run, dataset)
     return run
-
-
-def _check_splits(dataset: Dataset) -> None:
-    """Refuses before the training what the evaluation would refuse after it."""
-    for name in SPLITS:
-        dataset.rows_of(name)
-    if missing := [kind for kind, _, untrained in _validation_groups(dataset) if not untrained]:
-        raise DataError(
-            f"{dataset.manifest_csv}: val has no {' and no '.join(missing)} image whose group (lesion, patient or "
-            "picture) is not in train too, so no temperature or threshold could be chosen on it. Expected both kinds. "
-            "Run 'nevus split' again with another --val-fraction or --seed; splits that a source gives are kept: take "
-            "these groups out of its train or its val."
-        )
 
 
 def evaluate(run: Run, config: Config = DEFAULTS) -> None:

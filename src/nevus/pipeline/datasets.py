@@ -1,0 +1,91 @@
+"""The dataset of a run: prepared in the run's folder, taken as it is named, or kept where a run is resumed.
+
+Owns what a resumed run may change of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nevus.core.config import STAGES, Config
+from nevus.core.dataset import Dataset, DatasetSource
+from nevus.core.errors import RunError
+from nevus.core.files import read_json
+from nevus.core.runs import Run
+from nevus.pipeline.stages import audit, check_sources, prepare, split
+
+
+def default_directory(images: Sequence[Path]) -> Path:
+    """Where a run goes that was not told where to: named after its images."""
+    return Path("runs") / "+".join(path.resolve().name for path in images)
+
+
+def dataset_of(images: Sequence[Path], run: Run, config: Config, *, resume: bool, overwrite: bool) -> Dataset:
+    """The dataset of a run, prepared within the run's folder unless `images` is one already, with groups and splits.
+
+    Args:
+        images: sources of images, or one prepared dataset.
+        run: whose folder takes the dataset.
+        config: options of preparation and splits.
+        resume: keep the dataset that is there, if it was prepared from the same images with the same options.
+        overwrite: clear the run and replace its dataset, once it is known that there are images to prepare. A run of
+            a dataset that is prepared already is left to the training to clear.
+
+    Raises:
+        DataError: the images cannot be understood.
+        RunError: the dataset has another image size than `config` asks for, is named beside other sources, or was
+            prepared from others.
+    """
+    prepared = [path for path in images if Dataset(path).info_json.exists()]
+    if prepared and len(images) > 1:
+        raise RunError(f"{prepared[0]} is prepared already, and nothing can be added to it. Name the sources instead.")
+    if prepared:
+        dataset = Dataset(prepared[0])
+    else:
+        dataset = Dataset(run.directory / "dataset")
+        if resume and dataset.info_json.exists():
+            _check_prepared_from(images, dataset, run, config)
+        else:
+            if overwrite:
+                check_sources(images, config)
+                run.clear()
+            prepare(images, dataset.directory, config, overwrite=resume or overwrite)
+    if dataset.info.image_size != config.image_size:
+        raise RunError(
+            f"{dataset.directory} holds images of {dataset.info.image_size} pixels, --image-size asks for "
+            f"{config.image_size}. Leave the option out, or prepare the images again with it."
+        )
+    if any(not row.group for row in dataset.rows):
+        split(dataset, config)
+    if not _is_audited(dataset):
+        audit(dataset)
+    return dataset
+
+
+def _check_prepared_from(images: Sequence[Path], dataset: Dataset, run: Run, config: Config) -> None:
+    """Refuses to go on with a dataset that was prepared from other sources or otherwise."""
+    sources = dataset.info.sources
+    if len(images) != len(sources) or not all(any(_is_of(path, source) for source in sources) for path in images):
+        raise RunError(
+            f"{dataset.directory} was prepared from {', '.join(source.root for source in sources)}, and was to be "
+            f"resumed with {', '.join(map(str, images))}. Name what it was prepared from, or {dataset.directory} "
+            "itself if that has moved; or start over with --overwrite."
+        )
+    if run.config_json.exists():
+        run.check_options(config, but=[stage for stage in STAGES if stage != "prepare"])
+
+
+def _is_of(path: Path, source: DatasetSource) -> bool:
+    """Whether a dataset's source is this folder or file, which need not be there any more."""
+    # Of a file, the folder it lies in is recorded.
+    roots = (str(path.resolve()), str(path.parent.resolve()))
+    return source.root in roots and Path(source.name).name == path.resolve().name
+
+
+def _is_audited(dataset: Dataset) -> bool:
+    """Whether the audit that is there is of the images, groups and splits that are there."""
+    if not dataset.audit_json.exists():
+        return False
+    record = read_json(dataset.audit_json, "Run 'nevus audit' again.")
+    return isinstance(record, dict) and record.get("dataset_fingerprint") == dataset.fingerprint
