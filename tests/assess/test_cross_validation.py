@@ -116,6 +116,34 @@ def test_pooled_figures_are_those_of_scikit_learn_at_each_fold_own_temperature_a
             assert at_point[count] == sum(m["operating_points"][place]["test"][count] for _, m in folds)
 
 
+def test_a_screening_re_bases_each_fold_from_what_its_own_risks_assume(run: Run) -> None:
+    prevalence = 0.02
+    assert cross_validate(run, **OPTIONS)["screening"] is None
+    result = cross_validate(run, **OPTIONS, prevalence=prevalence)
+    screened = result["screening"]
+    chosen = [json.loads(fold.operating_points_json.read_text()) for fold in run.folds]
+    assumed = [one["assumed_prevalence"] for one in chosen]
+    assert screened["assumed_prevalence"] == assumed
+    assert len(set(assumed)) == NUM_FOLDS
+    for point, row in zip(result["operating_points"], screened["out_of_fold"]["operating_points"], strict=True):
+        sensitivity, specificity = (point["out_of_fold"][name]["value"] for name in ("sensitivity", "specificity"))
+        found, harmed = prevalence * sensitivity, (1 - prevalence) * (1 - specificity)
+        assert row["ppv"]["value"] == pytest.approx(found / (found + harmed))
+        factors = [prevalence / (1 - prevalence) * (1 - here) / here for here in assumed]
+        assert row["risk_at_threshold"] == pytest.approx(
+            [odds / (1 + odds) for odds in (f * t / (1 - t) for f, t in zip(factors, point["thresholds"], strict=True))]
+        )
+    # Where everyone is acted on, what matters is the prevalence.
+    curve = screened["out_of_fold"]["decision_curve"]
+    assert curve["model"][0]["value"] == pytest.approx(prevalence, abs=0.001)
+
+    write_cross_validation_page(run)
+    page = run.report_html.read_text(encoding="utf-8")
+    assert "Where 2 of 100 lesions are malignant, with the pooled sensitivity" in page
+    assert '<a href="#screening">' in page
+    assert (run.plots / "screening-decision-curve.png").exists()
+
+
 def test_figures_over_the_folds_are_those_of_the_folds(run: Run) -> None:
     result = cross_validate(run, **OPTIONS)
     for name in ("roc_auc", "average_precision", "brier"):

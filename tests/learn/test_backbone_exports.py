@@ -40,14 +40,14 @@ def tell_apart(model: keras.Model, images: np.ndarray) -> None:
 
 
 def learn_dark_from_light(model: keras.Model, images: np.ndarray) -> None:
-    """Trains a network for seconds to give images at odd places logits of about .2, others -.2.
+    """Trains a network for a minute or two to give images at odd places logits of about .2, others -.2.
 
     Between the thresholds .3, .5 and .8, so that what rounding takes decides nothing. Untrained, a deep network is
     chaotic: a grey level more, or 8 bits, change its answer by as much as another image does.
     """
     truth = np.arange(len(images)) % 2
     model.compile(keras.optimizers.Adam(1e-3), keras.losses.BinaryCrossentropy(from_logits=True))
-    model.fit(images, truth, batch_size=24, epochs=12, verbose=0)
+    model.fit(images, truth, batch_size=24, epochs=40, verbose=0)
     normalise_by(model, images)
     pooled = keras.Model(model.input, model.get_layer(networks.POOL).output)(images).numpy()
     light, dark = pooled[::2].mean(axis=0), pooled[1::2].mean(axis=0)

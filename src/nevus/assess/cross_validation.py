@@ -26,7 +26,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -44,13 +44,14 @@ from nevus.assess import (
     uncertainty,
 )
 from nevus.assess.evaluate import WITHOUT_LEAKS, noting
-from nevus.assess.folds import FOLD, called, decisions, pool, read_folds
-from nevus.assess.inputs import leaked, read_checked, scored
+from nevus.assess.folds import FOLD, Fold, called, decisions, pool, read_folds, rebased
+from nevus.assess.inputs import Scored, leaked, read_checked, scored
 from nevus.assess.split_figures import measure, measure_decided
 from nevus.core.estimate import Estimate
 from nevus.core.files import sha256_of, write_json
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.predictions import write_predictions
+from nevus.core.prevalence import rebase
 from nevus.core.runs import Run
 
 SCHEMA_VERSION = 3
@@ -64,7 +65,9 @@ _ENSEMBLE_RULE = (
 )
 
 
-def cross_validate(run: Run, *, default_operating_point: str, bootstrap: int, seed: int) -> dict[str, Any]:
+def cross_validate(
+    run: Run, *, default_operating_point: str, bootstrap: int, seed: int, prevalence: float | None = None
+) -> dict[str, Any]:
     """Pools the folds of a run and writes `out_of_fold.csv`, `cross_validation.json` and `operating_points.json`.
 
     `out_of_fold.csv` has logits already divided by the fold's temperature, and a column `fold`. The operating points
@@ -75,6 +78,7 @@ def cross_validate(run: Run, *, default_operating_point: str, bootstrap: int, se
         default_operating_point: of the ensemble.
         bootstrap: number of resamples.
         seed: of the bootstrap.
+        prevalence: in (0, 1), for the figures of a screening; None to leave them out.
 
     Returns:
         What `cross_validation.json` holds, as docs/cross-validation.md describes it; undefined figures are NaN.
@@ -104,6 +108,7 @@ def cross_validate(run: Run, *, default_operating_point: str, bootstrap: int, se
             seed=seed,
         )
         net_benefit = decision_curve.measure(*pooled_risks, prevalence=float(pooled_risks.labels.mean()))
+        screened = None if prevalence is None else _screen(folds, pooled_risks, at_points, prevalence)
         metadata = {name: cells for name, cells in pooled.metadata.items() if name != FOLD}
         subgroup_rows = subgroups.measure(metadata, *pooled_risks, called=decided[default_operating_point])
         points = [_of_ensemble(point) for point in thresholds.fit(pooled, fingerprint=fingerprints[OUT_OF_FOLD])]
@@ -173,6 +178,7 @@ def cross_validate(run: Run, *, default_operating_point: str, bootstrap: int, se
             for fold in folds
         ],
         "calibration": calibration,
+        "screening": screened,
         "decision_curve": net_benefit,
         "subgroups": subgroup_rows,
         "subgroup_gaps": subgroups.largest_gaps(subgroup_rows),
@@ -206,6 +212,24 @@ def spread(figure: str, values: Sequence[float]) -> dict[str, float]:
         "standard_deviation": float(array.std(ddof=1)),
         "min": float(array.min()),
         "max": float(array.max()),
+    }
+
+
+def _screen(
+    folds: list[Fold], images: Scored, at_points: Mapping[str, Mapping[str, Any]], prevalence: float
+) -> dict[str, Any]:
+    """What a screening would mean, each risk and threshold re-based from the prevalence that its fold assumes."""
+    risk_at_thresholds = {
+        name: [
+            rebase(fold.at(name)["threshold"], assumed=fold.assumed_prevalence, prevalence=prevalence) for fold in folds
+        ]
+        for name in at_points
+    }
+    there = images._replace(risk=rebased(folds, prevalence))
+    return {
+        "prevalence": prevalence,
+        "assumed_prevalence": [fold.assumed_prevalence for fold in folds],
+        OUT_OF_FOLD: screening.measure(prevalence, at_points, risk_at_thresholds, there),
     }
 
 

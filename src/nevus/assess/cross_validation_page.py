@@ -27,6 +27,7 @@ from nevus.assess.metrics_form import (
     DECISION_CURVE,
     DECISION_FIGURES,
     GAP,
+    SCREENED,
     SPLIT,
     SUBGROUP,
 )
@@ -68,6 +69,14 @@ _SHAPE = {
     "classes": {"names": [text], "malignant": [text]},
     "folds": [{"name": text, "temperature": positive, "test": SPLIT}],
     "calibration": {"before": CALIBRATION, "after": CALIBRATION},
+    "screening?": {
+        "prevalence": known,
+        "assumed_prevalence": [number],
+        "out_of_fold": {
+            "operating_points": [{**SCREENED, "risk_at_threshold": [number]}],
+            "decision_curve": DECISION_CURVE,
+        },
+    },
     "decision_curve": DECISION_CURVE,
     "subgroups": [SUBGROUP],
     "subgroup_gaps": [GAP],
@@ -174,6 +183,8 @@ def _figures(found: Mapping[str, Any], default_name: str, pooled: Predictions) -
         metric_plots.reliability(found["calibration"]["before"], found["calibration"]["after"]),
         metric_plots.decision_curve(found["decision_curve"]),
     ]
+    if found["screening"]:
+        made.append(metric_plots.decision_curve(found["screening"][OUT_OF_FOLD]["decision_curve"], screening=True))
     if found["subgroups"]:
         made.append(metric_plots.subgroups(found["subgroups"], scores["roc_auc"]))
     return {plot.name: [plot] for plot in made}

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from nevus.assess import (
@@ -32,6 +33,7 @@ from nevus.core.errors import RunError
 from nevus.core.files import sha256_of, write_json
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.predictions import Predictions
+from nevus.core.prevalence import rebase
 from nevus.core.runs import Run
 from nevus.core.triage import Triage
 
@@ -220,8 +222,12 @@ def _measure_test(
     }
     sections = _measure(test, images, risks, fitted, bootstrap, seed)
     if prevalence is not None:
+        there = partial(rebase, assumed=fitted.assumed_prevalence, prevalence=prevalence)
         sections["screening"] = screening.measure(
-            prevalence, fitted.assumed_prevalence, fitted.points, sections["at_points"], images
+            prevalence,
+            sections["at_points"],
+            {point.name: there(point.threshold) for point in fitted.points},
+            images._replace(risk=there(images.risk)),
         )
     threshold = next(point.threshold for point in fitted.points if point.name == default_operating_point)
     return {

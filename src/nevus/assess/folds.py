@@ -13,11 +13,12 @@ import numpy as np
 
 from nevus.assess import classification, thresholds
 from nevus.assess.inputs import read_checked
-from nevus.assess.metrics import Bools
+from nevus.assess.metrics import Bools, Floats
 from nevus.core.errors import RunError
 from nevus.core.files import read_json, sha256_of
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.predictions import Predictions
+from nevus.core.prevalence import rebase
 from nevus.core.runs import Run
 
 # The column of the pooled predictions that names the fold of an image.
@@ -32,11 +33,13 @@ class Fold(NamedTuple):
         name: of its run.
         test: what its model says of its test images.
         metrics: its `metrics.json`, with the temperature and the thresholds chosen on its own validation images.
+        assumed_prevalence: for which its risks are right, in (0, 1); also chosen there.
     """
 
     name: str
     test: Predictions
     metrics: dict[str, Any]
+    assumed_prevalence: float
 
     @property
     def temperature(self) -> float:
@@ -71,7 +74,8 @@ def _read_fold(fold: Run) -> Fold:
     figures = read_json(fold.metrics_json, RUN_AGAIN)
     if sha256_of(path) != figures["fingerprints"]["predictions"]["test"]:
         raise RunError(f"{path} has changed since {fold.metrics_json.name} was made from it. {RUN_AGAIN}")
-    return Fold(fold.name, test, figures)
+    chosen = read_json(fold.operating_points_json, RUN_AGAIN)
+    return Fold(fold.name, test, figures, float(chosen["assumed_prevalence"]))
 
 
 def _check_apart(run: Run, folds: list[Fold]) -> None:
@@ -117,6 +121,16 @@ def decisions(folds: list[Fold]) -> dict[str, Bools]:
         name: np.concatenate([fold.test.risk(fold.temperature) >= fold.at(name)["threshold"] for fold in folds])
         for name in thresholds.RULES
     }
+
+
+def rebased(folds: list[Fold], prevalence: float) -> Floats:
+    """float64 [N]: the risk of each image at another prevalence, from that which its own fold's risks assume."""
+    return np.concatenate(
+        [
+            rebase(fold.test.risk(fold.temperature), assumed=fold.assumed_prevalence, prevalence=prevalence)
+            for fold in folds
+        ]
+    )
 
 
 def called(folds: list[Fold]) -> dict[str, Bools]:

@@ -57,7 +57,7 @@ TRIAGE = {
     "sensitivity_of_rule_out": figure,
     "specificity_of_rule_in": figure,
 }
-_SCREENED = {
+SCREENED = {
     "name": text,
     "risk_at_threshold": number,
     **dict.fromkeys(("ppv", "npv", "number_needed_to_refer"), figure),
@@ -111,7 +111,7 @@ METRICS = {
     "screening?": {
         "prevalence": known,
         "assumed_prevalence": number,
-        **_of_tests({"operating_points": [_SCREENED], "decision_curve": DECISION_CURVE}),
+        **_of_tests({"operating_points": [SCREENED], "decision_curve": DECISION_CURVE}),
     },
     "decision_curve?": _of_tests(DECISION_CURVE),
     "triage?": {

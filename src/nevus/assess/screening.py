@@ -9,17 +9,14 @@ there. It must not choose thresholds or read files.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from nevus.assess import calibration, decision_curve
 from nevus.assess.metrics import Bools, Floats, undefined
 from nevus.assess.uncertainty import Groups
 from nevus.core.estimate import Estimate
-from nevus.core.operating_point import OperatingPoint
-from nevus.core.prevalence import odds, rebase
+from nevus.core.prevalence import odds
 
 # The decision curve of a screening is drawn to this multiple of the prevalence: higher risks are not weighed there.
 _MOST_TIMES_PREVALENCE = 5.0
@@ -116,32 +113,29 @@ def assumed_prevalence(labels: Bools, risk: Floats, groups: Groups) -> float:
 
 def measure(
     prevalence: float,
-    assumed: float,
-    points: Sequence[OperatingPoint],
     at_points: Mapping[str, Mapping[str, Any]],
-    test: tuple[Bools, Floats, Groups],
+    risk_at_thresholds: Mapping[str, float | list[float]],
+    images: tuple[Bools, Floats, Groups],
 ) -> dict[str, Any]:
-    """What a screening would mean, for one version of the test.
+    """What a screening would mean, by the images of one version of the test.
 
     Args:
         prevalence: in (0, 1).
-        assumed: from `assumed_prevalence`.
-        points: whose thresholds stand on the risk as it is, not re-based.
-        at_points: the figures on the test by name of the point, with `sensitivity` and `specificity`.
-        test: labels bool [N], risk float64 [N] in [0, 1] and groups int64 [N] of the test.
+        at_points: the figures on these images by operating point, with `sensitivity` and `specificity`.
+        risk_at_thresholds: by operating point what its threshold, or that of each fold, means at `prevalence`.
+        images: labels bool [N], risk float64 [N] in [0, 1], re-based to `prevalence`, and groups int64 [N].
     """
-    labels, risk, groups = test
-    thresholds_there = rebase(np.array([point.threshold for point in points]), assumed=assumed, prevalence=prevalence)
+    labels, risk, groups = images
     rows = []
-    for point, risk_at_threshold in zip(points, thresholds_there, strict=True):
+    for name, risk_at_threshold in risk_at_thresholds.items():
         sensitivity, specificity = (
-            Estimate.from_json(at_points[point.name][name]) for name in ("sensitivity", "specificity")
+            Estimate.from_json(at_points[name][figure]) for figure in ("sensitivity", "specificity")
         )
         ppv = ppv_at(prevalence, sensitivity, specificity)
         rows.append(
             {
-                "name": point.name,
-                "risk_at_threshold": float(risk_at_threshold),
+                "name": name,
+                "risk_at_threshold": risk_at_threshold,
                 "ppv": ppv.to_json(),
                 "npv": npv_at(prevalence, sensitivity, specificity).to_json(),
                 "number_needed_to_refer": number_needed_to_refer(ppv).to_json(),
@@ -150,13 +144,7 @@ def measure(
     highest = min(1.0, _MOST_TIMES_PREVALENCE * prevalence)
     return {
         "operating_points": rows,
-        "decision_curve": decision_curve.measure(
-            labels,
-            rebase(risk, assumed=assumed, prevalence=prevalence),
-            groups,
-            prevalence,
-            decision_curve.THRESHOLDS * highest,
-        ),
+        "decision_curve": decision_curve.measure(labels, risk, groups, prevalence, decision_curve.THRESHOLDS * highest),
     }
 
 

@@ -82,7 +82,13 @@ def _join(run: Run, dataset: Dataset, config: Config) -> None:
         stages.announce("Predicting the source's test split with the models of all folds")
         predict_ensemble(run, dataset, "test")
     stages.announce("Pooling the folds")
-    cross_validate(run, default_operating_point=config.operating_point, bootstrap=config.bootstrap, seed=config.seed)
+    cross_validate(
+        run,
+        default_operating_point=config.operating_point,
+        bootstrap=config.bootstrap,
+        seed=config.seed,
+        prevalence=config.prevalence,
+    )
     stages.announce("Exporting ensemble.onnx")
     export_ensemble(run)
 
