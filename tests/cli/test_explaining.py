@@ -17,6 +17,7 @@ from nevus.cli.main import main
 from nevus.core.config import Config
 from nevus.core.files import read_json
 from nevus.core.runs import Run
+from nevus.data import phantom
 from nevus.pipeline import stages
 
 
@@ -106,10 +107,70 @@ def test_probe_says_when_it_cannot_know_them(phantoms: Path, capsys: pytest.Capt
     assert "Warning: the images that the model was trained on are not known" in capsys.readouterr().err
 
 
+def test_names_of_any_kind_are_explained_and_indexed(
+    finished_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = min((_images(finished_run) / "malignant").glob("*.png"))
+    folder = tmp_path / "images"
+    folder.mkdir()
+    names = ["=HYPERLINK(1).png", "a\rb.png", "\u540d" * 83 + ".png"]
+    for name in names:
+        shutil.copy(image, folder / name)
+    (folder / "\x1b[31mred\nnevus: fine.png").write_text("text")
+    out = folder / "explained"
+    for _ in range(2):
+        # The pictures that are there by then are none of the images.
+        assert main(["explain", str(finished_run.model_onnx), str(folder), "--out", str(out)]) == 1
+        assert "\\x1b[31mred\\nnevus: fine.png: not an image" in capsys.readouterr().err
+        with (out / "index.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == 4
+        assert sum((out / row["picture"]).is_file() for row in rows if row["picture"]) == 3
+        assert any(row["file"].endswith("a\\rb.png") for row in rows)
+    assert main(["explain", str(finished_run.model_onnx), str(folder), "--out", str(folder)]) == 1
+    assert "holds images that are to be explained" in capsys.readouterr().err
+
+
+def test_a_formula_in_the_name_of_an_image_stays_a_text(finished_run: Run, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(min((_images(finished_run) / "malignant").glob("*.png")), "=1+1.png")
+    assert main(["explain", str(finished_run.model_onnx), "=1+1.png", "--out", "out"]) == 0
+    with Path("out/index.csv").open(newline="") as file:
+        assert next(csv.DictReader(file))["file"] == "'=1+1.png"
+
+
 @pytest.mark.parametrize("scale", ["0", "-5", "nan", "inf"])
 def test_a_scale_is_above_zero(scale: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "run", "image.png", "--out", str(tmp_path / "out"), "--scale", scale]) == 1
     assert "--scale: expected a number above 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--num-images", "1"], "--num-images: expected 2 or more"),
+        (["--seed", "-1"], "--seed: expected 0 or more"),
+        (["--out", "."], "Received the folder ."),
+    ],
+    ids=" ".join,
+)
+def test_probe_checks_its_numbers(
+    words: list[str], message: str, finished_run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["probe", str(finished_run.model_onnx), str(_images(finished_run)), *words]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_probe_says_that_no_image_of_a_kind_could_be_read(
+    finished_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = tmp_path / "images"
+    phantom.generate(images, num_images=8, image_size=32, seed=2)
+    for image in images.glob("malignant/*.png"):
+        image.write_text("text")
+    shutil.copy(finished_run.model_onnx, tmp_path / "model.onnx")
+    assert main(["probe", str(tmp_path / "model.onnx"), str(images), "--out", str(tmp_path / "probe.json")]) == 1
+    assert "4 images or masks could not be read, and none is left of the malignant ones" in capsys.readouterr().err
 
 
 def test_probe_needs_masks(run_copy: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

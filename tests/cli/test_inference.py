@@ -124,6 +124,45 @@ def test_a_model_without_images_is_an_error_that_says_so(finished_run: Run, caps
     assert "Expected images too" in capsys.readouterr().err
 
 
+def test_a_run_is_a_model_wherever_one_is_named(
+    finished_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, folder = str(min(images_of(finished_run).glob("*.png"))), str(finished_run.directory)
+    answers = []
+    for words in ([str(finished_run.model_onnx), image], [folder, image], ["--model", folder, image]):
+        assert main(["predict", "--json", *words]) == 0
+        answers.append(capsys.readouterr().out)
+    assert answers[0] == answers[1] == answers[2]
+    assert nevus.load(folder).predict(image).risk == json.loads(answers[0])["risk"]
+    assert main(["info", folder, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["image_size"] == 32
+    (tmp_path / "run.json").write_text("{}")
+    assert main(["predict", str(tmp_path), image]) == 1
+    assert "model.onnx does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["model.tflite", "model.answers.keras", "MODEL.TFLITE"])
+def test_a_model_in_another_format_is_not_taken_for_an_image(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).touch()
+    assert main(["predict", str(tmp_path / name), "photo.jpg"]) == 1
+    out, err = capsys.readouterr()
+    assert not out
+    assert "is a model in another format than ONNX" in err
+
+
+def test_paths_that_are_too_long_or_folders_do_not_stop_the_others(
+    finished_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, model = str(min(images_of(finished_run).glob("*.png"))), str(finished_run.model_onnx)
+    assert main(["predict", model, "x" * 300 + ".jpg", image]) == 1
+    assert Path(image).name in capsys.readouterr().out
+    for target in (str(tmp_path), ""):
+        assert main(["predict", model, image, "--csv", target]) == 1
+        assert f"{target or '.'}: Is a directory" in capsys.readouterr().err
+
+
 def test_models_are_listed_with_what_their_files_say(
     finished_run: Run, shipped: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,6 +192,14 @@ def test_the_licence_of_a_model_is_what_is_stated_and_else_a_hint(
     card = run_copy.model_card_md.read_text()
     assert 'license_name: "CC-BY-NC-4.0"' in card
     assert "**License:** CC-BY-NC-4.0" in card
+
+
+@pytest.mark.parametrize("licence", ["", "two\nlines", "form\ffeed"])
+def test_a_licence_is_a_name_in_one_line(licence: str, run_copy: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    before = run_copy.model_onnx.read_bytes(), run_copy.config_json.read_bytes()
+    assert main(["export", str(run_copy.directory), "--licence", licence]) == 1
+    assert "--licence: expected a name in one line" in capsys.readouterr().err
+    assert (run_copy.model_onnx.read_bytes(), run_copy.config_json.read_bytes()) == before
 
 
 def test_a_format_that_is_refused_does_not_keep_the_others_from_being_tried(

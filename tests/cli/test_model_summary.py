@@ -1,11 +1,13 @@
-"""A stranger's words cannot pass for lines of ours."""
+"""What the summaries let through: no stranger's lines as ours, no warnings in place of the figures."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
-from nevus.cli.summary import model_summary, shipped_summary
+from nevus.cli.summary import model_summary, run_summary, shipped_summary
+from nevus.core.files import read_json, write_json
+from nevus.core.runs import Run
 from nevus.core.shipped import find_model
 from nevus.serve.session import read_spec
 
@@ -18,3 +20,12 @@ def test_words_of_several_lines_are_printed_on_one() -> None:
     for summary in (model_summary, lambda one: shipped_summary(Path(path), one)):
         assert len(summary(hostile).splitlines()) == len(summary(spec).splitlines())
         assert "said licence free" in summary(hostile)
+
+
+def test_many_warnings_leave_the_figures_on_the_screen(run_copy: Run) -> None:
+    metrics = read_json(run_copy.metrics_json, "")
+    write_json(run_copy.metrics_json, {**metrics, "warnings": [f"number {number}" for number in range(12)]})
+    lines = run_summary(run_copy).splitlines()
+    assert "  Warning: number 4" in lines
+    assert f"  7 more warnings in {run_copy.metrics_json}" in lines
+    assert sum("number" in line for line in lines) == 5

@@ -78,6 +78,15 @@ def test_lost_predictions_are_made_again_and_the_evaluation_may_change(
     assert json.loads(run_copy.config_json.read_text())["bootstrap"] == 300
 
 
+def test_an_evaluation_keeps_what_it_is_not_told_anew(run_copy: Run) -> None:
+    assert main(["evaluate", str(run_copy.directory), "--operating-point", "youden", "--prevalence", "0.02"]) == 0
+    assert main(["evaluate", str(run_copy.directory), "--bootstrap", "300"]) == 0
+    recorded = json.loads(run_copy.config_json.read_text())
+    assert [recorded[name] for name in ("operating_point", "prevalence", "bootstrap")] == ["youden", 0.02, 300]
+    assert json.loads(run_copy.operating_points_json.read_text())["default"] == "youden"
+    assert json.loads(run_copy.metrics_json.read_text())["screening"]["prevalence"] == 0.02
+
+
 def test_a_run_is_resumed_with_the_images_and_options_that_it_was_prepared_with(
     run_copy: Run, phantoms: Path, options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

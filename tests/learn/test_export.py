@@ -251,6 +251,24 @@ def test_a_missing_field_is_named(darkness: Run) -> None:
         export(darkness, darkness.dataset)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("metrics.json", "{}"), ("metrics.json", "[]"), ("parity.json", "[]"), ("parity.json", '{"onnx": {}}')],
+)
+def test_a_damaged_file_of_figures_is_named(name: str, content: str, darkness: Run) -> None:
+    (darkness.directory / name).write_text(content)
+    with pytest.raises(RunError, match=f"{name} is damaged"):
+        export(darkness, darkness.dataset)
+
+
+def test_a_file_that_could_not_be_opened_again_is_not_written(darkness: Run) -> None:
+    darkness.update(training={**darkness.record["training"], "network": "dark\fness"})
+    with pytest.raises(RunError, match=r"could not be opened again: .* U\+000C"):
+        export(darkness, darkness.dataset)
+    assert not darkness.model_onnx.exists()
+    assert not darkness.parity_json.exists()
+
+
 @given(st.data())
 @settings(max_examples=50, deadline=None)
 def test_malignancy_map_is_the_gradient_of_the_log_odds(data: st.DataObject) -> None:

@@ -36,6 +36,7 @@ def test_scales_go_into_the_convolutions_of_classic_and_its_answers_stay(views: 
     [
         (layers.Conv2D(6, 3, activation="relu", use_bias=False), layers.BatchNormalization(scale=False)),
         (layers.Conv2D(6, 3), layers.BatchNormalization()),
+        (layers.Conv2D(6, 3, trainable=False), layers.BatchNormalization()),
         (layers.DepthwiseConv2D(3, depth_multiplier=2), layers.BatchNormalization()),
         (layers.DepthwiseConv2D(3, use_bias=False, depth_multiplier=2), layers.BatchNormalization(scale=False)),
     ],

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import bad_inputs
+from nevus.core.errors import DataError
 from nevus.serve.images import find_images, to_pixels
 
 
@@ -47,11 +48,31 @@ def test_loops_of_links_end_and_links_to_folders_are_followed(
     (tree / "z" / "loop").symlink_to(tree)
     (tree / "z" / "self").symlink_to(tree / "z")
     (tree / "broken.jpg").symlink_to(tree / "nowhere")
+    (tree / "self.jpg").symlink_to("self.jpg")
     found = _names(tree)
     assert "link/far.jpg" in found
     assert "broken.jpg" in found
+    assert "self.jpg" in found
     assert found.count("z/y/x/deep.webp") == 1
-    assert not [name for name in found if "loop" in name or "self" in name]
+    assert not [name for name in found if "loop" in name or "self/" in name]
+
+
+def test_a_folder_that_is_named_is_passed_over(tree: Path) -> None:
+    (tree / "again").symlink_to(tree / "z")
+    assert [path for path in find_images([tree]) if "/z/" in str(path)]
+    left = list(find_images([tree], but=tree / "again"))
+    assert left
+    assert not [path for path in left if "z" in path.relative_to(tree).parts or "again" in path.parts]
+
+
+def test_no_image_at_all_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(DataError, match=r"No images were found. Expected files that end in .bmp, .gif"):
+        find_images([tmp_path])
+
+
+def test_a_name_that_is_too_long_is_left_to_its_reader(tree: Path) -> None:
+    assert next(find_images([Path("x" * 300), tree])) == Path("x" * 300)
 
 
 def test_search_is_lazy(tree: Path) -> None:

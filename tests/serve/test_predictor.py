@@ -234,6 +234,7 @@ class _Answering:
         ({"probabilities": [[math.inf, 0.5]] * 3}, "no finite 'probabilities'"),
         ({"probabilities": [[1.2, -0.2]] * 3}, "'probabilities' from -0.2 to 1.2"),
         ({"heatmap": [[[0.0]]]}, "'heatmap' of shape"),
+        ({"heatmap": [[[], []]] * 3}, "'heatmap' of shape .3, 2, 0."),
         ({"heatmap": [[[math.nan]]] * 3}, "no finite 'heatmap'"),
     ],
     ids=str,

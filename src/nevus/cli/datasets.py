@@ -36,7 +36,7 @@ def add_data(commands: Subparsers) -> argparse.ArgumentParser:
         "fetch",
         help="download a dataset from its publisher",
         description="Show a dataset's licence, then download it. Run again, it goes on where it stopped. What it "
-        "fetches is prepared as it is: nevus prepare DIR.",
+        "fetches is prepared as it is: nevus prepare DIR --out DATASET.",
     )
     fetching.add_argument("name", help="of the dataset, as 'nevus data list' shows it")
     fetching.add_argument("directory", type=Path, metavar="DIR", help="folder for the files, made if it is not there")

@@ -7,8 +7,9 @@ import csv
 import hashlib
 import json
 import math
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ import numpy as np
 from nevus.core.errors import ConfigError, DataError, ImageError, RunError
 from nevus.core.files import finite, sha256_of, write_json
 from nevus.core.runs import Run
+from nevus.core.shipped import find_model
 
 if TYPE_CHECKING:
     import keras
@@ -94,41 +96,60 @@ COMMANDS = (add_explain, add_probe)
 def explain(arguments: argparse.Namespace) -> int:
     from nevus.core.overlay import side_by_side
     from nevus.core.preprocess import decode
+    from nevus.core.printable import printable
     from nevus.core.progress import progress
     from nevus.serve.images import find_images
+    from nevus.serve.output import cell
+    from nevus.serve.predictor import load
 
     method = arguments.method or ("grad-cam" if arguments.layer else CAM)
     if method == CAM and arguments.layer:
         raise ConfigError("--layer: the class activation map is that of the last layer. Name another --method for it.")
     if arguments.scale is not None and not (math.isfinite(arguments.scale) and arguments.scale > 0):
         raise ConfigError(f"--scale: expected a number above 0. Received: {arguments.scale}.")
-    predictor = _predictor(arguments.model)
+    _check_apart(arguments.out, arguments.images)
+    predictor = load(arguments.model)
     maps_of = None if method == CAM else _gradient_maps(arguments.model, predictor, method, arguments.layer)
     arguments.out.mkdir(parents=True, exist_ok=True)
+    # Pictures of an earlier call are no images to explain.
+    paths = find_images(arguments.images, but=arguments.out)
     num_failed = 0
     with (arguments.out / "index.csv").open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["file", "picture", "risk", "decision", "operating_point", "method", "scale", "error"])
-        explained = _explained(predictor, maps_of, find_images(arguments.images))
+        explained = _explained(predictor, maps_of, paths)
         for number, (path, answer) in enumerate(progress(explained, total=None, label="Explaining"), start=1):
             if answer.error is not None or answer.heatmap is None:
                 num_failed += 1
-                print(f"nevus: {answer.source}: {answer.error}", file=sys.stderr)
-                writer.writerow([answer.source, *[""] * 6, answer.error])
+                print(f"nevus: {printable(answer.source)}: {printable(str(answer.error))}", file=sys.stderr)
+                writer.writerow([cell(answer.source), *[""] * 6, cell(answer.error)])
                 continue
             decision = "malignant" if answer.decision else "benign"
             scale = float(np.abs(answer.heatmap).max()) if arguments.scale is None else arguments.scale
             lines = [
-                f"{path.name[:60]}: risk {answer.risk:.3f}, {decision} at {answer.operating_point}",
+                f"{printable(path.name[:60])}: risk {answer.risk:.3f}, {decision} at {answer.operating_point}",
                 f"{method}{f' at {arguments.layer}' if arguments.layer else ''}, log-odds of malignant. {_SHORT}",
             ]
-            picture = arguments.out / f"{number:05d}-{path.stem[:100]}.png"
+            picture = arguments.out / f"{number:05d}-{_shortened(path.stem)}.png"
             side_by_side(decode(path), answer.heatmap, scale, lines).save(picture)
-            writer.writerow(
-                [answer.source, picture.name, answer.risk, decision, answer.operating_point, method, scale, ""]
-            )
+            cells = [answer.source, picture.name, answer.risk, decision, answer.operating_point, method, scale, ""]
+            writer.writerow(map(cell, cells))
     print(arguments.out)
     return 1 if num_failed else 0
+
+
+def _check_apart(out: Path, images: Iterable[Path]) -> None:
+    """Refuses to write pictures among the images: no one could tell them apart the next time."""
+    folder = out.resolve()
+    for given in images:
+        if folder == given.resolve() or folder in given.resolve().parents:
+            raise ConfigError(f"--out: {out} holds images that are to be explained. Expected another folder.")
+
+
+def _shortened(name: str) -> str:
+    """As much of a name as leaves room for a number and a suffix, in bytes, without what a table would break at."""
+    text = os.fsencode(name)[:100].decode("utf-8", "ignore")
+    return "".join(character if character.isprintable() else "_" for character in text)
 
 
 # The disclaimer in the space of a picture.
@@ -138,12 +159,18 @@ _SHORT = "Research and education only, not a medical device."
 def probe(arguments: argparse.Namespace) -> int:
     from nevus.assess.probe import format_probe
     from nevus.assess.probe import probe as probe_model
+    from nevus.serve.predictor import load
 
+    if arguments.num_images < 2:
+        raise ConfigError(f"--num-images: expected 2 or more, one of each kind. Received: {arguments.num_images}.")
+    if arguments.seed < 0:
+        raise ConfigError(f"--seed: expected 0 or more. Received: {arguments.seed}.")
     run = _run_of(arguments.model)
     out = arguments.out or (run.probe_json if run else None)
-    if out is None:
-        raise ConfigError("--out: expected a file for the outcome, as the model file lies in no run's folder.")
-    predictor = _predictor(arguments.model)
+    if out is None or out.is_dir():
+        found = f"Received the folder {out}." if out else "The model file lies in no run's folder."
+        raise ConfigError(f"--out: expected a file for the outcome. {found}")
+    predictor = load(arguments.model)
     spec = predictor.spec
     images, described = _outlined(arguments, run, spec.image_size)
 
@@ -160,26 +187,16 @@ def probe(arguments: argparse.Namespace) -> int:
         randomised = randomised_maps(network, spec.classes, images.pixels[:_RANDOMISED_IMAGES], arguments.seed)
     threshold = spec.operating_point().threshold
     result = {**described, **probe_model(answer, images, threshold, randomised, arguments.seed)}
-    result["model_sha256"] = sha256_of(_model_file(arguments.model))
+    result["model_sha256"] = sha256_of(find_model(arguments.model))
     write_json(out, result)
     print(json.dumps(finite(result)) if arguments.json else f"{format_probe(finite(result))}\n\n{out}")
     return 0
-
-
-def _model_file(model: Path) -> Path:
-    return Run(model).model_onnx if model.is_dir() else model
 
 
 def _run_of(model: Path) -> Run | None:
     """The run in whose folder a model lies."""
     run = Run(model if model.is_dir() else model.parent)
     return run if run.run_json.exists() else None
-
-
-def _predictor(model: Path) -> Predictor:
-    from nevus.serve.predictor import load
-
-    return load(_model_file(model))
 
 
 def _gradient_maps(
@@ -261,7 +278,7 @@ def _outlined(arguments: argparse.Namespace, run: Run | None, image_size: int) -
     generator = np.random.default_rng(arguments.seed)
     chosen = []
     for kind, found in candidates.items():
-        order = generator.permutation(len(found))[: max(1, arguments.num_images // 2)]
+        order = generator.permutation(len(found))[: arguments.num_images // 2]
         chosen += [(*found[index], kind) for index in order]
     # Mixed, so that the first ones are of both kinds.
     chosen = [chosen[index] for index in generator.permutation(len(chosen))]
@@ -277,6 +294,11 @@ def _outlined(arguments: argparse.Namespace, run: Run | None, image_size: int) -
                 continue
             kinds.append(kind)
             groups.append(image.lesion_id or image.path.as_posix())
+    if len(set(kinds)) < 2:
+        raise DataError(
+            f"{arguments.data}: {rejected:,} images or masks could not be read, and none is left of the "
+            f"{'benign' if False not in kinds else 'malignant'} ones. Expected some of both kinds."
+        )
     described = {
         "data": arguments.data.resolve().name,
         "generated": listing.generated,

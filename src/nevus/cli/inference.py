@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
+# Those that 'nevus export' writes: one that cannot answer here is refused, not taken for an image.
+_MODELS = (".onnx", ".tflite", ".keras")
+
 # So many images are done before a progress bar would show.
 _FEW = 64
 
@@ -27,8 +30,8 @@ def add_predict(commands: Subparsers) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         "predict",
         help="risk and decision for images",
-        description="Print risk and decision for each image. A first file that ends in .onnx is the model, "
-        "as in 'nevus predict model.onnx photo.jpg'. Exit status 1 if any image failed; the others are done.",
+        description="Print risk and decision for each image. A first path that is a model.onnx or a run's folder is "
+        "the model, as in 'nevus predict model.onnx photo.jpg'. Exit status 1 if an image failed; the others are done.",
     )
     parser.add_argument(
         "files", nargs="+", type=Path, metavar="image_or_folder", help="image files, or folders of them"
@@ -36,7 +39,7 @@ def add_predict(commands: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "--model",
         metavar="NAME_OR_FILE",
-        help="a shipped model, see 'nevus models', or a model.onnx that 'nevus export' wrote "
+        help="a shipped model, see 'nevus models', a model.onnx that 'nevus export' wrote, or a run's folder "
         f"(default: {shipped.DEFAULT})",
     )
     parser.add_argument("--operating-point", metavar="NAME", help="decide at this one (default: the model's default)")
@@ -142,18 +145,18 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default=shipped.DEFAULT,
         metavar="name_or_file",
-        help=f"a shipped model, or a model.onnx that 'nevus export' wrote (default: {shipped.DEFAULT})",
+        help=f"a shipped model, a model.onnx that 'nevus export' wrote, or a run's folder (default: {shipped.DEFAULT})",
     )
 
 
 def _model_and_images(arguments: argparse.Namespace) -> tuple[str | Path, list[Path]]:
-    """The model, named by `--model` or by a first file that ends in .onnx, and the images.
+    """The model, named by `--model` or by a first path that is a model or a run, and the images.
 
     Raises:
         ConfigError: a model alone, with no image.
     """
     first, *rest = arguments.files
-    if arguments.model is not None or first.suffix.lower() != ".onnx":
+    if arguments.model is not None or not (first.suffix.lower() in _MODELS or shipped.is_run(first)):
         return arguments.model or shipped.DEFAULT, arguments.files
     if not rest:
         raise ConfigError(f"{first} is a model. Expected images too: nevus predict {first} photo.jpg")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from nevus.core.config import Config, make_config, options
@@ -11,14 +12,22 @@ from nevus.core.config import Config, make_config, options
 _LONGEST = 80
 
 
-def add_config_flags(parser: argparse.ArgumentParser, *stages: str) -> None:
-    """Adds `--config` and a flag for each option of the given stages; flags not given stay absent."""
+def add_config_flags(
+    parser: argparse.ArgumentParser, *stages: str, fallbacks: Mapping[str, object] | None = None
+) -> None:
+    """Adds `--config` and a flag for each option of the given stages; flags not given stay absent.
+
+    Args:
+        parser: of a command.
+        stages: or names of single options.
+        fallbacks: what stands in the help as the default of an option of the command's own.
+    """
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with options; flags win over it")
     defaults = Config()
     for name, option in options().items():
-        if option.stage not in stages:
+        if option.stage not in stages and name not in stages:
             continue
-        default = getattr(defaults, name)
+        default = (fallbacks or {}).get(name, getattr(defaults, name))
         unset = "the recipe's" if option.stage == "train" and default is None else "none"
         shown = unset if default in (None, (), "") else default
         choices, description = ",".join(map(str, option.choices)), option.help

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nevus.cli.options import add_config_flags, config_of
-from nevus.core.config import Config
+from nevus.core.config import Config, config_from_json, options
 from nevus.core.dataset import Dataset
 from nevus.core.errors import ConfigError, ParityError, RunError
+from nevus.core.files import read_json
 from nevus.core.pretrained import describe_weights
 from nevus.core.runs import EXPORTED_FILES, Run
 from nevus.pipeline import datasets, stages
@@ -29,6 +30,9 @@ SOURCES = (
     "a folder with a folder of images for each class, a dataset that docs/data.md lists, a zip archive of either, or "
     "a table; several become one dataset"
 )
+
+# What an evaluation depends on beside the predictions.
+_EVALUATED = ("evaluate", "seed")
 
 # A folder for browsers, made from model.onnx: no other form of the network.
 _WEB = "web"
@@ -69,7 +73,7 @@ def add_split(commands: Subparsers) -> argparse.ArgumentParser:
         description="Split by lesion, patient and duplicates; write group and split into manifest.csv.",
     )
     parser.add_argument("dataset", type=Path, help="folder that 'nevus prepare' wrote")
-    add_config_flags(parser, "split")
+    add_config_flags(parser, "split", "seed")
     parser.set_defaults(command=split)
     return parser
 
@@ -83,7 +87,7 @@ def add_train(commands: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument("dataset", type=Path, help="folder that 'nevus prepare' and 'nevus split' wrote")
     parser.add_argument("--out", type=Path, metavar="RUN", required=True, help="folder for the run")
     _add_repeat_flags(parser)
-    add_config_flags(parser, "split", "train", "evaluate", "export")
+    add_config_flags(parser, "train", "evaluate", "export")
     parser.set_defaults(command=train)
     return parser
 
@@ -95,7 +99,7 @@ def add_evaluate(commands: Subparsers) -> argparse.ArgumentParser:
         description="Read predictions; write operating_points.json and metrics.json.",
     )
     parser.add_argument("run", type=Path, help="folder that 'nevus train' wrote")
-    add_config_flags(parser, "evaluate")
+    add_config_flags(parser, *_EVALUATED, fallbacks=dict.fromkeys(options(), "the run's"))
     parser.set_defaults(command=evaluate)
     return parser
 
@@ -144,7 +148,7 @@ def add_demo(commands: Subparsers) -> argparse.ArgumentParser:
         "--difficulty", type=float, default=0.5, help="how alike the classes are, 0 to 1 (default: 0.5)"
     )
     _add_repeat_flags(parser)
-    add_config_flags(parser, "prepare", "split", "folds", "train", "evaluate", "export")
+    add_config_flags(parser, "prepare", "split", "folds", "train", "evaluate", "export", fallbacks=DEMO_OPTIONS)
     parser.set_defaults(command=demo)
     return parser
 
@@ -253,9 +257,17 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from nevus.cli.summary import run_summary
 
     run = stages.single_run(arguments.run)
-    stages.evaluate(run, config_of(arguments))
+    stages.evaluate(run, config_of(arguments, **_recorded(run, *_EVALUATED)))
     print(run_summary(run))
     return 0
+
+
+def _recorded(run: Run, *asked: str) -> dict[str, object]:
+    """The options of these stages, or by these names, that a run was made with."""
+    if not run.config_json.exists():
+        return {}
+    config = config_from_json(read_json(run.config_json, "Run 'nevus train' again.")).to_json()
+    return {name: config[name] for name, option in options().items() if option.stage in asked or name in asked}
 
 
 def export(arguments: argparse.Namespace) -> int:

@@ -27,6 +27,9 @@ _CLASS_TITLES = {
     "top_2_accuracy": "Top-2 accuracy",
 }
 
+# The others are in the file, lest they push the figures off the screen.
+_MOST_WARNINGS = 5
+
 # What a test score is called: two of them where the source's own test split leaks.
 _TEST_SCORES = {"test": "Test", "test_without_leaks": "Test without the leaked images"}
 
@@ -74,10 +77,17 @@ def run_summary(run: Run) -> str:
     for split, name in _TEST_SCORES.items():
         if split in metrics["splits"]:
             lines += _score_lines(metrics, split, name)
-    lines += [f"  Warning: {warning}" for warning in metrics.get("warnings", [])]
+    lines += _warning_lines(metrics.get("warnings", []), run.metrics_json)
     files = [path for path in (run.model_onnx, run.report_html) if path.exists()]
     lines += [*(f"{path}" for path in files), *([] if files else [f"Next: nevus export {run.directory}"])]
     return "\n".join([*lines, DISCLAIMER])
+
+
+def _warning_lines(warnings: Sequence[str], path: Path) -> list[str]:
+    """The first warnings, as the report has them, and where the others are."""
+    lines = [f"  Warning: {warning}" for warning in warnings[:_MOST_WARNINGS]]
+    left = len(warnings) - len(lines)
+    return [*lines, *([f"  {left} more warnings in {path}"] if left else [])]
 
 
 def _score_lines(metrics: dict[str, Any], split: str, name: str) -> list[str]:
@@ -152,7 +162,7 @@ def cross_validation_summary(run: Run) -> str:
             figures = result["ensemble"]["splits"][name]
             area = Estimate.from_json(figures["roc_auc"])
             lines += ["", f"Ensemble on {text}, {figures['num_images']:,} images: ROC-AUC {area}"]
-    lines += [f"  Warning: {warning}" for warning in result["warnings"]]
+    lines += _warning_lines(result["warnings"], run.cross_validation_json)
     reports = f"{run.report_html}, and one in each fold"
     return "\n".join([*lines, "", str(run.ensemble_onnx), str(run.cross_validation_json), reports, DISCLAIMER])
 

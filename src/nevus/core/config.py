@@ -82,7 +82,7 @@ class Config:
     folds: int | None = option(
         None, "folds", "cross-validate: train so many times, each time testing on another share", int, low=2, high=20
     )
-    seed: int = option(0, "split", "seed of the splits and of the training", int, low=0, high=2**31 - 1)
+    seed: int = option(0, "train", "seed of the splits, the training and the bootstrap", int, low=0, high=2**31 - 1)
     model: str = option("compact", "train", "network to train", str, choices=NETWORKS)
     weights: str = option(
         NONE,
@@ -156,6 +156,10 @@ class Config:
             raise ConfigError(
                 f"--weights {self.weights}: no pretrained weights fit the network '{self.model}'. "
                 f"Expected --model to be one of {', '.join(BACKBONES)}."
+            )
+        if self.licence is not None and not (self.licence.isprintable() and self.licence.strip()):
+            raise ConfigError(
+                f"--licence: expected a name in one line, such as CC-BY-NC-4.0. Received: {self.licence[:40]!r}."
             )
         if self.recipe in ("transfer", "transfer-long") and self.weights == NONE:
             raise ConfigError(

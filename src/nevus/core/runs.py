@@ -194,7 +194,7 @@ class Run:
     def check_resumable(self, dataset: Dataset, config: Config) -> None:
         """Checks that a run, finished or not, is what training with this dataset and these options would make.
 
-        Options of preparation may differ, for the dataset decides them and is compared itself; those of
+        Options of preparation and splits may differ, for the dataset decides them and is compared itself; those of
         evaluation and export too, for these stages are done again.
 
         Raises:
@@ -202,7 +202,7 @@ class Run:
             RunError: dataset, options of the training, or the content of a file of weights differ.
         """
         self.check_dataset(dataset)
-        self.check_options(config, but=("prepare", "folds", "evaluate", "export"))
+        self.check_options(config, but=("prepare", "split", "folds", "evaluate", "export"))
         if self.record.get("pretrained") != describe_weights(config.weights):
             raise RunError(
                 f"{self.directory} was begun with other weights than {config.weights} holds now (their SHA-256 "

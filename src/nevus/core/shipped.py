@@ -1,11 +1,12 @@
 """The models that come with the package: a name for each, its file and its card beside it.
 
-Owns how a model is named: by the plain name of a shipped one, or by the path of a file. Opens no model.
+Owns how a model is named: by the plain name of a shipped one, by the path of a file, or by a run's folder. Opens none.
 """
 
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from pathlib import Path
 
@@ -29,13 +30,13 @@ def find_model(model: str | Path = DEFAULT) -> Path:
 
     Args:
         model: a plain word of letters, digits, hyphens and underscores is the name of a shipped model; anything
-            else, and every Path, is the path of a file, whether or not it exists.
+            else, and every Path, is the path of a file, whether or not it exists, or of a run's folder.
 
     Raises:
         ModelFileError: no shipped model has that name.
     """
     if isinstance(model, Path) or not re.fullmatch(r"[A-Za-z0-9_-]+", model):
-        return Path(model)
+        return _in_run(Path(model))
     shipped = shipped_models()
     if model in shipped:
         return shipped[model]
@@ -46,3 +47,18 @@ def find_model(model: str | Path = DEFAULT) -> Path:
     raise ModelFileError(
         f"No shipped model is called '{model}'.{hint} Expected one of: {', '.join(shipped)}. Or n{_NAME_A_FILE[1:]}"
     )
+
+
+def is_run(path: Path) -> bool:
+    """Whether a path is the folder of a run."""
+    return os.path.isfile(path / "run.json")  # noqa: PTH113 - is_file raises where a name is too long
+
+
+def _in_run(path: Path) -> Path:
+    """The model file of a run, if a path is its folder."""
+    if not is_run(path):
+        return path
+    from nevus.core.runs import Run  # A command that predicts by a file goes without it.
+
+    run = Run(path)
+    return run.ensemble_onnx if run.folds else run.model_onnx

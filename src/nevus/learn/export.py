@@ -19,11 +19,11 @@ import numpy as np
 
 from nevus.core.config import config_from_json
 from nevus.core.dataset import Dataset
-from nevus.core.errors import RunError
+from nevus.core.errors import ModelFileError, RunError
 from nevus.core.files import read_json, replacing, sha256_of, write_json
 from nevus.core.manifest import ManifestRow, name_licences
 from nevus.core.metadata import MetadataHead, Variable
-from nevus.core.modelfile import GoldenCase, ModelSpec, golden_pixels, licence_of_weights
+from nevus.core.modelfile import GoldenCase, ModelSpec, golden_pixels, licence_of_weights, parse_spec
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels
 from nevus.core.runs import Run
@@ -172,9 +172,11 @@ def write_if_alike(
     """
     made = FORMATS[file_format]
     spec = replace(spec, golden=golden_cases(made.opened(content), spec.image_size, any_size=made.resized is not None))
-    content = made.with_metadata(content, spec.to_json())
+    about = spec.to_json()
+    content = made.with_metadata(content, about)
     resized = partial(made.resized, content) if made.resized else None
     parity = check_parity(answer, made.opened(content), spec, sample, made.limits, resized)
+    _check_readable(path, about)
     with replacing(path) as temporary:
         temporary.write_bytes(content)
         entry = {"file": path.name, "sha256": sha256_of(temporary), "made_from": made_from, **parity}
@@ -182,16 +184,31 @@ def write_if_alike(
         write_json(run.parity_json, {**_other_entries(run, made_from), file_format: entry})
 
 
+def _check_readable(path: Path, about: str) -> None:
+    """Refuses to write a file whose metadata its own reader would refuse, as of a licence with control characters."""
+    try:
+        parse_spec(about)
+    except ModelFileError as problem:
+        raise RunError(
+            f"{path} was not written, because it could not be opened again: {problem} Look for the text or the number "
+            "that is named there in config.json and run.json of the run."
+        ) from None
+
+
 def _other_entries(run: Run, made_from: dict[str, str]) -> dict[str, Any]:
     """What `parity.json` says of the files in other formats that are still there and were made from the same."""
     if not run.parity_json.exists():
         return {}
-    entries = read_json(run.parity_json, "Delete it, and run 'nevus export' again.")
-    return {
-        name: entry
-        for name, entry in entries.items()
-        if name in FORMATS and entry["made_from"] == made_from and run.exported(name).exists()
-    }
+    hint = "Delete it, and run 'nevus export' again."
+    entries = read_json(run.parity_json, hint)
+    try:
+        return {
+            name: entry
+            for name, entry in entries.items()
+            if name in FORMATS and entry["made_from"] == made_from and run.exported(name).exists()
+        }
+    except (AttributeError, KeyError, TypeError):
+        raise RunError(f"{run.parity_json} is damaged. {hint}") from None
 
 
 def _check_fresh(run: Run, dataset: Dataset, metrics: dict[str, Any]) -> None:
@@ -201,7 +218,11 @@ def _check_fresh(run: Run, dataset: Dataset, metrics: dict[str, Any]) -> None:
             f"{dataset.directory} is not the dataset that {run.directory} was trained on (its images, classes, "
             "splits or groups have changed). Name the right one, or run 'nevus train' again."
         )
-    for split, fingerprint in metrics["fingerprints"]["predictions"].items():
+    try:
+        fingerprints = dict(metrics["fingerprints"]["predictions"])
+    except (KeyError, TypeError, ValueError):
+        raise RunError(f"{run.metrics_json} is damaged. Run 'nevus evaluate' again.") from None
+    for split, fingerprint in fingerprints.items():
         if sha256_of(run.predictions_csv(split)) != fingerprint:
             raise RunError(
                 f"{run.predictions_csv(split)} has changed since {run.metrics_json.name} was made from it. "

@@ -34,7 +34,7 @@ def fold_scales(network: keras.Model) -> keras.Model:
     for convolution, norm in _foldable(copy):
         variance = convert_to_numpy(norm.moving_variance)
         scale = (convert_to_numpy(norm.gamma) if norm.scale else 1.0) / np.sqrt(variance + norm.epsilon)
-        for weight in convolution.trainable_weights:
+        for weight in convolution.weights:
             # A depthwise kernel has its maps in two axes: channels, and the maps of each.
             maps = weight.shape[2:] if weight.shape[-1] != len(scale) else (-1,)
             weight.assign(convert_to_numpy(weight) * np.abs(scale).reshape(maps))

@@ -73,7 +73,7 @@ def _check_prepared_from(images: Sequence[Path], dataset: Dataset, run: Run, con
             "itself if that has moved; or start over with --overwrite."
         )
     if run.config_json.exists():
-        run.check_options(config, but=[stage for stage in STAGES if stage != "prepare"])
+        run.check_options(config, but=[stage for stage in STAGES if stage not in ("prepare", "split")])
 
 
 def _is_of(path: Path, source: DatasetSource) -> bool:

@@ -25,8 +25,10 @@ def check_answer(path: Path, name: str, answer: NDArray[np.float32], shape: tupl
     Raises:
         ModelFileError: it has another shape, or holds a value that is no number, or no share.
     """
-    fits = len(answer.shape) == len(shape) and all(
-        wanted in (None, size) for size, wanted in zip(answer.shape, shape, strict=True)
+    fits = (
+        answer.size > 0
+        and len(answer.shape) == len(shape)
+        and all(wanted in (None, size) for size, wanted in zip(answer.shape, shape, strict=True))
     )
     if not fits:
         raise ModelFileError(

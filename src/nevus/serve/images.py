@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TypeAlias, TypeGuard
 
 import numpy as np
 from PIL import Image
 
-from nevus.core.errors import ImageError
+from nevus.core.errors import DataError, ImageError
 from nevus.core.preprocess import SUFFIXES, Pixels, load_pixels, resize, to_rgb, upright
 
 # A path, the bytes of a file, a Pillow image in any mode, or uint8 [height, width, 3], RGB.
@@ -51,37 +52,60 @@ def to_pixels(image: ImageLike, image_size: int) -> Pixels:
     raise ImageError(f"expected a path, bytes, a Pillow image or a NumPy array, received {type(image).__name__}")
 
 
-def find_images(paths: Iterable[Path]) -> Iterator[Path]:
+def find_images(paths: Iterable[Path], but: Path | None = None) -> Iterator[Path]:
     """Finds the image files under paths, one by one, so that work can begin at once.
 
     A path that is no folder is given as it is, whatever its suffix and whether it exists: its
     reader says what is wrong. In folders, files with a suffix of `nevus.core.preprocess.SUFFIXES` are found at any
     depth in order of their names, hidden ones left out. A folder that cannot be listed is given
     itself, so that it shows up as a failure. A link to a folder that holds the link is not followed.
+
+    Args:
+        paths: files and folders.
+        but: a folder that is passed over wherever it lies.
+
+    Raises:
+        DataError: there are none.
     """
-    for path in paths:
-        if path.is_dir():
-            yield from _walk(path, parents=frozenset())
-        else:
-            yield path
+    passed = frozenset() if but is None else _identity(but)
+    # A Path's own is_dir raises for a name that is too long.
+    found = chain.from_iterable(_walk(path, passed) if os.path.isdir(path) else [path] for path in paths)  # noqa: PTH112
+    first = next(found, None)
+    if first is None:
+        raise DataError(f"No images were found. Expected files that end in {', '.join(sorted(SUFFIXES))}.")
+    return chain([first], found)
 
 
-def _walk(folder: Path, parents: frozenset[tuple[int, int]]) -> Iterator[Path]:
+def _walk(folder: Path, passed: frozenset[tuple[int, int]]) -> Iterator[Path]:
+    """The images below a folder, unless it is one of those to be passed over, the folders that hold it among them."""
     try:
-        status = folder.stat()
+        identity = _identity(folder)
         with os.scandir(folder) as listing:
-            entries = sorted((entry.name, entry.is_dir()) for entry in listing if not entry.name.startswith("."))
+            entries = sorted((entry.name, _is_folder(entry)) for entry in listing if not entry.name.startswith("."))
     except OSError:
         yield folder
         return
-    identity = (status.st_dev, status.st_ino)
-    if identity in parents:
+    if identity <= passed:
         return
     for name, is_folder in entries:
         if is_folder:
-            yield from _walk(folder / name, parents | {identity})
+            yield from _walk(folder / name, passed | identity)
         elif os.path.splitext(name)[1].lower() in SUFFIXES:  # noqa: PTH122 - a Path for every file is slow
             yield folder / name
+
+
+def _identity(folder: Path) -> frozenset[tuple[int, int]]:
+    """What tells a folder from all others, whatever leads there."""
+    status = folder.stat()
+    return frozenset([(status.st_dev, status.st_ino)])
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """A link that leads nowhere is none: its reader says what is wrong."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:

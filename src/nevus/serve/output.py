@@ -13,13 +13,14 @@ from collections.abc import Iterable
 from typing import Any, TextIO
 
 from nevus.core.modelfile import DISCLAIMER, ModelSpec
+from nevus.core.printable import printable
 from nevus.serve.predictor import Prediction
 
 
 def write_table(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO) -> int:
     """Writes a table with aligned columns; the file's name stands last because its length is not known ahead."""
     names = spec.classes.names
-    widths = [max(len(_printable(name)), 5) for name in names]
+    widths = [max(len(printable(name)), 5) for name in names]
     num_failed = 0
     heading = ""
     for prediction in predictions:
@@ -30,16 +31,16 @@ def write_table(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO
             if prediction.prevalence is not None:
                 file.write(f"{_prevalence_line(prediction.prevalence, spec)}\n")
             file.write(f"{DISCLAIMER}\n\n")
-            columns = [_printable(name).rjust(width) for name, width in zip(names, widths, strict=True)]
+            columns = [printable(name).rjust(width) for name, width in zip(names, widths, strict=True)]
             there = [] if prediction.prevalence is None else [" there"]
             heading = "  ".join([" risk", *there, "decision ", "triage   ", *columns, "file"])
             file.write(f"{heading}\n")
-        name = _printable(prediction.source)
+        name = printable(prediction.source)
         there = [] if prediction.prevalence is None else ["     -"]
         if prediction.error is not None:
             num_failed += 1
             cells = ["    -", *there, "error    ", "-        ", *("-".rjust(width) for width in widths)]
-            file.write("  ".join([*cells, f"{name}: {_printable(prediction.error)}"]) + "\n")
+            file.write("  ".join([*cells, f"{name}: {printable(prediction.error)}"]) + "\n")
             continue
         shares = [f"{prediction.probabilities[n]:.3f}".rjust(w) for n, w in zip(names, widths, strict=True)]
         if prediction.risk_at_prevalence is not None:
@@ -62,13 +63,13 @@ def write_csv(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO) 
     columns = ["file", "risk", "decision", "operating_point", "threshold", "triage", "prevalence", "risk_at_prevalence"]
     columns += [f"p_{name}" for name in spec.classes.names]
     writer = csv.DictWriter(file, [*columns, "error"], lineterminator="\n")
-    writer.writerow({name: _cell(name) for name in writer.fieldnames})
+    writer.writerow({name: cell(name) for name in writer.fieldnames})
     num_failed = 0
     for prediction in predictions:
         num_failed += prediction.error is not None
         record = _record(prediction, spec)
         shares = {f"p_{name}": share for name, share in record.pop("probabilities").items()}
-        writer.writerow({name: _cell(value) for name, value in {**record, **shares}.items()})
+        writer.writerow({name: cell(value) for name, value in {**record, **shares}.items()})
     return num_failed
 
 
@@ -114,12 +115,8 @@ def _decision(prediction: Prediction) -> str:
     return {True: "malignant", False: "benign", None: ""}[prediction.decision]
 
 
-def _printable(text: str) -> str:
-    """Line ends and control characters as escapes: a file's name must not drive a terminal or break a table."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
-def _cell(value: str | float | None) -> str | float | None:
+def cell(value: str | float | None) -> str | float | None:
+    """A value for a CSV file: a text that a spreadsheet would take for a formula gets an apostrophe before it."""
     if not isinstance(value, str):
         return value
     # The writer of older Python leaves a lone carriage return unquoted, and it would end the row.

@@ -85,8 +85,8 @@ def load(model: str | Path = DEFAULT) -> Predictor:
     """Opens a model file.
 
     Args:
-        model: the name of a shipped model, as `nevus models` lists them; or the path of a `model.onnx`
-            that `nevus export` wrote.
+        model: the name of a shipped model, as `nevus models` lists them; the path of a `model.onnx` that
+            `nevus export` wrote; or a run's folder, for the model in it.
 
     Raises:
         ModelFileError: the file is missing, damaged, too large, or no model file of Nevus; or no shipped

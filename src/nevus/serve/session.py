@@ -14,6 +14,7 @@ import onnxruntime
 from nevus.core.archive import read_metadata
 from nevus.core.errors import ModelFileError
 from nevus.core.modelfile import INPUT, METADATA_INPUT, METADATA_KEY, OUTPUTS, ModelSpec, parse_spec
+from nevus.core.printable import printable
 from nevus.core.processors import available_processors
 from nevus.serve.graph_check import check_graph
 
@@ -49,6 +50,11 @@ def open_model(path: Path) -> tuple[onnxruntime.InferenceSession, ModelSpec]:
     Raises:
         ModelFileError: the file is missing, damaged or too large, or no model file of Nevus.
     """
+    if path.suffix.lower() in _ARCHIVED:
+        raise ModelFileError(
+            f"{path} is a model in another format than ONNX, which alone answers here. Expected a model.onnx that "
+            "'nevus export' wrote; 'nevus info' reads any."
+        )
     content = _read(path)
     try:
         check_graph(content)
@@ -93,7 +99,7 @@ def read_spec(path: Path) -> ModelSpec:
     Raises:
         ModelFileError: as of `open_model`.
     """
-    if path.suffix not in _ARCHIVED:
+    if path.suffix.lower() not in _ARCHIVED:
         return open_model(path)[1]
     content = _read(path)
     try:
@@ -144,7 +150,7 @@ def _check_tensors(path: Path, found: list[_Tensor], spec: ModelSpec) -> None:
     agree = len(found) == len(expected) and all(map(_fits, found, expected))
     if not agree:
         raise ModelFileError(
-            f"{path}: the graph's inputs and outputs are {_printable(', '.join(map(str, found)))}. "
+            f"{path}: the graph's inputs and outputs are {printable(', '.join(map(str, found)))}. "
             f"Expected {', '.join(map(str, expected))}. Export the model again."
         )
 
@@ -159,8 +165,4 @@ def _fits(tensor: _Tensor, expected: _Tensor) -> bool:
 
 def first_line(problem: Exception) -> str:
     """What an error of ONNX Runtime says, in one line; it may quote names that steer a terminal."""
-    return _printable((str(problem).splitlines() or [""])[0][:200]) or type(problem).__name__
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return printable((str(problem).splitlines() or [""])[0][:200]) or type(problem).__name__
