@@ -4,6 +4,7 @@ import csv
 import functools
 import http.server
 import io
+import itertools
 import json
 import math
 import os
@@ -21,12 +22,13 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from http_server import MODEL, running, serving, wait_until
-from PIL import Image
+from PIL import ExifTags, Image
 
 import nevus
 from bad_inputs import encode
 from nevus.cli.main import main
 from nevus.core.estimate import Estimate
+from nevus.core.labels import Classes
 from nevus.core.modelfile import DISCLAIMER
 from nevus.core.shipped import find_model
 from nevus.serve.http.app import create_app
@@ -68,17 +70,18 @@ def opened(browser: "playwright.Browser") -> Iterator[Opened]:
     """Opens an address; at the end no page may have logged an error or asked another host."""
     contexts, faults = [], []
 
-    def open_page(address: str, expected_fault: str = "", **options: object) -> "playwright.Page":
+    def open_page(address: str, expected_fault: str | tuple[str, ...] = (), **options: object) -> "playwright.Page":
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
         host = urlsplit(address).netloc
+        expected = (expected_fault,) if isinstance(expected_fault, str) else expected_fault
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on(
             "console",
             lambda message: (
                 faults.append(message.text)
-                if message.type == "error" and not (expected_fault and expected_fault in message.text)
+                if message.type == "error" and not any(fault in message.text for fault in expected)
                 else None
             ),
         )
@@ -271,6 +274,177 @@ def test_figures_that_are_not_known_are_left_out(opened: Opened, fit: list[Path]
         assert "0.900 (no interval)" in page.locator("#model-facts").evaluate("element => element.textContent")
 
 
+def test_an_open_page_notices_that_the_server_has_another_model(opened: Opened, fit: list[Path]) -> None:
+    with serving() as address:
+        page = opened(address)
+        page.set_input_files("#choose", fit[0])
+        read_all(page, 1)
+        expect(page.locator(".number")).to_be_visible()
+    wait_until(lambda: is_free(urlsplit(address).port), seconds=30)
+    with running(create_app(nevus.load(find_model("compact")), Settings()), urlsplit(address).port):
+        page.set_input_files("#choose", fit[1])
+        read_all(page, 2)
+        page.locator("#cards button").nth(1).click()
+        expect(page.locator(".why")).to_have_text("The server has another model now. Reload the page.")
+        assert page.locator(".number").count() == 0
+
+
+@contextmanager
+def serving_answer(**probabilities: float) -> Iterator[str]:
+    """A server whose model has these classes, all but the first malignant, and always says the same."""
+    predictor = nevus.load(MODEL)
+    names = tuple(probabilities)
+    shares = np.array(list(probabilities.values()), np.float32)
+    predictor.spec = replace(predictor.spec, classes=Classes(names, names[1:]))
+
+    def always(pixels, *_):  # type: ignore[no-untyped-def]
+        return [(shares, shares[1:].sum(), np.eye(4, dtype=np.float32))] * len(pixels)
+
+    predictor.answer = always  # type: ignore[method-assign]
+    with running(create_app(predictor, Settings())) as address:
+        yield address
+
+
+def test_the_classes_follow_the_prevalence_as_the_risk_does(opened: Opened, fit: list[Path]) -> None:
+    with serving_answer(nevus=0.4, melanoma=0.5, carcinoma=0.1) as address:
+        page = opened(address)
+        page.set_input_files("#choose", fit[0])
+        read_all(page, 1)
+        page.select_option("#prevalence", "0.1")
+        shown = {
+            row.locator("th").inner_text().split()[0]: float(row.locator(".number-cell").inner_text().split()[0])
+            for row in page.locator(".classes tr").all()
+        }
+        odds = 0.6 / 0.4 * (0.1 / 0.9) / (0.4 / 0.6)  # The model assumes 40 in 100.
+        risk = 100 * odds / (1 + odds)
+        assert shown == pytest.approx({"nevus": 100 - risk, "melanoma": risk * 5 / 6, "carcinoma": risk / 6}, abs=0.5)
+    with serving_answer(nevus=1.0, melanoma=0.0, carcinoma=0.0) as address:
+        page = opened(address)
+        page.set_input_files("#choose", fit[0])
+        read_all(page, 1)
+        page.select_option("#prevalence", "0.1")
+        assert page.locator(".classes .number-cell").all_inner_texts() == ["100\u00a0%", "0\u00a0%", "0\u00a0%"]
+
+
+@pytest.mark.parametrize(("name", "risk"), [("low", 0.15), ("high", 0.85)])
+def test_the_marker_stands_in_its_zone_at_any_prevalence(
+    opened: Opened, fit: list[Path], name: str, risk: float
+) -> None:
+    with serving_answer(benign=1 - risk, malignant=risk) as address:
+        page = opened(address, viewport={"width": 360, "height": 740})
+        page.set_input_files("#choose", fit[0])
+        read_all(page, 1)
+        page.select_option("#prevalence", "other")
+        for share in ("0.01", "50", "99.9"):
+            page.fill("#other-prevalence", share)
+            zone, marker = (page.locator(one).bounding_box() for one in (f".zone.{name}", ".marker"))
+            middle = marker["x"] + marker["width"] / 2
+            assert zone["x"] + 2 < middle < zone["x"] + zone["width"] - 2
+            ticks = [tick.bounding_box() for tick in page.locator(".tick").all()]
+            assert len(ticks) > 3
+            assert share != "50" or len(ticks) == 7
+            assert all(one["x"] + one["width"] < next_one["x"] for one, next_one in itertools.pairwise(ticks))
+
+
+def test_a_share_that_is_none_is_told_and_a_decimal_comma_is_a_point(
+    server: str, fit: list[Path], opened: Opened
+) -> None:
+    page = opened(server)
+    page.set_input_files("#choose", fit[0])
+    read_all(page, 1)
+    assumed = page.inner_text(".number .big")
+    page.select_option("#prevalence", "other")
+    for text in ("0", "abc", "", "0x10", "100", "1.2.3", "-5"):
+        page.fill("#other-prevalence", text)
+        expect(page.locator("#other-prevalence")).to_have_attribute("aria-invalid", "true")
+        expect(page.locator("#prevalence-help")).to_have_text(
+            "Expected a number from 0.01 to 99.9; the risks below still assume 40\u00a0%."
+        )
+        assert page.inner_text(".number .big") == assumed
+    page.fill("#other-prevalence", " 1,5 ")
+    expect(page.locator("#other-prevalence")).to_have_attribute("aria-invalid", "false")
+    expect(page.locator("#prevalence-help")).to_contain_text("to 1.5\u00a0%.")
+
+
+def test_on_paper_and_in_forced_colours_the_scale_keeps_its_bands(server: str, fit: list[Path], opened: Opened) -> None:
+    page = opened(server)
+    page.set_input_files("#choose", fit[0])
+    read_all(page, 1)
+    marks = (".marker", ".zone.low", ".zone.uncertain", ".swatch.raises")
+    colours = [page.locator(mark).evaluate("element => getComputedStyle(element).backgroundColor") for mark in marks]
+    assert len(set(colours)) == len(marks)
+    page.emulate_media(forced_colors="active")
+    for mark, colour in zip(marks, colours, strict=True):
+        expect(page.locator(mark)).to_have_css("background-color", colour)
+    page.emulate_media(media="print", forced_colors="none")
+    for mark in marks:
+        expect(page.locator(mark)).to_have_css("print-color-adjust", "exact")
+
+
+def test_no_heatmap_lies_over_a_picture_that_the_browser_shows_otherwise_or_not_at_all(
+    server: str, fit: list[Path], opened: Opened, tmp_path: Path
+) -> None:
+    image, exif = Image.open(fit[0]).convert("RGB"), Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    wide = image.resize((160, 128))
+    contents = {
+        "good.png": encode(image, "PNG"),
+        "unknown_here.tif": encode(image, "TIFF"),
+        "turned.jpg": encode(wide, "JPEG", exif=exif),
+        "turned.webp": encode(wide, "WEBP", exif=exif, lossless=True),
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    page = opened(server)
+    page.set_input_files("#choose", [tmp_path / name for name in contents])
+    read_all(page, 4)
+    told = {
+        "good.png": None,
+        "unknown_here.tif": "This browser cannot show the file, so no heatmap lies over it.",
+        "turned.jpg": None,
+        "turned.webp": "No heatmap is shown: the model saw this picture turned otherwise than this browser shows it.",
+    }
+    cards = page.locator("#cards button")
+    for number in (0, 1, 2, 3, 0):
+        cards.nth(number).click()
+        text = told[list(contents)[number]]
+        expect(page.locator(".number")).to_be_visible()
+        expect(page.locator("#heat")).to_be_visible(visible=text is None)
+        expect(page.locator("#heat-control")).to_be_visible(visible=text is None)
+        expect(page.locator("#picture-note")).to_be_visible(visible=text is not None)
+        if text is not None:
+            expect(page.locator("#picture-note")).to_have_text(text)
+
+
+GONE = "The file cannot be read: it is a folder, or was moved or deleted."
+
+
+def test_folders_and_files_that_are_gone_are_told_apart_from_a_server_that_is(
+    opened: Opened, fit: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "folder").mkdir()
+    shutil.copy(fit[0], tmp_path / "gone.png")
+    with serving() as address:
+        # Chromium says of each that it could not be loaded.
+        page = opened(address, expected_fault="Failed to load resource")
+        to_be_ready(page)
+        drop_path(page, tmp_path / "folder")
+        read_all(page, 1)
+        expect(page.locator(".why")).to_have_text(GONE)
+    page.set_input_files("#choose", tmp_path / "gone.png")
+    read_all(page, 2)
+    page.locator("#cards button").nth(1).click()
+    expect(page.locator(".why")).to_contain_text("Is the server still there?")
+
+
+def drop_path(page: "playwright.Page", path: Path) -> None:
+    """As a person drops it: a folder, too."""
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 100, "y": 200, "data": data})
+
+
 def test_the_csv_has_no_formulas(server: str, fit: list[Path], opened: Opened, tmp_path: Path) -> None:
     names = ["=1+1.png", "-1.png", "good.png"]
     for name in names:
@@ -308,6 +482,9 @@ def serving_folder(folder: Path, port: int = 0) -> Iterator[str]:
 
 
 class LastingHandler(http.server.SimpleHTTPRequestHandler):
+    # As nginx, unless told more.
+    extensions_map = http.server.SimpleHTTPRequestHandler.extensions_map | {".mjs": "application/octet-stream"}
+
     def log_message(self, *arguments: object) -> None:
         pass
 
@@ -381,6 +558,16 @@ def test_a_model_of_another_version_than_its_description_is_refused(opened: Open
         expect(page.locator("#status")).to_contain_text("one of them is of another version. Reload the page.")
 
 
+def test_a_page_without_its_engine_or_a_server_says_so(opened: Opened, tmp_path: Path) -> None:
+    write_folder(tmp_path / "page")
+    page = opened((tmp_path / "page" / "index.html").as_uri(), expected_fault=("CORS policy", "ERR_FAILED"))
+    expect(page.locator("#status")).to_contain_text("This page needs a web server")
+    (tmp_path / "page" / "ort.wasm.bundle.min.js").unlink()
+    with serving_folder(tmp_path / "page") as address:
+        page = opened(address, expected_fault="404")
+        expect(page.locator("#status")).to_contain_text("The model could not be loaded")
+
+
 def test_a_server_takes_over_from_a_folder_at_the_same_address(opened: Opened, tmp_path: Path) -> None:
     write_folder(tmp_path / "page", find_model("compact"))
     with serving_folder(tmp_path / "page") as address:
@@ -427,6 +614,36 @@ def test_the_browser_alone_answers_as_python_does_and_without_a_network(
     page.set_input_files("#choose", fit[0])
     read_all(page, 1)
     expect(page.locator(".number")).to_be_visible()
+
+
+def test_the_browser_alone_refuses_several_frames_as_python_does_and_files_that_are_gone(
+    web_folder: str, server: str, fit: list[Path], opened: Opened, tmp_path: Path
+) -> None:
+    image = Image.open(fit[0]).convert("RGB")
+    frames = {"save_all": True, "append_images": [image.rotate(90)]}
+    contents = {f"two.{kind}": encode(image, kind, **frames) for kind in ("gif", "png", "webp")}
+    contents |= {f"one.{kind}": encode(image, kind) for kind in ("gif", "png", "webp")}
+    contents["cut_off.gif"] = contents["one.gif"][:200]
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    tables = []
+    for address in (web_folder, server):
+        page = opened(address)
+        to_be_ready(page)
+        page.set_input_files("#choose", [tmp_path / name for name in contents])
+        read_all(page, len(contents))
+        tables.append(table_of(page))
+    for row, expected in zip(*tables, strict=True):
+        assert (row["risk"] == "") == (expected["risk"] == ""), row["file"]
+        if row["file"].startswith("two"):
+            assert row["error"] == expected["error"] != ""
+
+    (tmp_path / "folder").mkdir()
+    page = opened(web_folder, expected_fault="ERR_FILE_NOT_FOUND")
+    to_be_ready(page)
+    drop_path(page, tmp_path / "folder")
+    read_all(page, 1)
+    expect(page.locator(".why")).to_have_text(GONE)
 
 
 _HEAT_OPACITY = """() => {

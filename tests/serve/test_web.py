@@ -21,12 +21,16 @@ def package(folder: Path, version: str = "1.30.0", name: str = "onnxruntime-web"
 def test_every_file_is_listed_for_offline_use_and_the_version_follows_the_content(tmp_path: Path) -> None:
     runtime = package(tmp_path / "runtime")
     write_web_folder(MODEL, tmp_path / "one", runtime)
-    (runtime / "dist" / RUNTIME_FILES[0]).write_text("y")
+    (runtime / "dist" / next(iter(RUNTIME_FILES))).write_text("y")
     write_web_folder(MODEL, tmp_path / "two", runtime)
     workers = [(tmp_path / name / "service-worker.js").read_text() for name in ("one", "two")]
     names = {path.name for path in (tmp_path / "one").iterdir()} - {"service-worker.js"}
     assert all(f'"./{name}"' in workers[0] for name in names)
     assert workers[0].splitlines()[2] != workers[1].splitlines()[2]
+    assert set(RUNTIME_FILES.values()) <= names
+    assert not any(
+        name.endswith(".mjs") for name in names
+    )  # Many servers give these no type, and no browser runs them.
     assert (tmp_path / "one" / "model.onnx").read_bytes() == MODEL.read_bytes()
     digests = json.loads((tmp_path / "one" / "model.json").read_text())["sha256"]
     assert set(digests) == {"model.onnx", "quality.onnx"}

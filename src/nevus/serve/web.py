@@ -21,7 +21,11 @@ from nevus.serve.quality import QUALITY_MODEL, REFUSALS
 from nevus.serve.session import open_model
 
 RUNTIME_VERSIONS = (1, 20), (2, 0)
-RUNTIME_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
+# In the package, and in the folder: many servers send no type for .mjs, and a browser runs no script without one.
+RUNTIME_FILES = {
+    "ort.wasm.bundle.min.mjs": "ort.wasm.bundle.min.js",
+    "ort-wasm-simd-threaded.wasm": "ort-wasm-simd-threaded.wasm",
+}
 
 # WebAssembly must be allowed by name; everything else comes from the folder itself.
 CONTENT_SECURITY_POLICY = (
@@ -60,7 +64,7 @@ def write_web_folder(model: Path, directory: Path, runtime: Path = Path("node_mo
         shutil.copy(model, folder / "model.onnx")
         shutil.copy(QUALITY_MODEL, folder)
         for path in runtime_files:
-            shutil.copy(path, folder)
+            shutil.copy(path, folder / RUNTIME_FILES[path.name])
         facts = {
             **describe_model(spec),
             "limits": {"max_pixels": MAX_PIXELS},

@@ -110,7 +110,7 @@ def _add_predict(app: FastAPI, scorer: Scorer, settings: Settings, metrics: Metr
             )
             uploads = await read_images(request, settings)
             results = await _unless_cut_off(request, scorer.answer(uploads, question))
-            response = _response(results, question, query.lenient)
+            response = _response(results, question, query.lenient, scorer.fingerprint)
         except ClientDisconnect:
             return Response(status_code=CUT_OFF)
         except ApiError as error:
@@ -128,12 +128,14 @@ def _add_status(app: FastAPI, scorer: Scorer, settings: Settings, metrics: Metri
 
     @app.get("/v1/model", summary="What the model says of itself", response_model=ModelAnswer, responses=refused)
     async def model() -> JSONResponse:
-        return JSONResponse({**describe_model(scorer.spec), "limits": limits})
+        return JSONResponse({**describe_model(scorer.spec), "fingerprint": scorer.fingerprint, "limits": limits})
 
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", summary="Whether the process lives", responses=documented(403, 421))
     async def healthz() -> Status:
         return Status(status="ok")
 
+    @app.head("/readyz", include_in_schema=False)
     @app.get("/readyz", summary="Whether it can answer: the model is at work", responses=documented(403, 421, 503))
     async def readyz() -> Status:
         if not scorer.works:
@@ -159,7 +161,10 @@ def _add_page(app: FastAPI) -> None:
 
 
 async def _send(path: Path, request: Request) -> Response:
-    return FileResponse(path, headers={"cache-control": "no-cache"})  # Files of two versions must not meet.
+    # Whole, whatever range is asked for: a wrong one would be answered in no form of ours.
+    request.scope["headers"] = [(name, value) for name, value in request.scope["headers"] if name != b"range"]
+    # Files of two versions must not meet.
+    return FileResponse(path, headers={"cache-control": "no-cache", "accept-ranges": "none"})
 
 
 def _query(request: Request) -> PredictQuery:
@@ -185,7 +190,7 @@ def _values(spec: ModelSpec, metadata: str | None) -> Values:
         raise ApiError(422, "unknown_metadata", str(problem)) from None
 
 
-def _response(results: list[ImageResult], question: Question, lenient: bool) -> Response:
+def _response(results: list[ImageResult], question: Question, lenient: bool, fingerprint: str) -> Response:
     """200 if any image has an answer, else why not; lenient, 200 unless it is the model that failed.
 
     The reason is the first, but a model that fails goes before images that cannot be used.
@@ -194,6 +199,7 @@ def _response(results: list[ImageResult], question: Question, lenient: bool) -> 
     failed = [problem for problem in problems if problem.code == MODEL_FAILED]
     if len(problems) < len(results) or (lenient and not failed):
         answer = PredictAnswer(
+            fingerprint=fingerprint,
             operating_point=question.point.name,
             threshold=question.point.threshold,
             prevalence=question.prevalence,

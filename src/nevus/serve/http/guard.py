@@ -69,7 +69,7 @@ class Guard:
         if self._settings.is_local and not _is_of_this_machine(host):
             return ApiError(421, "wrong_host", "This server answers to the names of this machine only.")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _host_of(origin) != host:
             return ApiError(403, "cross_origin", "Requests from pages of other sites are refused.")
         if self._settings.api_key is not None and path.startswith(_WITH_KEY) and not self._has_key(headers):
             return ApiError(
@@ -84,6 +84,13 @@ class Guard:
         scheme, _, key = headers.get("authorization", "").partition(" ")
         expected = self._settings.api_key or ""
         return scheme.lower() == "bearer" and secrets.compare_digest(key.strip().encode(), expected.encode())
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # No address at all, such as http://[
+        return None
 
 
 @lru_cache(maxsize=16)

@@ -35,6 +35,7 @@ PREDICT_BODY = {
 }
 
 EXAMPLE_PREDICTION = {
+    "fingerprint": "5f1c9a0c3d7a4e0b8a6d2f4b1e9c7035d8a2b6f0c4e1937a5d8b2c6f0e4a1937",
     "operating_point": "sensitivity-95",
     "threshold": 0.31,
     "prevalence": 0.02,

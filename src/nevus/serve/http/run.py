@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 
@@ -47,6 +48,8 @@ def run_server(predictor: Predictor, settings: Settings) -> bool:
             proxy_headers=False,
         )
     )
+    # It would write a line for each damaged form; the sender is told.
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     # Python's own handler would have the process wait for threads that still decode, however long.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     server.run()

@@ -46,6 +46,8 @@ class Heatmap(BaseModel):
 
     png: str = Field(description="PNG with transparency, base64, to lay over the whole image")
     strongest: float = Field(ge=0.0, description="Contribution, in log-odds, that has the full colour")
+    width: int = Field(ge=1, description="Of the whole image in pixels, turned upright")
+    height: int = Field(ge=1, description="Of the whole image in pixels, turned upright")
 
 
 class ImageResult(BaseModel):
@@ -64,6 +66,7 @@ class ImageResult(BaseModel):
 class PredictAnswer(BaseModel):
     """The results of a request, in the order of its images."""
 
+    fingerprint: Annotated[str, Field(description="Of the model, as `GET /v1/model` gives it")]
     operating_point: str
     threshold: Annotated[Share, Field(description="Malignant if the risk is this or more")]
     prevalence: float | None = None
@@ -100,5 +103,6 @@ class ModelAnswer(BaseModel):
     """The model's metadata as in the model file, and what the page needs beside it."""
 
     model: dict[str, Any] = Field(description="The metadata of the model file: see docs/model-file.md")
+    fingerprint: str = Field(description="SHA-256 of that metadata: each answer of predict names it")
     heatmap_colours: dict[str, Any] = Field(description="Of what raises and lowers the risk, and the strongest opacity")
     limits: dict[str, int] = Field(description="Of this server: bytes and images a request, pixels an image")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -39,6 +40,14 @@ class Question(NamedTuple):
     values: Values
 
 
+@dataclass(slots=True)
+class _Seen:
+    """An image on its way: its name, and its size in pixels once it is decoded and upright."""
+
+    name: str
+    size: tuple[int, int] = (0, 0)
+
+
 class _UnusableError(Exception):
     """Why there is no answer for an image: a word for programs, and in words."""
 
@@ -56,12 +65,17 @@ class Scorer:
         quality: tells images that the model cannot answer for.
         max_pixels: above which an image is refused.
         metrics: where images and batches are counted.
+        fingerprint: of the model, SHA-256 of its description.
     """
 
     predictor: Predictor
     quality: QualityCheck
     max_pixels: int
     metrics: Metrics
+
+    def __post_init__(self) -> None:
+        # Of its description, not its bytes: what an answer means hangs on the thresholds that stand there.
+        self.fingerprint = hashlib.sha256(self.spec.to_json().encode()).hexdigest()
 
     def start(self) -> None:
         self._batcher = Batcher(
@@ -86,38 +100,40 @@ class Scorer:
 
     async def answer(self, uploads: list[Upload], question: Question) -> list[ImageResult]:
         """A result for each image, in order. Cancelled, it gives up what has not begun."""
+        seen = [_Seen(upload.name) for upload in uploads]
         answers = [
             self._batcher.score(
-                partial(self._prepare, upload.content, question.check), question.heatmap, question.values
+                partial(self._prepare, upload.content, question.check, image), question.heatmap, question.values
             )
-            for upload in uploads
+            for upload, image in zip(uploads, seen, strict=True)
         ]
         outcomes = await asyncio.gather(*answers, return_exceptions=True)
-        return [self._result(upload.name, outcome, question) for upload, outcome in zip(uploads, outcomes, strict=True)]
+        return [self._result(image, outcome, question) for image, outcome in zip(seen, outcomes, strict=True)]
 
-    def _prepare(self, content: bytes, check: bool) -> Pixels:
+    def _prepare(self, content: bytes, check: bool, seen: _Seen) -> Pixels:
         try:
             image = decode(content, self.max_pixels)
         except ImageTooLargeError as problem:
             raise _UnusableError("too_many_pixels", f"{problem}.") from None
         except ImageError as problem:
             raise _UnusableError("not_readable", f"The file cannot be read as an image: {problem}.") from None
+        seen.size = image.size
         if check and (refusal := self.quality.refusal(image)) is not None:
             raise _UnusableError(refusal.code, refusal.message)
         return resize(image, self.spec.image_size)
 
-    def _result(self, name: str, outcome: Answer | BaseException, question: Question) -> ImageResult:
+    def _result(self, seen: _Seen, outcome: Answer | BaseException, question: Question) -> ImageResult:
         if isinstance(outcome, Answer):
             self.metrics.images.labels("ok").inc()
-            return self._told(name, outcome, question)
+            return self._told(seen, outcome, question)
         if isinstance(outcome, ModelFileError):
             outcome = _UnusableError(MODEL_FAILED, str(outcome))
         if not isinstance(outcome, _UnusableError):
             raise outcome
         self.metrics.images.labels(outcome.code).inc()
-        return ImageResult(name=name, error=ImageProblem(code=outcome.code, message=str(outcome)))
+        return ImageResult(name=seen.name, error=ImageProblem(code=outcome.code, message=str(outcome)))
 
-    def _told(self, name: str, answer: Answer, question: Question) -> ImageResult:
+    def _told(self, seen: _Seen, answer: Answer, question: Question) -> ImageResult:
         spec, risk = self.spec, float(answer.risk)
         rebased = None
         if question.prevalence is not None:
@@ -125,9 +141,15 @@ class Scorer:
         heatmap = None
         if answer.heatmap is not None and question.heatmap:
             picture = heatmap_png(answer.heatmap, spec.image_size)
-            heatmap = Heatmap(png=base64.b64encode(picture.png).decode("ascii"), strongest=picture.strongest)
+            width, height = seen.size
+            heatmap = Heatmap(
+                png=base64.b64encode(picture.png).decode("ascii"),
+                strongest=picture.strongest,
+                width=width,
+                height=height,
+            )
         return ImageResult(
-            name=name,
+            name=seen.name,
             risk=risk,
             decision="malignant" if question.point.decide(risk) else "benign",
             triage=spec.triage.band(risk),

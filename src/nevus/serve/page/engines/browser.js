@@ -1,9 +1,12 @@
 // Runs the model in the browser itself: no image leaves this machine. ONNX Runtime is compiled to WebAssembly.
 
-import * as ort from "./ort.wasm.bundle.min.mjs";
+import * as ort from "./ort.wasm.bundle.min.js";
 
 export const privacy = "Images stay on this device: the model runs in this page, which asks no server for anything.";
 export const atOnce = 1;
+
+/** What to do where a question had no answer. */
+export const advice = "Reload the page.";
 
 /** Never thrown here: the server's engine wants a key. */
 export class KeyRequired extends Error {}
@@ -73,6 +76,29 @@ export async function score({ data, width, height }) {
   return { probabilities: [...probabilities.data], risk: risk.data[0], heatmap };
 }
 
+/** Whether a file holds several frames. Not every browser tells; one that does not decodes the first. */
+async function isAnimated(file) {
+  const type = await animatedType(file);
+  if (type === null || typeof ImageDecoder === "undefined") return false;
+  const decoder = new ImageDecoder({ type, data: file.stream() });
+  try {
+    await decoder.completed;
+    return decoder.tracks.selectedTrack.frameCount > 1;
+  } catch {
+    return false; // Damaged: `decode` says so.
+  } finally {
+    decoder.close();
+  }
+}
+
+/** The type of a file that may hold several frames, by its first bytes: names may be wrong. */
+async function animatedType(file) {
+  const head = String.fromCharCode(...new Uint8Array(await file.slice(0, 12).arrayBuffer()));
+  if (head.startsWith("GIF8")) return "image/gif";
+  if (head.startsWith("\x89PNG")) return "image/png";
+  return head.startsWith("RIFF") && head.endsWith("WEBP") ? "image/webp" : null;
+}
+
 async function refusal({ data, width, height }) {
   const { margins } = await quality.run({ [INPUT]: new ort.Tensor("uint8", data, [1, height, width, 3]) });
   const place = margins.data.findIndex((margin) => margin < 0);
@@ -81,6 +107,10 @@ async function refusal({ data, width, height }) {
 
 /** Risk, probabilities and heatmap of one file, or the error. */
 export async function predict(file) {
+  if (await isAnimated(file)) {
+    const message = "The file cannot be read as an image: 2 frames or more; expected one still image.";
+    return { error: { code: "not_readable", message } };
+  }
   let pixels;
   try {
     pixels = await decode(file, described.limits.max_pixels);
@@ -93,7 +123,8 @@ export async function predict(file) {
   const { probabilities, risk, heatmap } = await score(pixels);
   if (!Number.isFinite(risk)) return { error: { code: "no_answer", message: "The model gave no finite risk for this image." } };
   const named = Object.fromEntries(described.model.classes.names.map((name, index) => [name, probabilities[index]]));
-  return { risk, probabilities: named, error: null, heatmap: await colour(heatmap) };
+  const picture = { url: await colour(heatmap), ratio: pixels.width / pixels.height };
+  return { risk, probabilities: named, error: null, heatmap: picture };
 }
 
 /** A heatmap as a picture: the same colours as nevus.serve.heatmap; the browser smooths it when it stretches it. */

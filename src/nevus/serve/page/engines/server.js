@@ -3,7 +3,11 @@
 export const privacy = "Images go to this server only. It keeps them in memory while it answers, and stores none.";
 export const atOnce = 4;
 
+/** What to look at where a question had no answer. */
+export const advice = "Is the server still there?";
+
 let key = null;
+let fingerprint = null;
 
 /** Thrown where the server wants a key. */
 export class KeyRequired extends Error {}
@@ -26,7 +30,9 @@ async function ask(address, options = {}) {
 export async function loadModel() {
   const response = await ask("./v1/model");
   if (!response.ok) throw new Error((await response.json()).error.message);
-  return response.json();
+  const described = await response.json();
+  fingerprint = described.fingerprint;
+  return described;
 }
 
 /** Risk, probabilities and heatmap of one file, or the error. */
@@ -35,7 +41,16 @@ export async function predict(file) {
   form.append("images", file, file.name);
   const response = await ask("./v1/predict?heatmap=true&lenient=true", { method: "POST", body: form });
   const answer = await response.json();
-  if (answer.predictions === undefined) return { error: answer.error };
+  if (answer.error !== undefined) return { error: answer.error };
+  if (answer.fingerprint !== fingerprint) {
+    // Its risks mean nothing at the thresholds that this page knows.
+    return { error: { code: "another_model", message: "The server has another model now. Reload the page." } };
+  }
   const [{ risk, probabilities, heatmap, error }] = answer.predictions;
-  return { risk, probabilities, error, heatmap: heatmap && `data:image/png;base64,${heatmap.png}` };
+  return { risk, probabilities, error, heatmap: heatmap && pictureOf(heatmap) };
+}
+
+/** A heatmap for the page: its address, and the ratio of the picture that the model saw. */
+function pictureOf({ png, width, height }) {
+  return { url: `data:image/png;base64,${png}`, ratio: width / height };
 }

@@ -5,12 +5,11 @@ import { csvOf } from "./csv.js";
 import { byId, make } from "./element.js";
 import { band, estimate, isMalignant, percent, rebase } from "./risk.js";
 
-// Named by the page, not one name for all: a browser that knows an address from before may keep the other engine.
-const { atOnce, KeyRequired, loadModel, predict, privacy, useKey } = await import(document.documentElement.dataset.engine);
-
 /** One image each: { file, url, answer, card }; answer is null until the engine has spoken. */
 const items = [];
+let engine = null;
 let selected = null;
+let ratio; // Width by height of the picture; undefined while it is on its way, null if the browser cannot show it.
 let described = null;
 let waiting = [];
 let working = 0;
@@ -21,12 +20,21 @@ let asking = null; // The dialog, which several questions may wait for.
 const model = () => described.model;
 const point = () => model().operating_points.find(({ name }) => name === byId("operating-point").value);
 
-function prevalence() {
+const [LEAST, MOST] = [0.01, 99.9]; // In 100.
+
+/** The share chosen: null for the one that the model assumes, NaN for a text that is none. */
+function chosenPrevalence() {
   const choice = byId("prevalence").value;
   if (choice === "") return null;
   if (choice !== "other") return Number(choice);
-  const share = Number(byId("other-prevalence").value) / 100;
-  return share > 0 && share < 1 ? share : null;
+  const text = byId("other-prevalence").value.trim().replace(",", ".");
+  const share = /^[\d.]+$/.test(text) ? Number(text) : NaN;
+  return share >= LEAST && share <= MOST ? share / 100 : NaN;
+}
+
+function prevalence() {
+  const chosen = chosenPrevalence();
+  return Number.isNaN(chosen) ? null : chosen;
 }
 
 /** What an answer means at the settings chosen: the columns of the CSV, and the error. */
@@ -60,8 +68,11 @@ function showSettings() {
   byId("operating-point-help").textContent =
     `Malignant from ${percent(here(point().threshold))} on: ${rule}.${known && ` There it ${known}.`}`;
   byId("other-prevalence-field").hidden = byId("prevalence").value !== "other";
-  byId("prevalence-help").textContent =
-    prevalence() === null
+  const isWrong = Number.isNaN(chosenPrevalence());
+  byId("other-prevalence").setAttribute("aria-invalid", String(isWrong));
+  byId("prevalence-help").textContent = isWrong
+    ? `Expected a number from ${LEAST} to ${MOST}; the risks below still assume ${percent(model().assumed_prevalence)}.`
+    : prevalence() === null
       ? `The risks assume ${percent(model().assumed_prevalence)}, as in the images that the model was fitted on. Where ` +
         "fewer are malignant, every risk is lower."
       : `The risks are re-based by Bayes' theorem from ${percent(model().assumed_prevalence)} to ` +
@@ -77,12 +88,30 @@ function showSelected() {
   for (const { card } of items) card.setAttribute("aria-pressed", String(card === selected?.card));
   if (selected === null) return;
   const { file, url, answer } = selected;
-  if (byId("image").src !== url) byId("image").src = url;
+  if (byId("image").src !== url) {
+    ratio = undefined;
+    byId("image").src = url;
+  }
   byId("image").alt = `The image ${file.name}`;
-  byId("heat").hidden = byId("heat-control").hidden = !answer?.heatmap;
-  if (answer?.heatmap) byId("heat").src = answer.heatmap;
+  showHeat();
   const told = answerOf(read(selected), { here, point: point(), triage: model().triage, model: model(), waits: answer === null });
   byId("answer").replaceChildren(...told);
+}
+
+/** The heatmap, but over no other picture than the one that the model saw. */
+function showHeat() {
+  const heatmap = selected?.answer?.heatmap;
+  if (heatmap) byId("heat").src = heatmap.url;
+  const isShown = ratio !== undefined && ratio !== null;
+  // Sizes may differ by a rounding.
+  const isTurned = isShown && Boolean(heatmap) && Math.abs(Math.log(heatmap.ratio / ratio)) > 0.01;
+  byId("stack").hidden = ratio === null;
+  byId("heat-control").hidden = !heatmap || ratio === null || isTurned;
+  byId("heat").hidden = !heatmap || !isShown || isTurned;
+  byId("picture-note").hidden = ratio !== null && !isTurned;
+  byId("picture-note").textContent = isTurned
+    ? "No heatmap is shown: the model saw this picture turned otherwise than this browser shows it."
+    : `This browser cannot show the file${heatmap ? ", so no heatmap lies over it" : ""}.`;
 }
 
 function showAll() {
@@ -108,7 +137,7 @@ function showStatus() {
 function showModel() {
   const { network, image_size, num_parameters, trained_on, generated, limitations, intended_use, licence, operating_points } = model();
   byId("model-line").textContent = `${network}, ${num_parameters.toLocaleString("en")} parameters`;
-  byId("privacy").textContent = privacy;
+  byId("privacy").textContent = engine.privacy;
   byId("limitations").textContent = `${generated ? "This model was trained on generated images, not photographs. " : ""}${limitations}`;
   for (const { name } of operating_points) {
     const isDefault = name === model().default_operating_point;
@@ -152,7 +181,7 @@ function take(files) {
   if (files.length === 0) return;
   showAll();
   if (isFirst) byId("result").scrollIntoView({ block: "nearest" });
-  while (working < atOnce && waiting.length) work();
+  while (working < engine.atOnce && waiting.length) work();
 }
 
 function takeChosen(input) {
@@ -175,9 +204,23 @@ async function work() {
 
 async function answer(file) {
   try {
-    return await withKey(() => predict(file));
+    return await withKey(() => engine.predict(file));
   } catch (problem) {
-    return { error: { code: "no_answer", message: `There is no answer (${problem.message}). Is the server still there?` } };
+    if (await isThere(file)) {
+      return { error: { code: "no_answer", message: `There is no answer (${problem.message}). ${engine.advice}` } };
+    }
+    const message = "The file cannot be read: it is a folder, or was moved or deleted.";
+    return { error: { code: "not_readable", message } };
+  }
+}
+
+/** Whether the browser can still read a file. */
+async function isThere(file) {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+    return true;
+  } catch {
+    return false;
   }
 }
 
@@ -187,7 +230,7 @@ async function withKey(question) {
     try {
       return await question();
     } catch (problem) {
-      if (!(problem instanceof KeyRequired)) throw problem;
+      if (!(problem instanceof engine.KeyRequired)) throw problem;
       asking ??= askForKey();
       await asking;
     }
@@ -202,7 +245,7 @@ async function askForKey() {
   dialog.showModal();
   await new Promise((resume) => dialog.addEventListener("close", resume, { once: true }));
   if (dialog.returnValue === "") throw new Error("This server asks for a key, and none was given. Reload the page to try again.");
-  useKey(byId("key").value);
+  engine.useKey(byId("key").value);
   byId("key-refused").hidden = false; // Seen only if the server asks once more.
   asking = null;
 }
@@ -234,7 +277,13 @@ function listen() {
   byId("csv").addEventListener("click", downloadCsv);
   byId("clear").addEventListener("click", clear);
   byId("image").addEventListener("load", ({ target }) => {
-    byId("stack").style.setProperty("--ratio", target.naturalWidth / target.naturalHeight);
+    ratio = target.naturalWidth / target.naturalHeight;
+    byId("stack").style.setProperty("--ratio", ratio);
+    showHeat();
+  });
+  byId("image").addEventListener("error", () => {
+    ratio = null;
+    showHeat();
   });
   addEventListener("paste", ({ clipboardData }) => take([...clipboardData.files]));
   const marks = { dragenter: true, dragover: true, dragleave: false, drop: false };
@@ -253,10 +302,13 @@ function showOpacity() {
   byId("opacity-value").textContent = `${value} %`;
 }
 
+byId("status").textContent = ""; // There it said why a page may not get as far as here.
 // A file that is dropped before the model is there must not replace the page.
 for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
 try {
-  described = await withKey(loadModel);
+  // Named by the page, not one name for all: a browser that knows an address from before may keep the other engine.
+  engine = await import(document.documentElement.dataset.engine);
+  described = await withKey(engine.loadModel);
   byId("camera-button").hidden = navigator.maxTouchPoints === 0;
   showModel();
   listen();

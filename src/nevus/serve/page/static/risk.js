@@ -10,6 +10,14 @@ export function rebase(risk, assumed, prevalence) {
   return (risk * factor) / (1 - risk + risk * factor);
 }
 
+/** Class probabilities where the risk, their malignant part, has become another: each part keeps its proportions. */
+export function rebaseClasses(probabilities, malignant, risk, rebased) {
+  const factor = (before, after) => (before > 0 ? after / before : 1);
+  const [ill, well] = [factor(risk, rebased), factor(1 - risk, 1 - rebased)];
+  const shares = Object.entries(probabilities).map(([name, share]) => [name, share * (malignant.includes(name) ? ill : well)]);
+  return Object.fromEntries(shares.map(([name, share]) => [name, Math.min(share, 1)]));
+}
+
 /** low, uncertain or high; a model whose rule_in is null calls nothing high. */
 export function band(risk, triage) {
   if (risk < triage.rule_out) return "low";

@@ -4,19 +4,26 @@
 import { percent } from "./risk.js";
 
 const ENDS = [0.001, 0.999];
-const TICKS = [0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999];
+const TICKS = [1e-6, 1e-5, 1e-4, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999];
+const MIN_BETWEEN_TICKS = 15; // In percent of the scale, which is 300 pixels long on a phone.
 const logit = (share) => Math.log(share / (1 - share));
 
+/** The ends of the scale: wider where a prevalence has moved one of the lines beyond them. */
+function endsFor(lines) {
+  const inside = lines.filter((line) => line > 0 && line < 1);
+  const low = Math.min(ENDS[0], ...inside.map((line) => line / 3));
+  const high = Math.max(ENDS[1], ...inside.map((line) => 1 - (1 - line) / 3));
+  return [low, high];
+}
+
 /** Place on the scale in percent of its length; what lies beyond its ends stands at the end. */
-function place(share) {
-  const [low, high] = ENDS.map(logit);
-  const inside = Math.min(Math.max(share, ENDS[0]), ENDS[1]);
-  return (100 * (logit(inside) - low)) / (high - low);
+function placeOn(ends) {
+  const [low, high] = ends.map(logit);
+  return (share) => (100 * (logit(Math.min(Math.max(share, ends[0]), ends[1])) - low)) / (high - low);
 }
 
 /** Puts an element on the scale; its own width is shifted with it, so that it never leaves the scale. */
-function put(element, share) {
-  const left = place(share);
+function put(element, left) {
   element.style.left = `${left}%`;
   element.style.setProperty("--shift", `${-left}%`);
 }
@@ -38,8 +45,10 @@ export function drawScale({ risk, threshold, ruleOut, ruleIn, pointName }) {
   scale.setAttribute("aria-label", `Risk ${percent(risk)}, ${called} the operating point ${pointName} at ${percent(threshold)}`);
 
   const track = add(scale, "track");
+  const ends = endsFor([threshold, ruleOut, ruleIn ?? threshold]);
+  const place = placeOn(ends);
   const lines = [risk, threshold].map(place);
-  const edges = [ENDS[0], ruleOut, ruleIn ?? ENDS[1], ENDS[1]].map(place);
+  const edges = [ends[0], ruleOut, ruleIn ?? ends[1], ends[1]].map(place);
   ["low", "uncertain", "high"].forEach((name, index) => {
     const width = edges[index + 1] - edges[index];
     if (width <= 0) return;
@@ -50,11 +59,16 @@ export function drawScale({ risk, threshold, ruleOut, ruleIn, pointName }) {
     zone.style.left = `${edges[index]}%`;
     zone.style.width = `${width}%`;
   });
-  put(add(track, "threshold"), threshold);
-  put(add(track, "marker"), risk);
-  put(add(scale, "label risk-label", percent(risk)), risk);
-  put(add(scale, "label threshold-label", `${pointName}: ${percent(threshold)}`), threshold);
+  put(add(track, "threshold"), place(threshold));
+  put(add(track, "marker"), place(risk));
+  put(add(scale, "label risk-label", percent(risk)), place(risk));
+  put(add(scale, "label threshold-label", `${pointName}: ${percent(threshold)}`), place(threshold));
   const ticks = add(scale, "ticks");
-  for (const tick of TICKS) put(add(ticks, "tick", `${+(100 * tick).toFixed(1)} %`), tick);
+  let last = -Infinity;
+  for (const tick of TICKS.filter((share) => share >= ends[0] && share <= ends[1])) {
+    if (place(tick) - last < MIN_BETWEEN_TICKS) continue;
+    last = place(tick);
+    put(add(ticks, "tick", `${+(100 * tick).toPrecision(6)} %`), last);
+  }
   return scale;
 }

@@ -1,7 +1,7 @@
 // What is shown of one image: its answer in full, and its card in the gallery.
 
 import { make, shape } from "./element.js";
-import { missedShare, percent, positivePredictiveValue } from "./risk.js";
+import { missedShare, percent, positivePredictiveValue, rebaseClasses } from "./risk.js";
 import { drawScale } from "./scale.js";
 
 const WORDS = { low: "Low risk", uncertain: "Uncertain", high: "High risk" };
@@ -48,7 +48,9 @@ export function answerOf(reading, { here, point, triage, model, waits }) {
       `: its risk is ${called ? "at or over" : "below"} ${percent(threshold)}.`,
     ),
     predictiveValues(point, reading.prevalence ?? model.assumed_prevalence),
-    model.classes.names.length > 2 ? classTable(reading.probabilities, model.classes) : null,
+    model.classes.names.length > 2
+      ? classTable(rebaseClasses(reading.probabilities, model.classes.malignant, reading.risk, risk), model.classes)
+      : null,
   ].filter((element) => element !== null);
 }
 
