@@ -65,6 +65,14 @@ def test_without_a_best_temperature_the_risks_stay_as_they_are(sign, reason):
         assert calibration.fit_temperature(make_predictions(labels, logits)) == 1.0
 
 
+def test_logits_too_small_for_any_temperature_are_not_said_to_separate():
+    labels = np.arange(40) % 2
+    signs = np.where(np.arange(40) % 5 == 0, -1.0, 1.0) * (2.0 * labels - 1.0)
+    logits = np.stack([np.zeros(40), 1e-3 * signs], axis=1)
+    with pytest.warns(metrics.UndefinedMetricWarning, match="whose logits differ too little between the classes"):
+        assert calibration.fit_temperature(make_predictions(labels, logits)) == 1.0
+
+
 @pytest.mark.parametrize("num_classes", [2, 3, 7])
 def test_equal_logits_are_said_to_say_nothing(num_classes):
     random = np.random.default_rng(0)

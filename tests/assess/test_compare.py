@@ -158,6 +158,14 @@ def test_a_single_run_is_refused(runs):
         compare(runs[:1])
 
 
+def test_a_damaged_record_is_named(runs, tmp_path):
+    damaged = make_run(tmp_path / "damaged", 0.0)
+    record = json.loads(damaged.run_json.read_text())
+    write_json(damaged.run_json, {**record, "dataset_info": {"classes": 5}})
+    with pytest.raises(RunError, match=r"run\.json: dataset_info has a missing or wrong field"):
+        compare([runs[0], damaged])
+
+
 def test_runs_without_current_figures_are_refused(runs, tmp_path):
     fresh = make_run(tmp_path / "fresh", 0.0, evaluated=False)
     with pytest.raises(RunError, match=r"metrics\.json does not exist. Run 'nevus evaluate'"):

@@ -391,3 +391,7 @@ def test_a_share_is_never_rounded_to_all_or_none(whole: int, data: st.DataObject
     assert (text == "0") == (part == 0)
     assert (filled_squares(part / whole) == 100) == (part == whole)
     assert (filled_squares(part / whole) == 0) == (part == 0)
+
+
+def test_one_of_two_hundred_is_not_none_of_a_hundred() -> None:
+    assert (of_hundred(1 / 200), of_hundred(199 / 200)) == ("fewer than 1", "more than 99")

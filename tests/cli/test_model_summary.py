@@ -29,3 +29,11 @@ def test_many_warnings_leave_the_figures_on_the_screen(run_copy: Run) -> None:
     assert "  Warning: number 4" in lines
     assert f"  7 more warnings in {run_copy.metrics_json}" in lines
     assert sum("number" in line for line in lines) == 5
+
+
+def test_long_names_of_classes_stay_apart(run_copy: Run) -> None:
+    names = ["actinic_keratosis", "basal_cell_carcinoma", "bad\x1b[31m"]
+    run_copy.update(split_counts={split: dict.fromkeys(names, 7) for split in ("train", "val", "test")})
+    summary = run_summary(run_copy)
+    assert "actinic_keratosis  basal_cell_carcinoma" in summary
+    assert "\x1b" not in summary

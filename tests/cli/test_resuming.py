@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from nevus.cli.main import main
+from nevus.core.config import Config
 from nevus.core.dataset import Dataset
+from nevus.core.errors import RunError
 from nevus.core.runs import Run
 from nevus.data import phantom
+from nevus.pipeline import datasets, stages
 
 pytest.importorskip("tensorflow")
 
@@ -84,7 +87,44 @@ def test_an_evaluation_keeps_what_it_is_not_told_anew(run_copy: Run) -> None:
     recorded = json.loads(run_copy.config_json.read_text())
     assert [recorded[name] for name in ("operating_point", "prevalence", "bootstrap")] == ["youden", 0.02, 300]
     assert json.loads(run_copy.operating_points_json.read_text())["default"] == "youden"
+    stages.evaluate(run_copy)
     assert json.loads(run_copy.metrics_json.read_text())["screening"]["prevalence"] == 0.02
+    assert json.loads(run_copy.config_json.read_text()) == recorded
+
+
+def test_options_of_later_stages_that_a_resumed_training_is_given_are_recorded(
+    run_copy: Run, options: list[str]
+) -> None:
+    command = ["train", str(run_copy.dataset.directory), "--out", str(run_copy.directory), "--resume"]
+    assert main([*command, *without_size(options), "--prevalence", "0.05", "--licence", "CC0-1.0"]) == 0
+    recorded = json.loads(run_copy.config_json.read_text())
+    assert (recorded["prevalence"], recorded["licence"]) == (0.05, "CC0-1.0")
+    assert main([*command, *without_size(options)]) == 0
+    assert json.loads(run_copy.config_json.read_text())["licence"] == "CC0-1.0"
+
+
+def test_what_was_made_before_the_last_evaluation_does_not_pass_for_its_outcome(
+    run_copy: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(run_copy.directory)
+    assert main(["evaluate", folder, "--operating-point", "youden"]) == 0
+    out = capsys.readouterr().out
+    assert f"Next: nevus export {folder}, then nevus report {folder}" in out
+    assert "model.onnx" not in out
+    assert main(["report", folder]) == 0
+    assert "Older than the last evaluation: model.onnx." in run_copy.report_html.read_text()
+    assert main(["export", folder]) == 0
+    assert main(["report", folder]) == 0
+    assert "Older than the last evaluation" not in run_copy.report_html.read_text()
+
+
+def test_a_prepared_dataset_decides_its_image_size_unless_another_is_asked_for(run_copy: Run, tmp_path: Path) -> None:
+    dataset, run = run_copy.dataset, Run(tmp_path / "run")
+    found = datasets.dataset_of([dataset.directory], run, Config(), resume=False, overwrite=False)
+    assert found.info.image_size == 32
+    with pytest.raises(RunError, match="holds images of 32 pixels"):
+        datasets.dataset_of([dataset.directory], run, Config(image_size=64), resume=False, overwrite=False)
+    assert main(["run", str(dataset.directory), "--out", str(run.directory), "--image-size", "128"]) == 1
 
 
 def test_a_run_is_resumed_with_the_images_and_options_that_it_was_prepared_with(

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,26 @@ def test_clear_removes_what_runs_write_and_nothing_else(dataset: Dataset, tmp_pa
     (run.directory / "notes.txt").touch()
     run.clear()
     assert [path.name for path in run.directory.iterdir()] == ["notes.txt"]
+
+
+def test_clear_removes_the_datasets_of_folds_but_those_that_are_still_needed(dataset: Dataset, tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    for kept in ([], [1]):
+        run.start(dataset, num_folds=2)
+        folds = [Dataset(run.directory / f"fold-{number}" / "dataset") for number in (1, 2)]
+        for fold in folds:
+            shutil.copytree(dataset.directory, fold.directory, dirs_exist_ok=True)
+        run.clear(but=[folds[index] for index in kept])
+        assert [fold.info_json.exists() for fold in folds] == [False, bool(kept)]
+    assert dataset.info_json.exists()
+
+
+def test_a_run_behind_a_link_finds_its_dataset(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "runs").symlink_to(tmp_path / "far" / "away")
+    run = Run(tmp_path / "runs" / "first")
+    run.start(dataset)
+    assert run.dataset.info == dataset.info
 
 
 def test_clear_leaves_a_folder_without_a_run_as_it_is(tmp_path: Path) -> None:

@@ -39,8 +39,9 @@ def fit_temperature(predictions: Predictions) -> float:
 
     Returns:
         Above 1 for a network that is too sure, below 1 for one that is not sure enough. 1, with a warning, if
-        the likelihood has no least within `TEMPERATURES`: the logits do not rise with the truth, or tell the
-        classes apart without an error. The end of the range would then carry risks to 0 and 1, and lose their order.
+        the likelihood has no least within `TEMPERATURES`: the logits do not rise with the truth, differ by next to
+        nothing, or tell the classes apart without an error. The end of the range would then carry risks to 0 and 1,
+        and lose their order.
 
     References:
         [1] Guo, Pleiss, Sun & Weinberger, On calibration of modern neural networks, ICML 2017.
@@ -55,9 +56,14 @@ def fit_temperature(predictions: Predictions) -> float:
     coldest, hottest = TEMPERATURES
     # Where the logits of each image are equal, both slopes are 0 but for rounding.
     says_nothing = not np.ptp(predictions.logits, axis=1).any()
-    separates = not says_nothing and slope(1.0 / coldest) <= 0.0
-    if says_nothing or separates or slope(1.0 / hottest) >= 0.0:
-        reason = "tell the classes apart without error" if separates else "do not rise with the truth"
+    is_too_cold = not says_nothing and slope(1.0 / coldest) <= 0.0
+    if says_nothing or is_too_cold or slope(1.0 / hottest) >= 0.0:
+        if not is_too_cold:
+            reason = "do not rise with the truth"
+        elif (true_logits == predictions.logits.max(axis=1)).all():
+            reason = "tell the classes apart without error"
+        else:
+            reason = "differ too little between the classes"
         warnings.warn(
             f"the risks are not calibrated: no temperature fits the {true_logits.size} validation images, whose logits "
             f"{reason}. Expected a best one between {coldest:g} and {hottest:g}; it stays at {UNCALIBRATED:g}. "

@@ -94,6 +94,7 @@ def _render(run: Run) -> tuple[str, str, dict[str, bytes]]:
         config=config,
         options=options(),
         parity=parity,
+        outdated=results.outdated(run, parity),
         probe=probe,
         facts=facts,
         missed=missed,

@@ -6,6 +6,7 @@ Owns the shapes of these files as the report relies on them (that of metrics.jso
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ _PARITY = {
     "*": {
         "file": text,
         "sha256": text,
+        "made_from?": {"*": text},
         "num_bytes": count,
         "num_images": count,
         "largest_difference": number,
@@ -190,6 +192,11 @@ def read_parity(run: Run) -> dict[str, Any] | None:
         RunError: the file is damaged.
     """
     return _if_there(run.parity_json, _PARITY, "Run 'nevus export' again.")
+
+
+def outdated(run: Run, parity: Mapping[str, Any] | None) -> list[str]:
+    """The exported files whose thresholds or weights are not those of the run as it is now."""
+    return [entry["file"] for entry in (parity or {}).values() if not run.is_current(entry["made_from"] or {})]
 
 
 def read_probe(run: Run) -> dict[str, Any] | None:

@@ -34,7 +34,7 @@ def of_hundred(share: float) -> str:
     """A share of [0, 1] as a count of a hundred; never rounded to all or none when it is not."""
     if math.isnan(share):
         return "an unknown number"
-    if 0 < share < 0.005:
+    if 0 < share <= 0.005:
         return "fewer than 1"
     if 0.995 <= share < 1:
         return "more than 99"

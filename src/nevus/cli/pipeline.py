@@ -7,14 +7,14 @@ import csv
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nevus.cli.options import add_config_flags, config_of
-from nevus.core.config import Config, config_from_json, options
+from nevus.core.config import Config, options
 from nevus.core.dataset import Dataset
 from nevus.core.errors import ConfigError, ParityError, RunError
-from nevus.core.files import read_json
 from nevus.core.pretrained import describe_weights
 from nevus.core.runs import EXPORTED_FILES, Run
 from nevus.pipeline import datasets, stages
@@ -30,9 +30,6 @@ SOURCES = (
     "a folder with a folder of images for each class, a dataset that docs/data.md lists, a zip archive of either, or "
     "a table; several become one dataset"
 )
-
-# What an evaluation depends on beside the predictions.
-_EVALUATED = ("evaluate", "seed")
 
 # A folder for browsers, made from model.onnx: no other form of the network.
 _WEB = "web"
@@ -99,7 +96,7 @@ def add_evaluate(commands: Subparsers) -> argparse.ArgumentParser:
         description="Read predictions; write operating_points.json and metrics.json.",
     )
     parser.add_argument("run", type=Path, help="folder that 'nevus train' wrote")
-    add_config_flags(parser, *_EVALUATED, fallbacks=dict.fromkeys(options(), "the run's"))
+    add_config_flags(parser, "evaluate", "seed", fallbacks=dict.fromkeys(options(), "the run's"))
     parser.set_defaults(command=evaluate)
     return parser
 
@@ -160,8 +157,11 @@ def run(arguments: argparse.Namespace) -> int:
     prepared = Dataset(arguments.images[0])
     # A prepared dataset decides its image size, unless another one is asked for, which is then an error.
     fallbacks = {"image_size": prepared.info.image_size} if prepared.info_json.exists() else {}
+    config = config_of(arguments, **fallbacks)
+    if fallbacks:
+        datasets.check_image_size(prepared, config)
     out = arguments.out or datasets.default_directory(arguments.images)
-    _run_all(arguments, arguments.images, out, config_of(arguments, **fallbacks))
+    _run_all(arguments, arguments.images, out, config)
     return 0
 
 
@@ -257,17 +257,9 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from nevus.cli.summary import run_summary
 
     run = stages.single_run(arguments.run)
-    stages.evaluate(run, config_of(arguments, **_recorded(run, *_EVALUATED)))
+    stages.evaluate(run, config_of(arguments, **asdict(stages.recorded_options(run))))
     print(run_summary(run))
     return 0
-
-
-def _recorded(run: Run, *asked: str) -> dict[str, object]:
-    """The options of these stages, or by these names, that a run was made with."""
-    if not run.config_json.exists():
-        return {}
-    config = config_from_json(read_json(run.config_json, "Run 'nevus train' again.")).to_json()
-    return {name: config[name] for name, option in options().items() if option.stage in asked or name in asked}
 
 
 def export(arguments: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from nevus.core.estimate import Estimate, value_text
 from nevus.core.files import read_json
 from nevus.core.manifest import SPLITS
 from nevus.core.modelfile import DISCLAIMER, ModelSpec
+from nevus.core.printable import printable
 from nevus.core.runs import Run
 from nevus.core.shipped import DEFAULT
 
@@ -78,9 +79,24 @@ def run_summary(run: Run) -> str:
         if split in metrics["splits"]:
             lines += _score_lines(metrics, split, name)
     lines += _warning_lines(metrics.get("warnings", []), run.metrics_json)
-    files = [path for path in (run.model_onnx, run.report_html) if path.exists()]
-    lines += [*(f"{path}" for path in files), *([] if files else [f"Next: nevus export {run.directory}"])]
+    made_by = {"export": run.model_onnx, "report": run.report_html}
+    current = [path for path in made_by.values() if _is_current(run, path)]
+    lines += map(str, current)
+    if steps := [f"nevus {step} {run.directory}" for step, path in made_by.items() if path not in current]:
+        lines.append(f"Next: {', then '.join(steps)}")
     return "\n".join([*lines, DISCLAIMER])
+
+
+def _is_current(run: Run, path: Path) -> bool:
+    """Whether an export or the report is of the last evaluation, as far as files can tell."""
+    if not path.exists():
+        return False
+    if path == run.report_html:
+        return path.stat().st_mtime_ns >= run.metrics_json.stat().st_mtime_ns
+    from nevus.assess import results  # The summaries of models go without it.
+
+    parity = results.read_parity(run) or {}
+    return "onnx" in parity and path.name not in results.outdated(run, parity)
 
 
 def _warning_lines(warnings: Sequence[str], path: Path) -> list[str]:
@@ -307,6 +323,7 @@ def _counts_table(split_counts: dict[str, dict[str, int]], all_counts: dict[str,
     rows = {split: counts for split, counts in split_counts.items() if any(counts.values())}
     if not rows:
         rows = {"all": {name: (all_counts or {}).get(name, 0) for name in names}}
-    header = f"  {'':<6}" + "".join(f"{name:>12}" for name in names)
-    body = [f"  {split:<6}" + "".join(f"{counts[name]:>12,}" for name in names) for split, counts in rows.items()]
+    width = max(12, *(len(printable(name)) + 2 for name in names))
+    header = f"  {'':<6}" + "".join(printable(name).rjust(width) for name in names)
+    body = [f"  {split:<6}" + "".join(f"{counts[name]:>{width},}" for name in names) for split, counts in rows.items()]
     return "\n".join([header, *body])

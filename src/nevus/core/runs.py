@@ -32,7 +32,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -41,7 +41,7 @@ from typing import Any
 from nevus.core.config import Config, changed_options, config_from_json
 from nevus.core.dataset import Dataset, DatasetInfo
 from nevus.core.errors import RunError
-from nevus.core.files import read_json, write_json
+from nevus.core.files import read_json, sha256_of, write_json
 from nevus.core.pretrained import describe_weights
 
 # What `nevus export` writes, by format.
@@ -152,6 +152,13 @@ class Run:
                 "Name another folder with --out, go on with --resume, or start over with --overwrite."
             )
 
+    def is_current(self, made_from: Mapping[str, str]) -> bool:
+        """Whether files of the run, SHA-256 by name, are still those that something was made from."""
+        return all(
+            (self.directory / name).is_file() and sha256_of(self.directory / name) == sha256
+            for name, sha256 in made_from.items()
+        )
+
     def check_dataset(self, dataset: Dataset) -> None:
         """Checks that a dataset is the one that the run was begun on, with the same splits.
 
@@ -222,7 +229,8 @@ class Run:
             started=_now(),
             command=["nevus", *sys.argv[1:]],
             environment=environment(),
-            dataset=os.path.relpath(dataset.directory, self.directory),
+            # Of the folders that links lead to, for `dataset` reads it from there.
+            dataset=os.path.relpath(dataset.directory.resolve(), self.directory.resolve()),
             dataset_fingerprint=dataset.fingerprint,
             dataset_info=dataset.info.to_json(),
             split_counts=dataset.split_counts(),
@@ -244,8 +252,11 @@ class Run:
                 "them away."
             )
 
-    def clear(self) -> None:
+    def clear(self, but: Collection[Dataset] = ()) -> None:
         """Removes what the run that is there wrote, and nothing else, from the folder.
+
+        Args:
+            but: datasets that are kept, though a fold may hold them.
 
         Raises:
             RunError: as `check_clearable`.
@@ -253,9 +264,13 @@ class Run:
         self.check_clearable()
         if not self.run_json.exists():
             return
+        kept = {dataset.directory.resolve() for dataset in but}
         for fold in self.directory.glob("fold-[0-9]*"):
             if Run(fold).run_json.exists():
                 Run(fold).clear()
+            made = Dataset(fold / "dataset")
+            if made.info_json.exists() and made.directory.resolve() not in kept:
+                shutil.rmtree(made.directory)
         for path in self._written():
             if path.is_dir():
                 shutil.rmtree(path)

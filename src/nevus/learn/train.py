@@ -78,7 +78,7 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False, o
         run.update(status=RUNNING)
     else:
         if overwrite:
-            run.clear()
+            run.clear(but=[dataset])
         run.start(dataset, pretrained=pretrained)
         write_json(run.config_json, config.to_json())
     run.checkpoints.mkdir(exist_ok=True)

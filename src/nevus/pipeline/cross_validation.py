@@ -48,7 +48,7 @@ def cross_validate(
     folds = _make_folds(run, dataset, config, num_folds)
     single = replace(config, folds=None)
     if overwrite:
-        run.clear()
+        run.clear(but=[dataset, *folds])
     _check_folds(run, folds, single)
     if run.run_json.exists():
         run.update(status=RUNNING)

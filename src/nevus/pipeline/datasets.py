@@ -13,7 +13,7 @@ from nevus.core.dataset import Dataset, DatasetSource
 from nevus.core.errors import RunError
 from nevus.core.files import read_json
 from nevus.core.runs import Run
-from nevus.pipeline.stages import audit, check_sources, prepare, split
+from nevus.pipeline.stages import DEFAULTS, audit, check_sources, prepare, split
 
 
 def default_directory(images: Sequence[Path]) -> Path:
@@ -34,8 +34,8 @@ def dataset_of(images: Sequence[Path], run: Run, config: Config, *, resume: bool
 
     Raises:
         DataError: the images cannot be understood.
-        RunError: the dataset has another image size than `config` asks for, is named beside other sources, or was
-            prepared from others.
+        RunError: the dataset has another image size than `config` asks for (the default asks for none), is named
+            beside other sources, or was prepared from others.
     """
     prepared = [path for path in images if Dataset(path).info_json.exists()]
     if prepared and len(images) > 1:
@@ -51,16 +51,26 @@ def dataset_of(images: Sequence[Path], run: Run, config: Config, *, resume: bool
                 check_sources(images, config)
                 run.clear()
             prepare(images, dataset.directory, config, overwrite=resume or overwrite)
-    if dataset.info.image_size != config.image_size:
-        raise RunError(
-            f"{dataset.directory} holds images of {dataset.info.image_size} pixels, --image-size asks for "
-            f"{config.image_size}. Leave the option out, or prepare the images again with it."
-        )
+    if config.image_size != DEFAULTS.image_size:
+        check_image_size(dataset, config)
     if any(not row.group for row in dataset.rows):
         split(dataset, config)
     if not _is_audited(dataset):
         audit(dataset)
     return dataset
+
+
+def check_image_size(dataset: Dataset, config: Config) -> None:
+    """Refuses a dataset that was prepared at another size than is asked for.
+
+    Raises:
+        RunError: it was.
+    """
+    if dataset.info.image_size != config.image_size:
+        raise RunError(
+            f"{dataset.directory} holds images of {dataset.info.image_size} pixels, --image-size asks for "
+            f"{config.image_size}. Leave the option out, or prepare the images again with it."
+        )
 
 
 def _check_prepared_from(images: Sequence[Path], dataset: Dataset, run: Run, config: Config) -> None:

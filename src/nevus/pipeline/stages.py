@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nevus.core.config import Config, options
+from nevus.core.config import Config, config_from_json, options
 from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
 from nevus.core.files import read_json, write_json
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 DEFAULTS = Config()
+_TRAIN_FIRST = "Run 'nevus train' first."
 
 
 def check_fresh(run: Run, *, resume: bool, overwrite: bool, num_folds: int | None = None) -> None:
@@ -206,6 +207,9 @@ def train(
     resume = resume and run.run_json.exists()
     if resume:
         run.check_resumable(dataset, config)
+        # They change nothing of the training; the stages behind it begin from them.
+        _record_evaluation(run, config)
+        _record_licence(run, config)
     is_trained = resume and run.record["status"] == DONE
     if is_trained and all(run.predictions_csv(name).exists() for name in ("val", "test")):
         return run
@@ -221,18 +225,20 @@ def train(
     return run
 
 
-def evaluate(run: Run, config: Config = DEFAULTS) -> None:
+def evaluate(run: Run, config: Config | None = None) -> None:
     """Chooses temperature and thresholds on validation and measures the test, as `nevus evaluate` does.
 
     Args:
         run: with its predictions.
-        config: default operating point, prevalence, resamples and seed.
+        config: default operating point, prevalence, resamples and seed; those that the run was made or last
+            evaluated with if None.
 
     Raises:
         RunError: predictions are missing or damaged, or validation lacks a class.
     """
     from nevus.assess import evaluate as evaluation
 
+    config = config or recorded_options(run)
     announce("Choosing thresholds on validation, evaluating on test")
     evaluation.evaluate(
         run,
@@ -242,8 +248,7 @@ def evaluate(run: Run, config: Config = DEFAULTS) -> None:
         prevalence=config.prevalence,
     )
     if run.config_json.exists():
-        now = config.to_json()
-        _record(run, **{name: now[name] for name, option in options().items() if option.stage == "evaluate"})
+        _record_evaluation(run, config)
 
 
 def export(run: Run, config: Config = DEFAULTS, file_format: str = "onnx") -> Path:
@@ -262,16 +267,31 @@ def export(run: Run, config: Config = DEFAULTS, file_format: str = "onnx") -> Pa
     """
     from nevus.learn import export as exporting
 
-    if config.licence:
-        _record(run, licence=config.licence)
+    _record_licence(run, config)
     announce(f"Exporting {run.exported(file_format).name}")
     exporting.export(run, run.dataset, file_format)
     return run.exported(file_format)
 
 
+def recorded_options(run: Run) -> Config:
+    """The options that a run was made and last evaluated with; the defaults if it has none."""
+    return config_from_json(read_json(run.config_json, _TRAIN_FIRST)) if run.config_json.exists() else DEFAULTS
+
+
+def _record_evaluation(run: Run, config: Config) -> None:
+    now = config.to_json()
+    _record(run, **{name: now[name] for name, option in options().items() if option.stage == "evaluate"})
+
+
+def _record_licence(run: Run, config: Config) -> None:
+    """One that was stated before stays unless there is another now."""
+    if config.licence:
+        _record(run, licence=config.licence)
+
+
 def _record(run: Run, **changes: object) -> None:
     """Writes options that a stage after the training was given into `config.json`."""
-    write_json(run.config_json, {**read_json(run.config_json, "Run 'nevus train' first."), **changes})
+    write_json(run.config_json, {**read_json(run.config_json, _TRAIN_FIRST), **changes})
 
 
 def report(run: Run) -> Path:
