@@ -66,6 +66,22 @@ def test_audit_is_of_the_images_named_and_undoes_no_splits(
     assert (dataset / "manifest.csv").read_bytes() == splits
 
 
+def test_an_audit_replaces_no_dataset_that_was_prepared(
+    phantoms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep = str(tmp_path / "keep")
+    assert main(["prepare", str(phantoms), "--out", keep, "--image-size", "32"]) == 0
+    assert main(["audit", keep]) == 0
+    before = (tmp_path / "keep" / "manifest.csv").read_bytes()
+    (tmp_path / "tiny").mkdir()
+    for class_name in ("benign", "malignant"):
+        shutil.copytree(phantoms / class_name, tmp_path / "tiny" / class_name)
+    for images in (tmp_path / "tiny", phantoms):
+        assert main(["audit", str(images), "--out", keep]) == 1
+        assert "prepared or split by a command of its own" in capsys.readouterr().err
+    assert (tmp_path / "keep" / "manifest.csv").read_bytes() == before
+
+
 def test_a_run_audits_again_what_has_changed_since(phantoms: Path, tmp_path: Path) -> None:
     config = Config(image_size=32)
     dataset = stages.prepare(phantoms, tmp_path / "dataset", config)

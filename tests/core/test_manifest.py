@@ -88,3 +88,10 @@ def test_fingerprint_ignores_where_the_files_lie() -> None:
 
 def test_fingerprint_ignores_columns_in_which_an_image_has_nothing() -> None:
     assert fingerprint([ROW]) == fingerprint([replace(ROW, metadata={"age": ""})])
+
+
+def test_a_manifest_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.csv"
+    write_manifest(path, [ROW])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert read_manifest(path) == [ROW]

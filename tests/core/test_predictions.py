@@ -82,3 +82,14 @@ def test_missing_file_column_and_wrong_cells_are_errors(tmp_path: Path) -> None:
     path.write_text(text.replace("1.0", "one"))
     with pytest.raises(RunError, match="row 2: expected a label"):
         read_predictions(path, BINARY)
+
+
+@pytest.mark.parametrize("name", ["logit_malignant", "logit_other", "also_in", "label"])
+def test_metadata_never_pass_for_what_the_model_says(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "test.csv"
+    predictions = replace(make(BINARY, [[0.0, 1.0], [0.0, 2.0]]), also_in=["train", ""])
+    write_predictions(path, replace(predictions, metadata={**predictions.metadata, name: ["99", "99"]}))
+    back = read_predictions(path, BINARY)
+    np.testing.assert_array_equal(back.logits, predictions.logits)
+    np.testing.assert_array_equal(back.labels, predictions.labels)
+    assert (back.also_in, back.metadata) == (predictions.also_in, predictions.metadata)

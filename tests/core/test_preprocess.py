@@ -69,6 +69,14 @@ def test_jpeg_variants_show_the_same_picture(name: str) -> None:
     assert np.abs(pixels_of(f"{name}.jpg") - PICTURE).mean() < 3
 
 
+@pytest.mark.parametrize("image_format", ["PNG", "WEBP", "JPEG"])
+@pytest.mark.parametrize("block", [b"", b"XXXX" + b"\xee" * 20, b"MM\0\x2a\xff\xff\xff\xff", b"II\x2a\0\x08\0\0\0\xff"])
+def test_an_image_with_a_damaged_exif_block_stays_as_it_is(image_format: str, block: bytes) -> None:
+    options = {"quality": 95} if image_format == "JPEG" else {"lossless": True}
+    data = encode(Image.fromarray(PICTURE), image_format, exif=b"Exif\0\0" + block, **options)
+    assert np.abs(np.asarray(decode(data)).astype(int) - PICTURE).mean() < 3
+
+
 def test_lab_colours_are_converted() -> None:
     assert np.abs(pixels_of("lab.tiff") - PICTURE).max() <= 10
 

@@ -129,6 +129,26 @@ def test_an_archive_beside_its_unpacked_folder_is_passed_over(tmp_path: Path) ->
     assert [path for path, _, _ in listed(tmp_path / "root")] == ["mel.zip/2.jpg", "nv/1.jpg"]
 
 
+def test_an_archive_that_is_named_is_read_whatever_lies_beside_it(tmp_path: Path) -> None:
+    archive = write_zip(tmp_path / "set.zip", members(6))
+    shutil.unpack_archive(archive, tmp_path / "set")
+    assert len(listed(archive)) == 6
+    shutil.rmtree(tmp_path / "set")
+    for _ in range(2):
+        assert len(prepare(archive, tmp_path / "set", image_size=8, overwrite=True).rows) == 6
+
+
+@pytest.mark.parametrize("made", ["dataset.json", "rejected.csv", "run.json", "dataset/dataset.json", "empty/"])
+def test_a_folder_that_nevus_made_is_no_unpacked_archive(tmp_path: Path, made: str) -> None:
+    write_zip(tmp_path / "root" / "nv.zip", {"1.jpg": b""})
+    write_zip(tmp_path / "root" / "mel.zip", {"2.jpg": b""})
+    folder = tmp_path / "root" / "nv" / Path(made).parent
+    folder.mkdir(parents=True)
+    if not made.endswith("/"):
+        (tmp_path / "root" / "nv" / made).write_text("{}")
+    assert [path for path, _, _ in listed(tmp_path / "root")] == ["mel.zip/2.jpg", "nv.zip/1.jpg"]
+
+
 def test_an_archive_stored_in_another_is_read_and_a_compressed_one_refused(tmp_path: Path) -> None:
     inner = write_zip(tmp_path / "inner.zip", members(6)).read_bytes()
     plain = {"PAD/metadata.txt": b"padding before", "PAD/images/part_1.zip": inner}
@@ -161,20 +181,58 @@ def test_a_bomb_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest
         find_images(archive)
 
 
+def repeated(archive: Path, copies: int) -> bytes:
+    """An archive of one member, 00000, whose directory names it again as 00001 and so on."""
+    raw = bytearray(archive.read_bytes())
+    end = raw.rfind(b"PK\5\6")
+    start = struct.unpack_from("<I", raw, end + 16)[0]
+    entry = raw[start:end]
+    directory = b"".join(entry.replace(b"00000", f"{number:05}".encode()) for number in range(copies))
+    struct.pack_into("<HHII", raw, end + 8, copies, copies, len(directory), start)
+    return bytes(raw[:start] + directory + raw[end:])
+
+
 def test_a_bomb_of_overlapping_members_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many entries of the directory name the same bytes (Fifield 2019, 'A better zip bomb')."""
     monkeypatch.setattr(zips, "MAX_FILE_BYTES", 2**20)
     data = np.random.default_rng(0).bytes(2**16)
     archive = write_zip(tmp_path / "images.zip", {"nv/00000.png": data}, zipfile.ZIP_STORED)
-    raw = bytearray(archive.read_bytes())
-    end = raw.rfind(b"PK\5\6")
-    start = struct.unpack_from("<I", raw, end + 16)[0]
-    entry, copies = raw[start:end], 300
-    directory = b"".join(entry.replace(b"00000", f"{number:05}".encode()) for number in range(copies))
-    struct.pack_into("<HHII", raw, end + 8, copies, copies, len(directory), start)
-    archive.write_bytes(raw[:start] + directory + raw[end:])
+    archive.write_bytes(repeated(archive, 300))
     with pytest.raises(DataError, match=r"would unpack to 19 MiB|Overlapped"):
         find_images(archive)
+
+
+def test_archives_within_that_are_one_and_the_same_are_refused(tmp_path: Path) -> None:
+    """Thirty entries of a directory at each of eight levels, all of the same bytes: 25 KB of 656 billion images."""
+    data = write_zip(tmp_path / "inner.zip", members(2)).read_bytes()
+    for _ in range(8):
+        data = repeated(write_zip(tmp_path / "outer.zip", {"00000.zip": data}, zipfile.ZIP_STORED), 30)
+    archive = tmp_path / "images.zip"
+    archive.write_bytes(data)
+    with pytest.raises(DataError, match=r"members '00000\.zip' and '00001\.zip' overlap"):
+        find_images(archive)
+
+
+def test_an_archive_within_is_no_longer_than_it_is_stored(tmp_path: Path) -> None:
+    """Or else each entry could begin in a place of its own, and reach over all that follow."""
+    inner = write_zip(tmp_path / "inner.zip", members(2)).read_bytes()
+    archive = write_zip(tmp_path / "images.zip", {"inner.zip": inner}, zipfile.ZIP_STORED)
+    raw = bytearray(archive.read_bytes())
+    entry = raw.rfind(b"PK\1\2")
+    struct.pack_into("<I", raw, entry + 20, 0)
+    archive.write_bytes(raw)
+    with pytest.raises(DataError, match="Expected it stored as it is"):
+        find_images(archive)
+
+
+def test_archives_are_read_a_few_deep_and_no_deeper(tmp_path: Path) -> None:
+    data = write_zip(tmp_path / "images.zip", members(2)).read_bytes()
+    for level in range(1, 401):
+        data = write_zip(tmp_path / "images.zip", {"a.zip": data}, zipfile.ZIP_STORED).read_bytes()
+        if level == zips.MOST_LEVELS:
+            assert len(listed(tmp_path / "images.zip")) == 2
+    with pytest.raises(DataError, match="lies in 6 archives, one within the other"):
+        find_images(tmp_path / "images.zip")
 
 
 def test_a_member_larger_than_an_image_file_may_be_is_rejected_alone(

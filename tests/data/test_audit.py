@@ -86,6 +86,18 @@ def test_duplicates_across_splits_are_errors_and_within_one_are_not(tmp_path: Pa
     assert not {"N02", "N04"} & found(dataset).keys()
 
 
+def test_a_duplicate_that_is_left_out_of_all_splits_is_in_no_split(tmp_path: Path) -> None:
+    def change(row: ManifestRow) -> ManifestRow:
+        copy = {"sha256": "same", "duplicate_group": "i4"} if row.pixel_index in (4, 6) else {}
+        return replace(row, **copy, group=row.image_id, split="" if row.pixel_index == 6 else "test")
+
+    dataset = write_dataset(tmp_path / "dataset", change)
+    pixels = np.load(dataset.pixels_npy)
+    pixels[6] = pixels[4]
+    np.save(dataset.pixels_npy, pixels)
+    assert not {"N01", "N02"} & found(Dataset(dataset.directory)).keys()
+
+
 @pytest.mark.parametrize(("number", "column"), [("N05", "lesion_id"), ("N06", "patient_id")])
 def test_a_lesion_or_patient_in_two_splits_is_an_error(tmp_path: Path, number: str, column: str) -> None:
     def change(row: ManifestRow) -> ManifestRow:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterator, Sequence
 
 import pytest
 from PIL import Image
@@ -41,6 +42,21 @@ def test_one_chunk_at_a_time_is_read_small_in_number_and_in_bytes(
     assert next(outcomes) == "no such file"
     assert isinstance(next(outcomes), Decoded)
     assert source.num_read == in_a_chunk
+
+
+def _ignored_signals(images: Sequence[Located], *_: int) -> list[str]:
+    return [str(sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, [])))) for _ in images]
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="this system has no such mask")
+def test_workers_start_deaf_to_the_interrupt_key_and_this_process_hears_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is interrupted before it runs any of our code prints a traceback."""
+    monkeypatch.setattr(decoding, "MIN_IMAGES_FOR_WORKERS", 1)
+    monkeypatch.setattr(decoding, "_decode_chunk", _ignored_signals)
+    outcomes = decode_all(Source(bmp(8)), 400_000, image_size=8, max_pixels=10**6, workers=2)
+    assert str(int(signal.SIGINT)) in next(outcomes)
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    outcomes.close()  # type: ignore[attr-defined]
 
 
 def test_worker_processes_get_a_bounded_number_of_chunks() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -164,3 +165,12 @@ def test_images_without_groups_are_refused(tmp_path: Path) -> None:
     dataset.write_rows([ManifestRow("a", "a.png", 0, "0", "benign", "benign")])
     with pytest.raises(DataError, match="nevus split"):
         make_folds(dataset, tmp_path / "run", num_folds=2, val_fraction=0.15, seed=0)
+
+
+def test_images_left_out_of_all_splits_are_in_no_fold(tmp_path: Path) -> None:
+    """They are those of a given test, which the models of all folds are tested on."""
+    dataset = make_dataset(tmp_path, [(i % 2 == 0, i % 50) for i in range(60)], test=range(50, 60))
+    dataset.write_rows([replace(row, split="" if row.group == "g3" else row.split) for row in dataset.rows])
+    for fold in make_folds(dataset, tmp_path / "folds", num_folds=3, val_fraction=0.2, seed=0):
+        assert len(fold.rows) == 49
+        assert all(row.group != "g3" for row in fold.rows)

@@ -546,6 +546,30 @@ def test_a_column_without_a_name_is_nobodys(tmp_path: Path) -> None:
     ]
 
 
+def test_columns_named_like_those_of_predictions_are_renamed(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg")
+    write(tmp_path, {"mine.csv": "file,dx,logit_malignant,also_in,age\na.jpg,nevus,9,train,40\n"})
+    (image,) = find_images(tmp_path / "mine.csv", TableColumns(image="file", diagnosis="dx")).images
+    assert image.metadata == {"logit_malignant_in_table": "9", "also_in_in_table": "train", "age": "40"}
+
+
+def test_bytes_in_a_parquet_table_are_left_out_and_cells_too_long_for_a_manifest_refused(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    touch(tmp_path, "a.jpg")
+    columns = {"file": ["a.jpg"], "dx": ["nevus"], "picture": [bytes(200_000)], "age": [40]}
+    path, flags = tmp_path / "mine.parquet", TableColumns(image="file", diagnosis="dx")
+    parquet.write_table(pyarrow.table(columns), path)
+    (image,) = find_images(path, flags).images
+    assert image.metadata == {"age": "40"}
+    parquet.write_table(pyarrow.table(columns | {"notes": ["x" * 131_073]}), path)
+    with pytest.raises(
+        DataError, match=r"column 'notes' holds a cell of 131,073 characters\. Expected 131,072 or fewer"
+    ):
+        find_images(path, flags)
+
+
 def test_a_path_is_of_one_file_though_others_have_its_name(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", "thumbs/a.jpg", "a.jpg.png")
     write(tmp_path, {"mine.csv": "file,dx\na.jpg,nevus\nthumbs/a.jpg,melanoma\na,melanoma\n"})

@@ -20,6 +20,7 @@ from nevus.core.files import sha256_of
 from nevus.core.preprocess import load_pixels
 from nevus.data import decoding
 from nevus.data import prepare as module
+from nevus.data.audit import audit, write_audit
 from nevus.data.prepare import prepare
 from nevus.data.sources import TableColumns
 from nevus.data.splits import split
@@ -212,6 +213,71 @@ def test_sources_without_a_usable_file_leave_the_dataset_that_is_there(tmp_path:
         prepare(broken, old.directory, image_size=16, overwrite=True)
     assert Dataset(old.directory).rows == rows
     np.testing.assert_array_equal(Dataset(old.directory).pixels, pixels)
+
+
+def test_a_preparation_that_fails_leaves_the_reasons_of_the_dataset_that_is_there(tmp_path: Path) -> None:
+    root = write_images(tmp_path / "images", 6)
+    (root / "benign" / "own.png").write_bytes(b"broken")
+    old = prepare(root, tmp_path / "dataset", image_size=16)
+    broken = write_images(tmp_path / "broken", 4)
+    for path in (broken / "benign").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match=r"The first, benign/image_0000\.png: empty file\. .* stays as it was"):
+        prepare(broken, old.directory, image_size=16, overwrite=True)
+    assert list(read_rejected(old)) == ["benign/own.png"]
+
+
+def test_what_a_killed_preparation_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    stale = tmp_path / "dataset" / ".pixels.npy.123.partial"
+    stale.parent.mkdir()
+    stale.write_bytes(b"half")
+    prepare(write_images(tmp_path / "images", 4), tmp_path / "dataset", image_size=16)
+    assert not stale.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems refuse such names")
+def test_folders_whose_names_are_no_unicode_are_sources_and_datasets(tmp_path: Path) -> None:
+    root, directory = (Path(os.fsdecode(os.fsencode(tmp_path) + name)) for name in (b"/cl\xffnic", b"/s\xe9t"))
+    try:
+        write_images(root, 6)
+    except OSError:
+        pytest.skip("the file system refuses such names")
+    dataset = prepare(root, directory, image_size=16)
+    assert {row.source for row in Dataset(directory).rows} == {"cl\\xffnic"}
+    assert Path(dataset.info.sources[0].root) == root.resolve()
+    dataset = prepare([root, write_images(tmp_path / "more", 4)], directory, image_size=16, overwrite=True)
+    write_audit(dataset, audit(dataset))
+    assert "s\\xe9t" in dataset.audit_html.read_text(encoding="utf-8")
+
+
+def test_a_given_split_of_which_no_image_is_left_is_not_given(tmp_path: Path) -> None:
+    root = write_images(tmp_path / "images" / "train", 40).parent
+    for path in write_images(root / "test", 4).rglob("*.png"):
+        path.write_bytes(b"broken")
+    dataset = prepare(root, tmp_path / "dataset", image_size=16)
+    assert dataset.info.given_splits == ("train",)
+    split(dataset, val_fraction=0.2, test_fraction=0.2, seed=0)
+    assert all(all(counts.values()) for counts in dataset.split_counts().values())
+
+
+def test_a_class_that_was_rejected_unopened_is_told_of(tmp_path: Path) -> None:
+    root = write_images(tmp_path / "images", 6)
+    (root / "malignant").rename(root / "2020")
+    (root / "malignant").mkdir()
+    (root / "2020").rename(root / "malignant" / "2020")
+    reason = (
+        r"3 other images were rejected\. The first, malignant/2020/image_0001\.png: in a folder below a class folder"
+    )
+    for check in (lambda: prepare(root, tmp_path / "dataset", image_size=16), lambda: module.check_sources([root])):
+        with pytest.raises(DataError, match=rf"All diagnoses found are benign.* {reason}"):
+            check()
+
+
+def test_an_empty_store_of_pixels_is_a_clear_error(tmp_path: Path) -> None:
+    dataset = prepare(write_images(tmp_path / "images", 4), tmp_path / "dataset", image_size=16)
+    dataset.pixels_npy.write_bytes(b"")
+    with pytest.raises(DataError, match=r"pixels\.npy cannot be read .* Run 'nevus prepare' again"):
+        _ = Dataset(dataset.directory).pixels
 
 
 def test_rejection_of_all_images_of_a_class_is_an_error_and_lists_why(tmp_path: Path) -> None:

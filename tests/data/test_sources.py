@@ -125,6 +125,23 @@ def test_ham10000_brings_lesions_diagnoses_and_metadata_and_its_masks_are_no_ima
     assert listing.num_ignored == 1
 
 
+def test_of_two_files_of_an_image_the_one_outside_folders_of_masks_is_taken_and_the_other_listed(
+    tmp_path: Path,
+) -> None:
+    names = ("annot/ISIC_1.png", "images/ISIC_1.jpg", "a/ISIC_2.jpg", "b/ISIC_2.jpg", "Ground_Truth/ISIC_3.png")
+    touch(tmp_path, *names)
+    (tmp_path / "HAM10000_metadata.csv").write_text(
+        "lesion_id,image_id,dx\nHAM_7,ISIC_1,bkl\nHAM_8,ISIC_2,mel\nHAM_9,ISIC_3,nv\n"
+    )
+    listing = find_images(tmp_path)
+    taken = ["Ground_Truth/ISIC_3.png", "a/ISIC_2.jpg", "images/ISIC_1.jpg"]
+    assert [image.path.as_posix() for image in listing.images] == taken
+    assert listing.rejected == (
+        (Path("annot/ISIC_1.png"), "a second file of this image; images/ISIC_1.jpg was taken"),
+        (Path("b/ISIC_2.jpg"), "a second file of this image; a/ISIC_2.jpg was taken"),
+    )
+
+
 def test_an_image_that_the_phantom_table_does_not_know_is_rejected_and_the_others_stay(tmp_path: Path) -> None:
     touch(tmp_path, "benign/generated_0.png", "benign/mine.png", "malignant/generated_1.png")
     (tmp_path / "phantom.csv").write_text(

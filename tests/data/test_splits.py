@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,52 @@ def test_a_leak_in_given_splits_is_kept_and_counted(tmp_path: Path) -> None:
     assert "1 in train, 1 in test" in warning
 
 
+@pytest.mark.parametrize(
+    "given_splits", [("test",), ("test", "train"), ("test", "train", "val"), ("val",)], ids="+".join
+)
+def test_an_image_without_a_split_that_would_leak_into_a_given_one_is_left_out(
+    tmp_path: Path, given_splits: tuple[str, ...]
+) -> None:
+    """Source A gives splits; source B gives none, and ten of its images are those that A tests or validates on."""
+    kept = [name for name in given_splits if name != "train"]
+    rows = [make_row(i, split=given_splits[i // 2 % len(given_splits)], source="a") for i in range(80)]
+    held = [i for i, row in enumerate(rows) if row.split in kept][:10]
+    for number, i in enumerate(held):
+        rows[i] = replace(rows[i], duplicate_group=f"d{number}")
+    rows += [
+        make_row(i, source="b", duplicate_group=f"d{i - 80}" if i < 80 + len(held) else "") for i in range(80, 200)
+    ]
+    dataset = make_dataset(tmp_path, rows, given_splits)
+    outcomes = []
+    for _ in range(2):
+        split(dataset, **FRACTIONS, seed=0)
+        outcomes.append(splits_of(dataset))
+    assert outcomes[0] == outcomes[1]
+    for before, after in zip(rows, dataset.rows, strict=True):
+        if before.split in kept:
+            assert after.split == before.split
+        else:
+            assert (after.split == "") == (before.duplicate_group != "")
+    assert all(len(splits) == 1 for splits in dataset.splits_of_groups().values())
+    (warning,) = split_warnings(dataset)
+    assert warning.startswith("10 images without a split of their own")
+    assert "as published" not in warning
+
+
+def test_images_without_a_split_that_all_leak_leave_nothing_to_train_on(tmp_path: Path) -> None:
+    rows = [make_row(i, patient_id=f"P{i % 20}", split="test" if i < 20 else "") for i in range(40)]
+    dataset = make_dataset(tmp_path, rows, ("test",))
+    with pytest.raises(DataError, match=r"gives only test, and all other images share .* Expected images to train on"):
+        split(dataset, **FRACTIONS, seed=0)
+
+
+def test_given_splits_are_taken_though_every_image_of_a_class_leaks(tmp_path: Path) -> None:
+    names = ("train", "val", "test")
+    rows = [make_row(i, split=names[i // 2 % 3], lesion_id="L" if i % 2 else "") for i in range(60)]
+    dataset = split(make_dataset(tmp_path, rows, ("test", "train", "val")), **FRACTIONS, seed=0)
+    assert [row.split for row in dataset.rows] == [row.split for row in rows]
+
+
 def test_a_given_split_without_a_class_is_kept_with_a_warning(tmp_path: Path) -> None:
     rows = [make_row(i, split="test" if i >= 160 and i % 2 == 0 else "train") for i in range(200)]
     dataset = split(make_dataset(tmp_path, rows, ("test", "train")), **FRACTIONS, seed=0)
@@ -163,6 +210,36 @@ def test_a_given_split_without_a_class_is_kept_with_a_warning(tmp_path: Path) ->
 def test_a_small_dataset_still_has_every_class_in_every_split(tmp_path: Path, num_images: int) -> None:
     dataset = split(make_dataset(tmp_path, [make_row(i) for i in range(num_images)]), **FRACTIONS, seed=0)
     assert all(all(counts.values()) for counts in dataset.split_counts().values())
+
+
+@pytest.mark.parametrize(
+    ("num_malignant", "num_images", "val", "test"),
+    [
+        (40, 80, 0.48, 0.5),
+        (3, 80, 0.3, 0.5),
+        (3, 80, 0.5, 0.3),
+        (3, 80, 0.2, 0.7),
+        (3, 80, 0.7, 0.2),
+        (4, 80, 0.4, 0.5),
+    ],
+)
+def test_any_fractions_leave_every_class_in_every_split(
+    tmp_path: Path, num_malignant: int, num_images: int, val: float, test: float
+) -> None:
+    rows = [make_row(i, CLASSES.names[i < num_malignant]) for i in range(num_images)]
+    for seed in range(4):
+        dataset = split(make_dataset(tmp_path, rows), val_fraction=val, test_fraction=test, seed=seed)
+        counts = {name: sum(classes.values()) for name, classes in dataset.split_counts().items()}
+        assert all(all(classes.values()) for classes in dataset.split_counts().values())
+        if num_malignant == 40:
+            assert abs(counts["test"] - test * 80) <= 2
+            assert abs(counts["val"] - val * 80) <= 2
+
+
+def test_groups_that_hold_too_much_of_a_class_are_a_clear_error(tmp_path: Path) -> None:
+    rows = [make_row(i, CLASSES.names[i < 3], lesion_id="L" if i in (0, 1) else "") for i in range(60)]
+    with pytest.raises(DataError, match=r"class 'malignant' has 2 groups .* or try another --seed or fraction"):
+        split(make_dataset(tmp_path, rows), **FRACTIONS, seed=0)
 
 
 def one_lesion(number: int) -> ManifestRow:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,27 +62,31 @@ COMMANDS = (add_audit, add_compare)
 
 def audit(arguments: argparse.Namespace) -> int:
     from nevus.data.audit import format_findings, reaches
+    from nevus.data.names import as_text
 
     dataset = Dataset(arguments.data[0])
     if len(arguments.data) > 1 or not dataset.info_json.exists():
         directory = arguments.out or Path(f"{datasets.default_directory(arguments.data)}-audit")
-        _check_not_split(Dataset(directory))
+        _check_replaceable(Dataset(directory))
         # Always anew: what lies there may be of other images, or of these as they once were.
         dataset = stages.prepare(arguments.data, directory, config_of(arguments), overwrite=True)
+        dataset.write_info(replace(dataset.info, for_audit=True))
     findings = stages.audit(dataset)
     if arguments.json:
         print(json.dumps(finite([finding.to_json() for finding in findings])))
     else:
-        print(f"{format_findings(findings)}\n{dataset.audit_html}")
+        print(f"{format_findings(findings)}\n{as_text(dataset.audit_html)}")
     return 1 if arguments.fail_on and reaches(findings, arguments.fail_on) else 0
 
 
-def _check_not_split(dataset: Dataset) -> None:
-    if dataset.info_json.exists() and any(row.group for row in dataset.rows):
+def _check_replaceable(dataset: Dataset) -> None:
+    if not dataset.info_json.exists():
+        return
+    if not dataset.info.for_audit or any(row.group for row in dataset.rows):
         raise DataError(
-            f"{dataset.directory} holds a dataset with splits, which preparing again would undo. Expected a new "
-            f"folder, or one that an audit made. Audit what it holds with 'nevus audit {dataset.directory}', or name "
-            "another folder with --out."
+            f"{dataset.directory} holds a dataset that was prepared or split by a command of its own, which preparing "
+            "again would undo. Expected a new folder, or one that an audit made. Audit what it holds with "
+            f"'nevus audit {dataset.directory}', or name another folder with --out."
         )
 
 

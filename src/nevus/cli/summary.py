@@ -46,6 +46,9 @@ def dataset_summary(dataset: Dataset) -> str:
     num_duplicates = sum(1 for row in dataset.rows if row.duplicate_group)
     if num_duplicates:
         lines.append(f"{num_duplicates:,} images have a duplicate; a set of duplicates is never split by Nevus")
+    num_left_out = sum(row.is_left_out for row in dataset.rows)
+    if num_left_out:
+        lines.append(f"{num_left_out:,} images are in no split, because of a val or test that the source gives")
     lines += ["", _counts_table(dataset.split_counts(), Counter(row.label for row in dataset.rows))]
     if any(not row.group for row in dataset.rows):
         lines += ["", f"Next: nevus split {dataset.directory}"]

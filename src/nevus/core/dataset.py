@@ -50,6 +50,7 @@ class DatasetInfo:
         num_rejected: rows of rejected.csv.
         given_splits: the splits that the source itself made (a folder train, val or test).
         generated: True if any image is a phantom, made by a program.
+        for_audit: True if an audit made it of the sources that it was to look at; the next audit may replace it.
     """
 
     image_size: int
@@ -59,6 +60,7 @@ class DatasetInfo:
     num_rejected: int
     given_splits: tuple[str, ...]
     generated: bool
+    for_audit: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {"schema_version": SCHEMA_VERSION, **asdict(self)}
@@ -73,6 +75,7 @@ class DatasetInfo:
             num_rejected=int(data["num_rejected"]),
             given_splits=tuple(data["given_splits"]),
             generated=bool(data["generated"]),
+            for_audit=bool(data.get("for_audit", False)),
         )
 
 
@@ -123,7 +126,7 @@ class Dataset:
         """uint8 [num_images, image_size, image_size, 3], RGB, a read-only memory map."""
         try:
             pixels: Pixels = np.load(self.pixels_npy, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as problem:
+        except (OSError, ValueError, EOFError) as problem:
             raise DataError(f"{self.pixels_npy} cannot be read ({problem}). Run 'nevus prepare' again.") from None
         size = self.info.image_size
         if pixels.dtype != np.uint8 or pixels.shape != (self.info.num_images, size, size, 3):
@@ -156,7 +159,8 @@ class Dataset:
         """The splits in which each group has images: more than one only where the source's own splits leak."""
         splits: dict[str, set[str]] = {}
         for row in self.rows:
-            splits.setdefault(row.group, set()).add(row.split)
+            # An image that is left out of all splits is in none.
+            splits.setdefault(row.group, set()).update({row.split} - {""})
         return splits
 
     def write_rows(self, rows: list[ManifestRow]) -> None:

@@ -34,7 +34,7 @@ class ManifestRow:
             or duplicates. Set when splits are made.
         source: name of the source the image came from.
         licence: of the image, empty if unknown.
-        split: train, val or test; empty until splits are made.
+        split: train, val or test; empty until splits are made, and for an image that is left out of them.
         metadata: any further columns (age, sex, site, skin type), as text.
     """
 
@@ -52,6 +52,11 @@ class ManifestRow:
     licence: str = ""
     split: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_left_out(self) -> bool:
+        """True if splits are made and the image is in none of them."""
+        return bool(self.group) and not self.split
 
 
 COLUMNS = tuple(f.name for f in fields(ManifestRow) if f.name != "metadata")
@@ -81,7 +86,8 @@ def read_manifest(path: Path) -> list[ManifestRow]:
     """
     hint = "Run 'nevus prepare' first."
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        # Spreadsheets write a byte order mark before the text.
+        with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:

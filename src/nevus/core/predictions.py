@@ -23,6 +23,11 @@ _LOGIT = "logit_"
 _COLUMNS = ("image_id", "path", "label", "group", "also_in")
 
 
+def is_own_column(name: str) -> bool:
+    """Whether a column of predictions says what the model or Nevus found, and so is no name for metadata."""
+    return name in _COLUMNS or name.startswith(_LOGIT)
+
+
 @dataclass(frozen=True, slots=True)
 class Predictions:
     """What a model says of the images of one split; every sequence has length N.
@@ -96,8 +101,11 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
-    """Writes predictions as CSV; logits with the digits that give the same float64 back."""
-    extra = list(predictions.metadata)
+    """Writes predictions as CSV; logits with the digits that give the same float64 back.
+
+    Metadata that go by the name of another column are left out: a reader would take them for it.
+    """
+    extra = [name for name in predictions.metadata if not is_own_column(name)]
     header = [*_COLUMNS, *(_LOGIT + name for name in predictions.classes.names), *extra]
     rows = (
         [

@@ -109,7 +109,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def upright(image: Image.Image) -> Image.Image:
     """Turns an image as its EXIF orientation says; one without, or with a damaged one, stays as it is."""
     # Not ImageOps.exif_transpose: it writes the EXIF block anew, which fails on many that can be read.
-    transposition = _TO_UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # Readers of hostile blocks raise nearly anything.
+        return image
+    transposition = _TO_UPRIGHT.get(orientation)
     return image if transposition is None else image.transpose(transposition)
 
 

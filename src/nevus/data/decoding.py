@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def decode_all(
             yield from _decode_chunk(chunk, image_size, max_pixels)
         return
     # 'spawn' is safe whatever threads this process runs, and the same on every system. Workers leave
-    # the interrupt key to this process, which then stops them.
+    # the interrupt key to this process, which then stops them; see `_interrupt_waiting` too.
     pool = ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
@@ -92,10 +93,27 @@ def _submit(
     pool: ProcessPoolExecutor, chunk: Sequence[Located], image_size: int, max_pixels: int
 ) -> Future[list[Decoded | str]]:
     try:
-        return pool.submit(_decode_chunk, chunk, image_size, max_pixels)
+        with _interrupt_waiting():
+            return pool.submit(_decode_chunk, chunk, image_size, max_pixels)
     # A pool that breaks while it starts a worker closes the pipes that it is about to hand over.
     except (OSError, ValueError) as problem:
         raise BrokenProcessPool(str(problem)) from problem
+
+
+@contextmanager
+def _interrupt_waiting() -> Iterator[None]:
+    """Lets the interrupt key wait until the block is done. A worker that starts in it never hears of the key at all.
+
+    Without that the key ends a worker that is only about to be told to leave it alone, with a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _chunks(images: Iterable[Located]) -> Iterator[list[Located]]:

@@ -10,6 +10,7 @@ import csv
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
 from nevus.core.errors import DataError
 from nevus.core.labels import BENIGN, MALIGNANT, Classes, normalise
@@ -44,7 +45,10 @@ def is_malignant(diagnosis: str) -> bool | None:
 
 
 def assign_classes(
-    named: Iterable[Named], kind: str = "auto", malignant: Sequence[str] = ()
+    named: Iterable[Named],
+    kind: str = "auto",
+    malignant: Sequence[str] = (),
+    rejected: Sequence[tuple[Path, str]] = (),
 ) -> tuple[Classes, dict[Named, str]]:
     """Decides the classes of a dataset and the class of each diagnosis in it.
 
@@ -55,6 +59,7 @@ def assign_classes(
             the latter where every image's diagnosis has a class of its own and there are three or more.
         malignant: names that count as malignant, all others then being benign, in place of the table and of what
             sources say. Each name is then a class, or with `auto` there are two.
+        rejected: images without a place, each with the reason: a class that is missing may be among them.
 
     Returns:
         The classes, in order of names, of two the malignant one second; and a class for each of `named`.
@@ -77,7 +82,7 @@ def assign_classes(
         found_only = MALIGNANT if True in verdicts else BENIGN if verdicts else "missing"
         raise DataError(
             f"All diagnoses found are {found_only}: {sorted({name for name, _ in pairs})}. "
-            "Expected benign and malignant ones. Name the malignant ones with --malignant."
+            f"Expected benign and malignant ones. Name the malignant ones with --malignant.{_left_out(rejected)}"
         )
     if not by_diagnosis:
         labels = {pair: MALIGNANT if name in malignant_classes else BENIGN for pair, name in classes.items()}
@@ -86,6 +91,13 @@ def assign_classes(
     if len(names) == 2:
         names.sort(key=lambda name: name in malignant_classes)
     return Classes(tuple(names), tuple(name for name in names if name in malignant_classes)), classes
+
+
+def _left_out(rejected: Sequence[tuple[Path, str]]) -> str:
+    if not rejected:
+        return ""
+    path, reason = rejected[0]
+    return f" {len(rejected):,} other images were rejected. The first, {path}: {reason}."
 
 
 def _by_table(pairs: Sequence[Named]) -> dict[Named, str]:

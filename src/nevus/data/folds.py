@@ -23,7 +23,8 @@ from nevus.data.splits import Positions, draw
 def make_folds(dataset: Dataset, directory: Path, *, num_folds: int, val_fraction: float, seed: int) -> list[Dataset]:
     """Writes a dataset for each fold: the fold's images are its test split, val is drawn from the rest.
 
-    The pool is every image, less a test split that the source gives: its images are in no fold.
+    The pool is every image in a split, less a test split that the source gives: its images are in no fold,
+    and neither are those left out of all splits because they share a group with it.
     Train and val of the source, and splits that Nevus made, are pooled. Pixels are shared, not copied.
 
     Args:
@@ -50,8 +51,8 @@ def make_folds(dataset: Dataset, directory: Path, *, num_folds: int, val_fractio
         )
     if any(not row.group for row in dataset.rows):
         raise DataError(f"{dataset.manifest_csv}: images without a group. Run 'nevus split' first.")
-    given_test = "test" in dataset.info.given_splits
-    pool = [row for row in dataset.rows if not (given_test and row.split == "test")]
+    kept_out = {"", "test"} if "test" in dataset.info.given_splits else {""}
+    pool = [row for row in dataset.rows if row.split not in kept_out]
     labels = np.array([row.label for row in pool])
     groups = np.unique([row.group for row in pool], return_inverse=True)[1].astype(np.int64)
     folds = []

@@ -7,7 +7,6 @@ folder left half done is never taken for a finished one. Makes no splits.
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from nevus.data.decoding import Decoded, Located, decode_all
 from nevus.data.diagnoses import Named, assign_classes
 from nevus.data.duplicates import duplicate_groups, exact_duplicates
 from nevus.data.groups import pairs_sharing
+from nevus.data.names import as_text
 from nevus.data.sources import Listing, SourceImage, TableColumns, find_images
 
 
@@ -87,7 +87,7 @@ def prepare(
         raise DataError(f"{directory} holds a dataset already. Name another folder, or replace it with --overwrite.")
     sources = _find_sources([images] if isinstance(images, Path) else images, columns)
     named = (_named(image) for source in sources for image in source.listing.images)
-    dataset_classes, labels = assign_classes(named, classes, malignant)
+    dataset_classes, labels = assign_classes(named, classes, malignant, _rejected_unopened(sources))
     num_images = sum(len(source.listing.images) for source in sources)
     _make_room(directory, num_images, image_size)
 
@@ -106,17 +106,24 @@ def prepare(
                     accepted.append(_Accepted(name, image, outcome.file_hash, outcome.pixel_hash))
                 else:
                     rejected.append((name, image.path, outcome))
-        _write_rejected(dataset.rejected_csv, rejected, with_source=len(sources) > 1)
         left = {labels[_named(each.image)] for each in accepted}
         if len(left) < len(dataset_classes.names):
+            if dataset.info_json.exists():
+                # Its rejected.csv is of the dataset that stays.
+                (_, path, reason), *_ = rejected
+                reasons = f"The first, {as_text(path)}: {reason}. The dataset in {directory} stays as it was."
+            else:
+                _write_rejected(dataset.rejected_csv, rejected, with_source=len(sources) > 1)
+                reasons = f"The reasons are in {dataset.rejected_csv}."
             raise DataError(
                 f"{', '.join(source.name for source in sources)}: {len(rejected):,} files were rejected; images are "
                 f"left of {sorted(left) or 'no class'}. Expected some of each of {list(dataset_classes.names)}. "
-                f"The reasons are in {dataset.rejected_csv}."
+                f"{reasons}"
             )
         # Only now is the dataset that is there of no use any more.
         dataset.info_json.unlink(missing_ok=True)
 
+    _write_rejected(dataset.rejected_csv, rejected, with_source=len(sources) > 1)
     dataset.write_rows(_rows(accepted, labels, sources))
     dataset.write_info(
         DatasetInfo(
@@ -128,7 +135,7 @@ def prepare(
             ),
             num_images=len(accepted),
             num_rejected=len(rejected),
-            given_splits=tuple(sorted({split for source in sources for split in source.listing.given_splits})),
+            given_splits=tuple(sorted({each.image.split for each in accepted} - {""})),
             generated=any(source.listing.generated for source in sources),
         )
     )
@@ -149,7 +156,8 @@ def check_sources(
         ConfigError: a source is a table, and its columns are not named.
     """
     sources = _find_sources(images, columns)
-    assign_classes((_named(image) for source in sources for image in source.listing.images), classes, malignant)
+    named = (_named(image) for source in sources for image in source.listing.images)
+    assign_classes(named, classes, malignant, _rejected_unopened(sources))
 
 
 def _find_sources(paths: Sequence[Path], columns: TableColumns | None) -> list[_Source]:
@@ -177,14 +185,20 @@ def _with_diagnosis(path: Path, listing: Listing) -> Listing:
 
 def _source_names(paths: Sequence[Path]) -> list[str]:
     """The last names of the paths, with as many folders before them as it takes to tell them, and sets, apart."""
-    names = ["/".join(path.parts[-2:]) if path.name in SPLITS else path.name for path in paths]
-    for length in range(2, max((len(path.parts) for path in paths), default=0) + 1):
+    # A name that is no Unicode could not be written into the manifest.
+    parts = [tuple(map(as_text, path.parts)) for path in paths]
+    names = ["/".join(folders[-2:] if folders[-1] in SPLITS else folders[-1:]) for folders in parts]
+    for length in range(2, max(map(len, parts), default=0) + 1):
         counts = Counter(names)
         if max(counts.values()) == 1:
             break
-        longer = ["/".join(path.parts[-length:]) for path in paths]
+        longer = ["/".join(folders[-length:]) for folders in parts]
         names = [more if counts[name] > 1 else name for more, name in zip(longer, names, strict=True)]
     return names
+
+
+def _rejected_unopened(sources: Sequence[_Source]) -> list[tuple[Path, str]]:
+    return [rejected for source in sources for rejected in source.listing.rejected]
 
 
 def _named(image: SourceImage) -> Named:
@@ -305,13 +319,16 @@ def _write_rejected(path: Path, rejected: Iterable[tuple[str, Path, str]], *, wi
         writer.writerow(["path", "reason"])
         for source, image, reason in sorted(rejected):
             shown = Path(source) / image if with_source else image
-            writer.writerow([os.fsencode(shown).decode("utf-8", "backslashreplace"), reason])
+            writer.writerow([as_text(shown), reason])
 
 
 def _make_room(directory: Path, num_images: int, image_size: int) -> None:
     """Makes the folder, and refuses a disk that cannot hold the pixels."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        # What a preparation left that was killed.
+        for stale in directory.glob(".pixels.npy.*.partial"):
+            stale.unlink(missing_ok=True)
     except OSError as problem:
         raise DataError(f"{directory} cannot be made: {problem.strerror}. Name another folder.") from None
     needed = num_images * image_size**2 * 3

@@ -28,7 +28,10 @@ def split(dataset: Dataset, *, val_fraction: float, test_fraction: float, seed: 
     """Writes `group` and `split` into the manifest of a prepared dataset.
 
     The val and test that the source gives stay as they are; a missing one is drawn from
-    all other images, whose rest is train. Run again, it draws anew from the same images.
+    all other images, whose rest is train. An image to which no source gives a split, but whose
+    group stands in such a val or test, is left out of all splits: trained on it would leak, and
+    added to what was published it would change what a score there means. Run again, it draws
+    anew from the same images.
 
     Args:
         dataset: a prepared dataset; its manifest is replaced.
@@ -63,19 +66,26 @@ def split(dataset: Dataset, *, val_fraction: float, test_fraction: float, seed: 
     splits = np.array([row.split for row in rows], dtype="<U5")
 
     kept = [name for name in ("val", "test") if name in dataset.info.given_splits]
-    pool = np.flatnonzero(~np.isin(splits, kept))
-    if not len(pool):
-        given = " and ".join(kept)
-        raise DataError(f"{dataset.manifest_csv}: the source gives only {given}. Expected images to train on too.")
-    splits[pool] = "train"
+    is_kept = np.isin(splits, kept)
+    leaks = ~is_kept & np.isin(groups, groups[is_kept])
     # Images that the source published on both sides stay there; drawing them elsewhere would spread the leak.
-    pool = pool[~np.isin(groups[pool], groups[np.isin(splits, kept)])]
+    is_published = (splits != "") & ("train" in dataset.info.given_splits)
+    splits[~is_kept] = "train"
+    splits[leaks & ~is_published] = ""
+    if not np.any(splits == "train"):
+        others = ", and all other images share their lesion, patient or picture with it" if leaks.any() else ""
+        raise DataError(
+            f"{dataset.manifest_csv}: the source gives only {' and '.join(kept)}{others}. "
+            "Expected images to train on too."
+        )
+    pool = np.flatnonzero(~is_kept & ~leaks)
     wanted = {name: value for name, value in (("test", test_fraction), ("val", val_fraction)) if name not in kept}
-    _check_groups(dataset, groups[pool], labels[pool], needed=1 + len(wanted))
     share_left = 1.0
-    for name, fraction in wanted.items():
+    for num_drawn, (name, fraction) in enumerate(wanted.items()):
         left = pool[splits[pool] == "train"]
-        splits[left[draw(labels[left], groups[left], fraction / share_left, seed)]] = name
+        num_after = len(wanted) - num_drawn
+        _check_groups(dataset, groups[left], labels[left], needed=1 + num_after)
+        splits[left[draw(labels[left], groups[left], fraction / share_left, seed, leave=num_after)]] = name
         share_left -= fraction
     _check_classes(dataset, splits, labels, ("train", *wanted))
 
@@ -92,7 +102,14 @@ def split_warnings(dataset: Dataset) -> list[str]:
     """What a reader of a result on these splits should know, one sentence or two each; empty if nothing."""
     warnings = []
     splits_of = dataset.splits_of_groups()
-    leaking = [row for row in dataset.rows if len(splits_of[row.group]) > 1]
+    left_out = [row for row in dataset.rows if row.is_left_out]
+    if left_out:
+        warnings.append(
+            f"{len(left_out)} images without a split of their own share their lesion, patient or picture with the "
+            "validation or test that the source gives. They are left out of all splits: nothing is trained, chosen or "
+            f"tested on them. First: {left_out[0].image_id}."
+        )
+    leaking = [row for row in dataset.rows if row.split and len(splits_of[row.group]) > 1]
     if leaking:
         num_groups = len({row.group for row in leaking})
         counts = Counter(row.split for row in leaking)
@@ -141,21 +158,32 @@ def _validation_groups(dataset: Dataset) -> Iterator[tuple[str, set[str], set[st
         yield kind, groups, groups - trained
 
 
-def draw(labels: NDArray[np.str_], groups: Positions, fraction: float, seed: int) -> Positions:
+def draw(labels: NDArray[np.str_], groups: Positions, fraction: float, seed: int, leave: int = 1) -> Positions:
     """Draws about `fraction` of the images by whole groups, the classes in proportion.
 
     The images are cut into folds, and as many neighbouring folds are taken as make up the
     fraction, those nearest to the wanted number of images in each class: .15 is one fold of seven.
+
+    Args:
+        labels: of the images.
+        groups: of the images, named by numbers; each class has more of them than `leave`.
+        fraction: in (0, 1).
+        seed: of the folds.
+        leave: groups of each class not to be drawn, if folds can be chosen so: one for each split still to be made.
 
     Returns:
         int64, the positions drawn.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    # Ten folds come within .03 of any share, and few folds are balanced better than many. A class
-    # cannot stand in more folds than it has groups.
-    most_folds = min(max(10, round(1 / fraction)), _num_groups_of_rarest(labels, groups))
+    # Ten folds come within .03 of any share, and few folds are balanced better than many; a share that is smaller,
+    # drawn or left, takes more. A class cannot stand in more folds than it has groups.
+    num_groups = _num_groups_of_rarest(labels, groups)
+    smaller = max(min(fraction, 1 - fraction), 1 / len(labels))
+    most_folds = min(max(10, round(1 / smaller)), num_groups)
     share = Fraction(fraction).limit_denominator(most_folds) or Fraction(1, most_folds)
+    most = max(1, (num_groups - leave) * most_folds // num_groups)
+    share = min(share, Fraction(most, most_folds))
     folding = StratifiedGroupKFold(share.denominator, shuffle=True, random_state=seed)
     folds = [fold for _, fold in folding.split(labels, labels, groups)]
     names, totals = np.unique(labels, return_counts=True)
@@ -164,11 +192,16 @@ def draw(labels: NDArray[np.str_], groups: Positions, fraction: float, seed: int
         counts = np.array([np.count_nonzero(labels[drawn] == name) for name in names])
         return float(np.abs(counts - fraction * totals).sum())
 
+    def num_emptied(drawn: Positions) -> int:
+        """Of the classes, how many would be left with too few groups."""
+        rest = np.setdiff1d(np.arange(len(labels)), drawn)
+        return sum(len(np.unique(groups[rest][labels[rest] == name])) < leave for name in names)
+
     choices = [
         np.concatenate([folds[(start + step) % len(folds)] for step in range(share.numerator)])
         for start in range(len(folds))
     ]
-    return min(choices, key=distance)
+    return min(choices, key=lambda drawn: (num_emptied(drawn), distance(drawn)))
 
 
 def _num_groups_of_rarest(labels: NDArray[np.str_], groups: Positions) -> int:
@@ -181,7 +214,8 @@ def _check_groups(dataset: Dataset, groups: Positions, labels: NDArray[np.str_],
         if found < needed:
             raise DataError(
                 f"{dataset.manifest_csv}: class '{name}' has {found} groups (lesions, patients or single images) to "
-                f"draw splits from. Expected {needed} or more, one for each split. Add images of it."
+                f"draw splits from. Expected {needed} or more, one for each split. Add images of it, or try another "
+                "--seed or fraction."
             )
 
 

@@ -276,7 +276,7 @@ def _warn_of_absent_classes(dataset: Dataset) -> None:
 def _check_metadata(dataset: Dataset, variables: tuple[Variable, ...]) -> None:
     """Reads the metadata of every split, lest validation or test end a training that is done."""
     for number, row in enumerate(dataset.rows, start=2):
-        for variable in variables:
+        for variable in () if row.is_left_out else variables:
             try:
                 if variable.is_number:
                     value_of(variable, row.metadata.get(variable.name))

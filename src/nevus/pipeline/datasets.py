@@ -13,6 +13,7 @@ from nevus.core.dataset import Dataset, DatasetSource
 from nevus.core.errors import RunError
 from nevus.core.files import read_json
 from nevus.core.runs import Run
+from nevus.data.names import as_text
 from nevus.pipeline.stages import DEFAULTS, audit, check_sources, prepare, split
 
 
@@ -90,7 +91,7 @@ def _is_of(path: Path, source: DatasetSource) -> bool:
     """Whether a dataset's source is this folder or file, which need not be there any more."""
     # Of a file, the folder it lies in is recorded.
     roots = (str(path.resolve()), str(path.parent.resolve()))
-    return source.root in roots and Path(source.name).name == path.resolve().name
+    return source.root in roots and Path(source.name).name == as_text(path.resolve().name)
 
 
 def _is_audited(dataset: Dataset) -> bool:

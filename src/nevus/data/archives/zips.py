@@ -1,8 +1,8 @@
 """Zip archives: their members are listed and read, never unpacked to disk.
 
-What is refused: member names that lead out of the archive, archives that would grow out of all proportion (a bomb,
-also one whose members overlap), and archives within archives that are compressed, because reading an image there
-would mean unpacking all before it.
+What is refused: member names that lead out of the archive, archives that would grow out of all proportion (a bomb),
+members that overlap, archives many deep within one another, and archives within archives that are compressed, because
+reading an image there would mean unpacking all before it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from itertools import pairwise
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
@@ -27,6 +28,8 @@ DAMAGE = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, NotImplementedErr
 
 # Deflate reaches 1,032; images are compressed already, and tables reach about 20.
 MOST_EXPANSION = 200
+# A publisher's archive of archives is one; each level may hold as many as there is room for.
+MOST_LEVELS = 5
 _ENCRYPTED = 0x1
 # APPNOTE.TXT 4.3.7: a local file header is 30 bytes, then the name and the extra field, whose lengths end it.
 _LOCAL_HEADER = struct.Struct("<26xHH")
@@ -39,9 +42,21 @@ class ZipArchive:
         DataError: it is damaged, or hostile; the message says how.
     """
 
-    def __init__(self, path: Path, file: IO[bytes] | None = None) -> None:
-        """Opens `path`; an archive within another one is read from `file`, and `path` only names it."""
+    def __init__(self, path: Path, file: IO[bytes] | None = None, level: int = 0) -> None:
+        """Opens `path`; an archive within another one is read from `file`, and `path` only names it.
+
+        Args:
+            path: of the archive.
+            file: its bytes, if it lies within another.
+            level: in how many archives it lies.
+        """
+        if level > MOST_LEVELS:
+            raise DataError(
+                f"{path} lies in {level} archives, one within the other. Expected {MOST_LEVELS} or fewer. It may be "
+                "made to harm, and is not read."
+            )
         self.path = path
+        self._level = level
         self._inner: dict[str, ZipArchive] = {}
         # Names such as './a.jpg' by the form that a path gives them.
         self._spelled: dict[str, str] = {}
@@ -115,7 +130,8 @@ class ZipArchive:
         if name not in self._inner:
             path = self.path / name
             info = self._zip.getinfo(self._spelled.get(name, name))
-            if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & _ENCRYPTED:
+            is_stored = info.compress_type == zipfile.ZIP_STORED and info.compress_size == info.file_size
+            if not is_stored or info.flag_bits & _ENCRYPTED:
                 raise DataError(
                     f"{path} is an archive that another holds compressed. Expected it stored as it is. Unpack "
                     f"{self.path.name} into a folder and name that; the archives in it are read as they are."
@@ -126,7 +142,8 @@ class ZipArchive:
             except (OSError, *DAMAGE) as problem:
                 raise DataError(f"{path} is damaged ({problem}). Fetch {self.path.name} again.") from None
             start = info.header_offset + _LOCAL_HEADER.size + sum(header)
-            self._inner[name] = ZipArchive(path, io.BufferedReader(_Window(self._file, start, info.file_size)))
+            window = io.BufferedReader(_Window(self._file, start, info.file_size))
+            self._inner[name] = ZipArchive(path, window, self._level + 1)
         return self._inner[name]
 
     def _check(self) -> None:
@@ -148,6 +165,14 @@ class ZipArchive:
                 f"{self.path}: {size / 2**20:,.1f} MiB would unpack to {unpacked / 2**20:,.0f} MiB. Images never do; "
                 "it was made to harm, and is not read."
             )
+        # Also of archives within: many that are one and the same would grow with each level.
+        members = sorted(self._zip.infolist(), key=lambda info: info.header_offset)
+        for info, following in pairwise(members):
+            if info.header_offset + _LOCAL_HEADER.size + info.compress_size > following.header_offset:
+                raise DataError(
+                    f"{self.path}: members {info.filename!r} and {following.filename!r} overlap. It was made to harm, "
+                    "and is not read."
+                )
 
 
 class _Window(io.RawIOBase):

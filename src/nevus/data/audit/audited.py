@@ -42,10 +42,13 @@ class Audited:
 
     def within(self, exact: bool) -> list[DuplicatePair]:
         """The pairs of one kind whose images stand in one split, or whose splits are not made yet."""
-        return [pair for pair in self._of_kind(exact) if len(self._splits(pair)) < 2]
+        return [pair for pair in self._of_kind(exact) if len(self._splits(pair)) < 2 and not self._is_left_out(pair)]
 
     def _of_kind(self, exact: bool) -> list[DuplicatePair]:
         return [pair for pair in self.pairs if (pair.kind != NEAR) == exact]
+
+    def _is_left_out(self, pair: DuplicatePair) -> bool:
+        return self.row_of[pair.first].is_left_out or self.row_of[pair.second].is_left_out
 
     def _splits(self, pair: DuplicatePair) -> set[str]:
         return {self.row_of[pair.first].split, self.row_of[pair.second].split} - {""}

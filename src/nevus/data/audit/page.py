@@ -20,6 +20,7 @@ from nevus.core.pages import page_templates
 from nevus.core.preprocess import Pixels
 from nevus.data.audit.checks import CHECKS
 from nevus.data.audit.findings import SEVERITIES, Finding, gravest_first
+from nevus.data.names import as_text
 from nevus.data.near_duplicates import DuplicatePair
 
 SCHEMA_VERSION = 1
@@ -72,7 +73,7 @@ def write_audit(dataset: Dataset, findings: Sequence[Finding]) -> Path:
         page_templates("nevus.data.audit")
         .get_template("audit.html.j2")
         .render(
-            dataset=dataset.directory.resolve().name,
+            dataset=as_text(dataset.directory.resolve().name),
             generated=dataset.info.generated,
             num_images=len(dataset.rows),
             counts=counts,

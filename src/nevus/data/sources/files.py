@@ -13,12 +13,16 @@ from typing import IO
 from nevus.core.preprocess import SUFFIXES
 from nevus.data.archives import ZipArchive
 
+# Of a dataset, of one whose images were all rejected, and of a run.
+_MADE_BY_NEVUS = ("dataset.json", "rejected.csv", "run.json")
+
 
 class Files:
     """The files below a root, by their paths relative to it.
 
     A zip archive is a folder: its members stand below its name (`images.zip/a.jpg`). One that lies beside a folder
-    of its name is taken for unpacked and passed over. A source that is a single file is a folder that holds it alone.
+    of its name is taken for unpacked and passed over, unless Nevus made that folder. A source that is a single file
+    is a folder that holds it alone.
 
     Attributes:
         root: the folder that paths are relative to.
@@ -44,7 +48,7 @@ class Files:
             name = path.relative_to(self.root).as_posix()
             if path.suffix.lower() != ".zip":
                 names.append(name)
-            elif not path.with_suffix("").is_dir():
+            elif self._only is not None or not _is_unpacked(path.with_suffix("")):
                 self._archives[name] = archive = ZipArchive(path)
                 self._stack.callback(archive.close)
                 names += [f"{name}/{member}" for member in archive.names() if not _is_hidden(member)]
@@ -77,6 +81,13 @@ class Files:
 
     def __exit__(self, *problem: object) -> None:
         self._stack.close()
+
+
+def _is_unpacked(folder: Path) -> bool:
+    """Whether a folder may be what an archive of its name was unpacked to: it holds files, and Nevus made it not."""
+    # A dataset or a run of an archive is most naturally named after it.
+    made = (place / name for place in (folder, folder / "dataset") for name in _MADE_BY_NEVUS)
+    return folder.is_dir() and not any(path.exists() for path in made) and next(walk(folder), None) is not None
 
 
 def walk(folder: Path, depth: int = 0) -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 from nevus.core.errors import ConfigError, DataError
 from nevus.core.manifest import COLUMNS
 from nevus.core.metadata import known
+from nevus.core.predictions import is_own_column
 from nevus.data.sources.class_folders import SPLIT_FOLDERS
 from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing, SourceImage
@@ -96,8 +98,10 @@ def _image(table: Path, number: int, name: str, row: dict[str, str], columns: Ta
         split=SPLIT_FOLDERS[split.lower()] if split else "",
         lesion_id=lesion_id,
         patient_id=patient_id,
-        # The manifest has columns of its own, which a table's must not pass for.
-        metadata={f"{key}_in_table" if key in COLUMNS else key: value for key, value in further.items()},
+        # The manifest and predictions have columns of their own, which a table's must not pass for.
+        metadata={
+            f"{key}_in_table" if key in COLUMNS or is_own_column(key) else key: value for key, value in further.items()
+        },
     )
 
 
@@ -120,11 +124,13 @@ def _read_parquet(table: Path, columns: TableColumns) -> Iterator[dict[str, str]
         with ParquetFile(table) as file:
             check_columns(str(table), file.schema_arrow.names, columns.named)
             for batch in file.iter_batches(batch_size=4096):
-                texts = [
-                    _texts(table, name, column) for name, column in zip(batch.schema.names, batch.columns, strict=True)
-                ]
-                for cells in zip(*texts, strict=True):
-                    yield dict(zip(batch.schema.names, cells, strict=True))
+                texts = {
+                    field.name: _texts(table, field.name, column)
+                    for field, column in zip(batch.schema, batch.columns, strict=True)
+                    if field.name in columns.named or not _is_binary(field.type)
+                }
+                for cells in zip(*texts.values(), strict=True):
+                    yield dict(zip(texts, cells, strict=True))
     except (ArrowException, OSError) as problem:
         raise DataError(f"{table} is no readable Parquet file ({problem}). Save it again.") from None
 
@@ -132,9 +138,24 @@ def _read_parquet(table: Path, columns: TableColumns) -> Iterator[dict[str, str]
 def _texts(table: Path, name: str, column: Any) -> list[str]:
     """The cells of a column of Parquet as text; empty where there is nothing."""
     try:
-        return ["" if value is None else str(value) for value in column.to_pylist()]
+        texts = ["" if value is None else str(value) for value in column.to_pylist()]
     except (ValueError, OverflowError) as problem:
         raise DataError(
             f"{table}: column '{name}' holds a value that cannot be read ({problem}). Expected text in UTF-8, numbers, "
             "or dates of the years 1 to 9999 to the microsecond. Mend the column, or leave it out."
         ) from None
+    # A longer one could be written into the manifest, but not read from it again.
+    longest, limit = max(map(len, texts), default=0), csv.field_size_limit()
+    if longest > limit:
+        raise DataError(
+            f"{table}: column '{name}' holds a cell of {longest:,} characters. Expected {limit:,} or fewer. Leave the "
+            "column out."
+        )
+    return texts
+
+
+def _is_binary(kind: Any) -> bool:
+    """Whether a column of this type holds bytes, such as an image, which are no text."""
+    from pyarrow import types
+
+    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind))

@@ -11,6 +11,9 @@ PHANTOM_PREFIX = "generated_"
 # Names of images in the ISIC Archive; ISIC 2019 marks those that it made smaller.
 _ISIC_ID = re.compile(r"(ISIC_\d{7})(_downsampled)?")
 
+# Names of folders whose images are drawn over others and go by the same names.
+_MASKS = re.compile(r"mask|segment|annot|ground.?truth", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class SourceImage:
@@ -89,28 +92,36 @@ def list_described(
     Args:
         kind: of the layout.
         names: paths of image files relative to the root, in order. A file that the table does not describe, such
-            as a segmentation mask, is ignored, and so is a second file of an image.
+            as a segmentation mask, is ignored. Of several files of one image the first is taken, and one outside
+            folders of masks before one in them.
         described: by the stem of a file's name, what the table says of the image (its path is left open), or
             why it cannot be used.
         table: the table's name, for reasons.
         num_other_files: files that are no images.
         duplicates: pairs of stems that the source names as the same picture; those without a file are left out.
     """
+    paths = [Path(name) for name in names]
+    taken: dict[str, Path] = {}
+    for path in sorted(paths, key=_is_among_masks):
+        taken.setdefault(path.stem, path)
     images: dict[str, SourceImage] = {}
     rejected: list[tuple[Path, str]] = []
-    seen: set[str] = set()
     num_ignored = num_other_files
-    for name in names:
-        path = Path(name)
+    for path in paths:
         record = described.get(path.stem)
-        if record is None or path.stem in seen:
+        if record is None:
             num_ignored += 1
-            continue
-        seen.add(path.stem)
-        if isinstance(record, str):
+        elif taken[path.stem] != path:
+            rejected.append((path, f"a second file of this image; {taken[path.stem].as_posix()} was taken"))
+        elif isinstance(record, str):
             rejected.append((path, record))
         else:
             images[path.stem] = replace(record, path=path)
-    rejected += [(Path(stem), f"in {table}, but no such image file") for stem in sorted(described.keys() - seen)]
+    missing = sorted(described.keys() - taken.keys())
+    rejected += [(Path(stem), f"in {table}, but no such image file") for stem in missing]
     pairs = tuple((images[one].path, images[other].path) for one, other in duplicates if {one, other} <= images.keys())
     return Listing(kind, tuple(images.values()), tuple(rejected), num_ignored, pairs)
+
+
+def _is_among_masks(path: Path) -> bool:
+    return any(_MASKS.search(folder) for folder in path.parts[:-1])
