@@ -234,6 +234,8 @@ def test_a_refused_key_is_told_and_no_key_says_how_to_try_again(opened: Opened) 
         assert page.evaluate("document.getElementById('key').validity.patternMismatch")
         page.fill("#key", "another-key")
         page.click("#key-dialog .button")
+        # Its text stands there before the dialog is open again.
+        expect(page.locator("#key-refused")).to_be_visible()
         expect(page.locator("#key-refused")).to_have_text("That key was refused.")
         page.keyboard.press("Escape")
         expect(page.locator("#status")).to_contain_text("Reload the page to try again.")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -67,8 +69,7 @@ def decode_all(
     pool = ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
+        initializer=_start_worker,
     )
     pending: deque[Future[list[Decoded | str]]] = deque()
     try:
@@ -80,6 +81,9 @@ def decode_all(
         while pending:
             yield from pending.popleft().result()
     except BrokenProcessPool:
+        # One that was just starting when the pool broke is not ended with the others, and would be waited for forever.
+        for worker in list((pool._processes or {}).values()):
+            worker.kill()
         raise DataError(
             "A process that decodes images was ended from outside, most often for want of memory. "
             "Run again with fewer --workers or a lower --max-pixels. In a Python script, "
@@ -87,6 +91,19 @@ def decode_all(
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Ends this process once the one that started it is gone, however: its pipes would keep it waiting forever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _submit(
