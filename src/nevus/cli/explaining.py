@@ -114,7 +114,7 @@ def explain(arguments: argparse.Namespace) -> int:
     # Pictures of an earlier call are no images to explain.
     paths = find_images(arguments.images, but=arguments.out)
     num_failed = 0
-    with (arguments.out / "index.csv").open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+    with (arguments.out / "index.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["file", "picture", "risk", "decision", "operating_point", "method", "scale", "error"])
         explained = _explained(predictor, maps_of, paths)

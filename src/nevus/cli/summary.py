@@ -98,8 +98,8 @@ def _is_current(run: Run, path: Path) -> bool:
         return path.stat().st_mtime_ns >= run.metrics_json.stat().st_mtime_ns
     from nevus.assess import results  # The summaries of models go without it.
 
-    parity = results.read_parity(run) or {}
-    return "onnx" in parity and path.name not in results.outdated(run, parity)
+    entry = (results.read_parity(run) or {}).get("onnx")
+    return entry is not None and run.is_current(entry["made_from"] or {})
 
 
 def _warning_lines(warnings: Sequence[str], path: Path) -> list[str]:
