@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 import nevus
 from nevus.serve.http.app import create_app
@@ -26,7 +26,7 @@ def serving(settings: Settings = Settings(), model: Path = MODEL) -> Iterator[st
 
 
 @contextmanager
-def running(app: FastAPI, port: int = 0) -> Iterator[str]:
+def running(app: ASGIApp, port: int = 0) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", access_log=False))
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -38,9 +38,11 @@ if TYPE_CHECKING:
 # What is known beside an image, by name: texts, numbers, or None.
 Metadata: TypeAlias = Mapping[str, str | float | None]
 
-MAX_BATCH = 32
-# Larger images go in smaller batches: 32 images of 256 x 256 pixels, 2 of 1024 x 1024.
-MAX_BATCH_PIXELS = 32 * 256 * 256
+# Images that go through the model together, in one thread. More are slower: what one layer hands to the next no longer
+# fits in the core's own memory.
+MAX_BATCH = 4
+# Larger images go in smaller batches: 4 of 512 x 512 pixels, 1 of 1024 x 1024.
+MAX_BATCH_PIXELS = 4 * 512 * 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,14 @@ class Prediction:
     risk_at_prevalence: float | None = None
     heatmap: NDArray[np.float32] | None = None
     error: str | None = None
+
+
+class _Given(NamedTuple):
+    """An image that was handed over, or what is wrong with it, and its metadata, float32 [M]."""
+
+    source: str
+    image: ImageLike | NevusError
+    values: Values | NevusError
 
 
 class _Asked(NamedTuple):
@@ -167,7 +177,7 @@ class Predictor:
             asked = self._asked(operating_point, prevalence, heatmap)
             values = values_of(self.spec.metadata, cast("Metadata | None", metadata))
             pixels = to_pixels(images, self.spec.image_size)
-            return self._score([(describe(images, 1), pixels, values)], asked)[0]
+            return self._score([_Given(describe(images, 1), pixels, values)], asked)[0]
         predictions = self.predict_many(
             cast(Iterable[ImageLike], images),
             metadata=cast("Iterable[Metadata | None] | None", metadata),
@@ -186,7 +196,7 @@ class Predictor:
         prevalence: float | None = None,
         heatmap: bool = False,
     ) -> Iterator[Prediction]:
-        """Predicts a stream of images in constant memory: files are decoded by threads, a few batches ahead.
+        """Predicts a stream of images in constant memory: a thread for each core decodes and scores, a little ahead.
 
         Args and errors are those of `predict`; a bad image gives a prediction with its error.
 
@@ -206,24 +216,27 @@ class Predictor:
         # Imported here: one image needs no threads, and the import is a tenth of a cold start.
         from concurrent.futures import ThreadPoolExecutor
 
-        batch_size = self.batch_size
+        num_threads = available_processors()
         numbered = enumerate(_paired(images, metadata), start=1)
-        waiting: deque[tuple[str, Future[Pixels | NevusError], Values | NevusError]] = deque()
-        pool = ThreadPoolExecutor(available_processors())
+        given = (self._given(image, number, known) for number, (image, known) in numbered)
+        waiting: deque[Future[list[Prediction]]] = deque()
+        pool = ThreadPoolExecutor(num_threads)
         try:
             while True:
-                for number, (image, given) in itertools.islice(numbered, 2 * batch_size - len(waiting)):
-                    decoded = pool.submit(_pixels_or_error, image, self.spec.image_size)
-                    if not isinstance(image, (str, os.PathLike, bytes)):
-                        # The caller may change an image in memory once it is handed over: a video's frame, say.
-                        decoded.result()
-                    waiting.append((describe(image, number), decoded, self._values_or_error(given)))
+                while len(waiting) < 2 * num_threads and (batch := list(itertools.islice(given, self.batch_size))):
+                    waiting.append(pool.submit(self._score, batch, asked))
                 if not waiting:
                     return
-                batch = [waiting.popleft() for _ in range(min(batch_size, len(waiting)))]
-                yield from self._score([(source, decoded.result(), values) for source, decoded, values in batch], asked)
+                yield from waiting.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+    def _given(self, image: ImageLike, number: int, metadata: Metadata | None) -> _Given:
+        held: ImageLike | NevusError = image
+        if not isinstance(image, (str, os.PathLike, bytes)):
+            # The caller may change an image in memory once it is handed over: a video's frame, say.
+            held = _pixels_or_error(image, self.spec.image_size)
+        return _Given(describe(image, number), held, self._values_or_error(metadata))
 
     def _values_or_error(self, given: Metadata | None) -> Values | NevusError:
         try:
@@ -231,27 +244,28 @@ class Predictor:
         except ConfigError as error:
             return error
 
-    def _score(
-        self, images: list[tuple[str, Pixels | NevusError, Values | NevusError]], asked: _Asked
-    ) -> list[Prediction]:
+    def _score(self, batch: list[_Given], asked: _Asked) -> list[Prediction]:
+        decoded = [_pixels_or_error(image.image, self.spec.image_size) for image in batch]
         good = [
-            (pixels, values)
-            for _, pixels, values in images
-            if not isinstance(pixels, NevusError) and not isinstance(values, NevusError)
+            (pixels, image.values)
+            for pixels, image in zip(decoded, batch, strict=True)
+            if not isinstance(pixels, NevusError) and not isinstance(image.values, NevusError)
         ]
         answers: Iterator[tuple[NDArray[np.float32], np.float32, NDArray[np.float32] | None]] = iter(())
         if good:
             pixels, values = map(np.stack, zip(*good, strict=True))
             answers = self.answer(pixels, asked.heatmap, values)
         predictions = []
-        for source, decoded, given in images:
-            error = next((one for one in (decoded, given) if isinstance(one, NevusError)), None)
+        for pixels_or_error, image in zip(decoded, batch, strict=True):
+            error = next((one for one in (pixels_or_error, image.values) if isinstance(one, NevusError)), None)
             if error is not None:
                 predictions.append(
-                    Prediction(source, None, None, asked.point.name, {}, prevalence=asked.prevalence, error=str(error))
+                    Prediction(
+                        image.source, None, None, asked.point.name, {}, prevalence=asked.prevalence, error=str(error)
+                    )
                 )
             else:
-                predictions.append(self._prediction(source, *next(answers), asked))
+                predictions.append(self._prediction(image.source, *next(answers), asked))
         return predictions
 
     def _prediction(
@@ -334,7 +348,9 @@ def _paired(
             raise ConfigError(f"metadata: expected one for each image, or None. Received {number} for more.") from None
 
 
-def _pixels_or_error(image: ImageLike, image_size: int) -> Pixels | NevusError:
+def _pixels_or_error(image: ImageLike | NevusError, image_size: int) -> Pixels | NevusError:
+    if isinstance(image, NevusError):
+        return image
     try:
         return to_pixels(image, image_size)
     except ImageError as error:

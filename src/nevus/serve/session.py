@@ -15,7 +15,6 @@ from nevus.core.archive import read_metadata
 from nevus.core.errors import ModelFileError
 from nevus.core.modelfile import INPUT, METADATA_INPUT, METADATA_KEY, OUTPUTS, ModelSpec, parse_spec
 from nevus.core.printable import printable
-from nevus.core.processors import available_processors
 from nevus.serve.graph_check import check_graph
 
 MAX_MODEL_BYTES = 512 * 1024 * 1024
@@ -130,13 +129,12 @@ def _options() -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     # Python raises what went wrong; ONNX Runtime's own lines on standard error would come on top.
     options.log_severity_level = _FATAL_ONLY
-    # Threads that wait by spinning would take the cores from those that decode images.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # What was checked is ONNX: a file may be that and, from its fifth byte on, ONNX Runtime's own format as well.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     # A graph must not read other files as its weights: this is no folder, so none is found in it.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
-    options.intra_op_num_threads = available_processors()
+    # Every core has images of its own to decode and score: threads within one pass cost more than they bring.
+    options.intra_op_num_threads = 1
     return options
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp
 
 import nevus
 from nevus.core.errors import ConfigError, ModelFileError
@@ -27,17 +27,17 @@ from nevus.serve.http.openapi import EXAMPLE_PREDICTION, PREDICT_BODY, PREDICT_P
 from nevus.serve.http.schemas import ImageResult, ModelAnswer, NoAnswer, PredictAnswer, PredictQuery, Status
 from nevus.serve.http.scoring import MODEL_FAILED, Question, Scorer
 from nevus.serve.http.settings import Settings
+from nevus.serve.http.shortcut import Endpoint, Shortcut
 from nevus.serve.http.uploads import read_images
 from nevus.serve.page import PAGE, RETIRING_WORKER, SERVER_ENGINE, describe_model
 from nevus.serve.predictor import Predictor
 from nevus.serve.quality import QualityCheck
 
-_Result = TypeVar("_Result")
 _PREDICT = "/v1/predict"
 
 
-def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
-    """Makes the application for one model.
+def create_app(predictor: Predictor, settings: Settings) -> ASGIApp:
+    """Makes the application for one model: what counts and guards all requests, and FastAPI behind it.
 
     Args:
         predictor: the model, from `nevus.load`.
@@ -52,7 +52,7 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
         yield
         scorer.close()
 
-    app = FastAPI(
+    api = FastAPI(
         title="Nevus",
         version=nevus.__version__,
         description=f"Risk, decision, triage and heatmap for dermoscopic images. {DISCLAIMER}",
@@ -61,19 +61,18 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    add_error_handlers(app)
-    _add_predict(app, scorer, settings, metrics)
-    _add_status(app, scorer, settings, metrics)
-    _add_page(app)
-    app.add_middleware(Guard, settings=settings)
-    app.add_middleware(Counted, address=_PREDICT, metrics=metrics)
-    return app
+    add_error_handlers(api)
+    predict = _add_predict(api, scorer, settings, metrics)
+    _add_status(api, scorer, settings, metrics)
+    _add_page(api)
+    return Counted(Guard(Shortcut(api, _PREDICT, predict), settings), _PREDICT, metrics)
 
 
-def _add_predict(app: FastAPI, scorer: Scorer, settings: Settings, metrics: Metrics) -> None:
+def _add_predict(app: FastAPI, scorer: Scorer, settings: Settings, metrics: Metrics) -> Endpoint:
     names = ", ".join(point.name for point in scorer.spec.operating_points)
     taken = ", ".join(variable.name for variable in scorer.spec.metadata) or "none"
     num_in_flight = 0
+    metrics.in_flight.set_function(lambda: num_in_flight)
 
     @app.post(
         _PREDICT,
@@ -93,12 +92,11 @@ def _add_predict(app: FastAPI, scorer: Scorer, settings: Settings, metrics: Metr
     async def predict(request: Request) -> Response:
         nonlocal num_in_flight
         if num_in_flight >= settings.max_in_flight:
-            raise ApiError(
-                503, "overloaded", "Too many requests in flight. Send it again in a second.", retry_after="1"
+            return error_response(
+                ApiError(503, "overloaded", "Too many requests in flight. Send it again in a second.", retry_after="1")
             )
         start = time.perf_counter()
         num_in_flight += 1
-        metrics.in_flight.set(num_in_flight)
         try:
             query = _query(request)
             question = Question(
@@ -109,7 +107,12 @@ def _add_predict(app: FastAPI, scorer: Scorer, settings: Settings, metrics: Metr
                 _values(scorer.spec, query.metadata),
             )
             uploads = await read_images(request, settings)
-            results = await _unless_cut_off(request, scorer.answer(uploads, question))
+            # After the body, the next message is that the sender went away.
+            leaving = asyncio.ensure_future(request.receive())
+            try:
+                results = await scorer.answer(uploads, question, leaving)
+            finally:
+                leaving.cancel()
             response = _response(results, question, query.lenient, scorer.fingerprint)
         except ClientDisconnect:
             return Response(status_code=CUT_OFF)
@@ -117,9 +120,10 @@ def _add_predict(app: FastAPI, scorer: Scorer, settings: Settings, metrics: Metr
             response = error_response(error)
         finally:
             num_in_flight -= 1
-            metrics.in_flight.set(num_in_flight)
         metrics.seconds.observe(time.perf_counter() - start)
         return response
+
+    return predict
 
 
 def _add_status(app: FastAPI, scorer: Scorer, settings: Settings, metrics: Metrics) -> None:
@@ -212,22 +216,3 @@ def _response(results: list[ImageResult], question: Question, lenient: bool, fin
     return error_response(
         ApiError(status, reason.code, reason.message + several), predictions=[result.model_dump() for result in results]
     )
-
-
-async def _unless_cut_off(request: Request, work: Coroutine[Any, Any, _Result]) -> _Result:
-    """The result of `work`, which is cancelled if the sender goes away before it is done.
-
-    Raises:
-        ClientDisconnect: the sender went away.
-    """
-    answering = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(request.receive())  # After the body, the next message is that it went away.
-    leaving.add_done_callback(lambda _: answering.cancel())
-    try:
-        return await answering
-    except asyncio.CancelledError:
-        if leaving.done():
-            raise ClientDisconnect from None
-        raise
-    finally:
-        leaving.cancel()

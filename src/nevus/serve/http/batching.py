@@ -1,10 +1,10 @@
-"""Images of several requests go through the model together.
+"""Images of all requests are prepared and scored by one thread for each core.
 
-Nobody waits for a batch to fill: while the model works on one batch the next gathers, so a lone image
-is answered at once and a crowd in full batches.
+A thread takes an image, prepares it, and takes the next if one waits already; what it has prepared then goes through
+the model together. So a lone image is answered at once and a crowd in batches, and nobody waits for a batch to fill.
 
-An image goes from thread to thread and comes back to the event loop once, with its batch: the loop answers every
-request by itself, and each visit to it costs all of them.
+An image stays with its thread and comes back to the event loop once, with its batch: the loop answers every request by
+itself, and each visit to it costs all of them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
@@ -34,10 +33,15 @@ class Answer(NamedTuple):
 
 
 class _Waiting(NamedTuple):
-    pixels: Pixels
+    prepare: Callable[[], Pixels]
     heatmap: bool
     values: Values
     answer: asyncio.Future[Answer]
+
+
+class _Prepared(NamedTuple):
+    pixels: Pixels
+    image: _Waiting
 
 
 # As `Predictor.answer`: uint8 [N, S, S, 3], whether to compute heatmaps and metadata float32 [N, M], to an answer for
@@ -46,34 +50,36 @@ Model = Callable[[Pixels, bool, Values], Iterable[tuple[NDArray[np.float32], np.
 
 
 class Batcher:
-    """Prepares images in a pool of threads and gives them to a model in batches, one batch at a time.
+    """Prepares images and gives them to a model in batches, in threads.
 
     Lives within a running event loop.
 
     Args:
-        model: runs in a thread of its own.
+        model: runs in several threads at once.
         max_batch: the most images of one batch.
-        num_preparing: how many images are prepared at once.
-        observe: told the size of each batch, in the model's thread.
+        num_threads: how many there are.
+        observe: told the size of each batch, in a thread.
     """
 
-    def __init__(self, model: Model, max_batch: int, num_preparing: int, observe: Callable[[int], None]) -> None:
+    def __init__(self, model: Model, max_batch: int, num_threads: int, observe: Callable[[int], None]) -> None:
         self._model = model
         self._max_batch = max_batch
         self._observe = observe
         self._loop = asyncio.get_running_loop()
-        self._preparing = ThreadPoolExecutor(num_preparing, "prepare")
-        self._prepared: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._waiting: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._unanswered: set[asyncio.Future[Answer]] = set()
         self._is_closed = False
-        # The process must be able to end while the model is at a batch.
-        self._thread = threading.Thread(target=self._work, name="model", daemon=True)
-        self._thread.start()
+        # The process must be able to end while they are at an image.
+        self._threads = [
+            threading.Thread(target=self._work, name=f"model-{number}", daemon=True) for number in range(num_threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def works(self) -> bool:
         """False once the work has ended, by `close` or by a fault: what is given then would wait for ever."""
-        return not self._is_closed and self._thread.is_alive()
+        return not self._is_closed and all(thread.is_alive() for thread in self._threads)
 
     def score(self, prepare: Callable[[], Pixels], heatmap: bool, values: Values) -> asyncio.Future[Answer]:
         """The answer for one image, to come.
@@ -96,26 +102,16 @@ class Batcher:
         answer: asyncio.Future[Answer] = self._loop.create_future()
         self._unanswered.add(answer)
         answer.add_done_callback(self._unanswered.discard)
-        self._preparing.submit(self._prepare, prepare, heatmap, values, answer)
+        self._waiting.put(_Waiting(prepare, heatmap, values, answer))
         return answer
 
     def close(self) -> None:
         """Ends the work; what still waits is cancelled. A batch or image that is being worked at is not waited for."""
         self._is_closed = True
-        self._prepared.put(None)
-        self._preparing.shutdown(wait=False, cancel_futures=True)
+        for _ in self._threads:
+            self._waiting.put(None)
         for answer in list(self._unanswered):
             answer.cancel()
-
-    def _prepare(
-        self, prepare: Callable[[], Pixels], heatmap: bool, values: Values, answer: asyncio.Future[Answer]
-    ) -> None:
-        if answer.done():  # A request that was cut off has cancelled its answers.
-            return
-        try:
-            self._prepared.put(_Waiting(prepare(), heatmap, values, answer))
-        except Exception as problem:
-            self._hand_over([(answer, problem)])
 
     def _work(self) -> None:
         while not self._is_closed:
@@ -123,33 +119,42 @@ class Batcher:
             if batch:
                 self._hand_over(self._outcomes(batch))
 
-    def _next_batch(self) -> list[_Waiting]:
-        """Waits for an image, and takes what has gathered behind it."""
-        batch: list[_Waiting] = []
-        waiting = self._prepared.get()
+    def _next_batch(self) -> list[_Prepared]:
+        """Waits for an image and prepares it, and those that wait behind it too, as far as a batch goes."""
+        batch: list[_Prepared] = []
+        waiting = self._waiting.get()
         with suppress(Empty):
             while waiting is not None:
-                if not waiting.answer.done():
-                    batch.append(waiting)
+                batch += self._prepared(waiting)
                 if len(batch) == self._max_batch:
                     break
-                waiting = self._prepared.get_nowait()
-        return batch
+                waiting = self._waiting.get_nowait()
+        return [prepared for prepared in batch if not prepared.image.answer.done()]
 
-    def _outcomes(self, batch: list[_Waiting]) -> list[tuple[asyncio.Future[Answer], Answer | Exception]]:
+    def _prepared(self, waiting: _Waiting) -> list[_Prepared]:
+        """The image, or nothing if it cannot be used, or was cancelled because its request was cut off."""
+        if waiting.answer.done():
+            return []
+        try:
+            return [_Prepared(waiting.prepare(), waiting)]
+        except Exception as problem:
+            self._hand_over([(waiting.answer, problem)])
+            return []
+
+    def _outcomes(self, batch: list[_Prepared]) -> list[tuple[asyncio.Future[Answer], Answer | Exception]]:
         try:
             answers = self._run(batch)
         except Exception as problem:
             if len(batch) > 1:  # One bad image must not cost the others their answer.
                 return [outcome for one in batch for outcome in self._outcomes([one])]
-            return [(batch[0].answer, problem)]
+            return [(batch[0].image.answer, problem)]
         self._observe(len(batch))
-        return [(waiting.answer, answer) for waiting, answer in zip(batch, answers, strict=True)]
+        return [(prepared.image.answer, answer) for prepared, answer in zip(batch, answers, strict=True)]
 
-    def _run(self, batch: list[_Waiting]) -> list[Answer]:
-        pixels = np.stack([waiting.pixels for waiting in batch])
-        values = np.stack([waiting.values for waiting in batch])
-        heatmap = any(waiting.heatmap for waiting in batch)
+    def _run(self, batch: list[_Prepared]) -> list[Answer]:
+        pixels = np.stack([prepared.pixels for prepared in batch])
+        values = np.stack([prepared.image.values for prepared in batch])
+        heatmap = any(prepared.image.heatmap for prepared in batch)
         answers = [Answer(*answer) for answer in self._model(pixels, heatmap, values)]
         if len(answers) != len(batch):
             raise ModelFileError(

@@ -38,7 +38,7 @@ def fault(error: Exception) -> ApiError:
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Makes every error of an application leave in the one form; faults are answered by the `Guard`."""
+    """Makes every error of an application leave in the one form."""
 
     @app.exception_handler(ApiError)
     async def _ours(request: Request, error: ApiError) -> JSONResponse:
@@ -50,3 +50,7 @@ def add_error_handlers(app: FastAPI) -> None:
         answer = error_response(ApiError(error.status_code, code, f"{error.detail}. See /openapi.json."))
         answer.headers.update(error.headers or {})
         return answer
+
+    @app.exception_handler(Exception)
+    async def _fault(request: Request, error: Exception) -> JSONResponse:
+        return error_response(fault(error))

@@ -59,7 +59,7 @@ class Guard:
         try:
             await (self._app if refusal is None else error_response(refusal))(scope, receive, send_with_headers)
         except Exception as error:
-            # Answered here, for what Starlette would send passes no middleware; raised, so that it is logged.
+            # Raised all the same, so that it is logged.
             if not has_begun:
                 await error_response(fault(error))(scope, receive, send_with_headers)
             raise

@@ -10,7 +10,9 @@ import base64
 import hashlib
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from starlette.requests import ClientDisconnect
 
 from nevus.core.errors import ImageError, ImageTooLargeError, ModelFileError
 from nevus.core.metadata import Values
@@ -98,8 +100,19 @@ class Scorer:
     def spec(self) -> ModelSpec:
         return self.predictor.spec
 
-    async def answer(self, uploads: list[Upload], question: Question) -> list[ImageResult]:
-        """A result for each image, in order. Cancelled, it gives up what has not begun."""
+    async def answer(
+        self, uploads: list[Upload], question: Question, leaving: asyncio.Future[Any]
+    ) -> list[ImageResult]:
+        """A result for each image, in order.
+
+        Args:
+            uploads: the images.
+            question: what is asked of each.
+            leaving: done when the sender goes away; what has not begun by then is given up.
+
+        Raises:
+            ClientDisconnect: the sender went away.
+        """
         seen = [_Seen(upload.name) for upload in uploads]
         answers = [
             self._batcher.score(
@@ -107,7 +120,10 @@ class Scorer:
             )
             for upload, image in zip(uploads, seen, strict=True)
         ]
+        leaving.add_done_callback(lambda _: [answer.cancel() for answer in answers])
         outcomes = await asyncio.gather(*answers, return_exceptions=True)
+        if leaving.done():
+            raise ClientDisconnect
         return [self._result(image, outcome, question) for image, outcome in zip(seen, outcomes, strict=True)]
 
     def _prepare(self, content: bytes, check: bool, seen: _Seen) -> Pixels:
