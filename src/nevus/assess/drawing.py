@@ -145,15 +145,15 @@ class Plot:
     def _drawn(self) -> Iterator[Figure]:
         import matplotlib
         from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
 
         with matplotlib.rc_context():
             matplotlib.rcdefaults()  # Whatever matplotlibrc the reader has.
             matplotlib.rcParams.update(_STYLE)
-            figure = Figure(figsize=self.size, layout="constrained")
+            figure = Figure(figsize=self.size)
             self.draw(figure)
-            # Laid out once: with the engine still on, each format would do it again.
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")
+            # Laid out once: as the figure's own engine it would do it again for each format.
+            ConstrainedLayoutEngine().execute(figure)
             yield figure
 
 
