@@ -1,5 +1,8 @@
 import asyncio
+import gc
 import threading
+import time
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -51,7 +54,7 @@ async def crowd(values: list[int], cancelled: list[int]) -> tuple[list[int], lis
 
 def test_waiting_images_go_together_and_cancelled_ones_not_at_all() -> None:
     seen, answers = asyncio.run(crowd([10, 20, 30, 40, 50, 60], cancelled=[1]))
-    assert seen == [1, 4, 1]
+    assert seen == [1, 3, 2]
     assert isinstance(answers[2], asyncio.CancelledError)
     assert [answer.risk for answer in answers if isinstance(answer, Answer)] == [1, 10, 30, 40, 50, 60]
 
@@ -96,6 +99,54 @@ def test_what_waits_when_the_work_ends_is_cancelled_and_a_batch_at_the_model_is_
 
     outcomes = asyncio.run(asyncio.wait_for(ask(), 10))
     assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
+
+
+def test_a_good_image_does_not_wait_until_no_bad_ones_are_left() -> None:
+    refused, refused_before = 0, []
+
+    def bad() -> np.ndarray:
+        nonlocal refused
+        refused += 1
+        raise ValueError("bad")
+
+    def model(pixels: np.ndarray, *more: object) -> list[tuple]:
+        refused_before.append(refused)
+        return [(np.zeros(2), image.mean(), None) for image in pixels]
+
+    async def ask() -> None:
+        batcher = Batcher(model, 4, 1, lambda size: None)
+        good = batcher.score(lambda: time.sleep(0.1) or image(7), False, np.zeros(1, dtype=np.float32))
+        others = [batcher.score(bad, False, np.zeros(1, dtype=np.float32)) for _ in range(100)]
+        assert (await good).risk == 7
+        assert refused_before == [3]
+        assert {type(one) for one in await asyncio.gather(*others, return_exceptions=True)} == {ValueError}
+        batcher.close()
+
+    asyncio.run(asyncio.wait_for(ask(), 10))
+
+
+@pytest.mark.parametrize("given", [image(7), ValueError("bad")], ids=["image", "no image"])
+def test_what_is_answered_is_no_longer_held(given: np.ndarray | Exception) -> None:
+    async def ask() -> None:
+        model = Model()
+        model.go_on.set()
+        batcher = Batcher(model, 4, 1, lambda size: None)
+
+        def prepare() -> np.ndarray | Exception:
+            return given
+
+        upload = weakref.ref(prepare)
+        await asyncio.gather(batcher.score(prepare, False, np.full(1, 7, dtype=np.float32)), return_exceptions=True)
+        del prepare
+        await asyncio.sleep(0.05)
+        assert upload() is None
+        batcher.close()
+
+    gc.disable()
+    try:
+        asyncio.run(asyncio.wait_for(ask(), 10))
+    finally:
+        gc.enable()
 
 
 def test_what_prepares_an_image_may_fail() -> None:

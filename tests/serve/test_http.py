@@ -1,4 +1,5 @@
 import base64
+import gc
 import hashlib
 import io
 import json
@@ -24,8 +25,9 @@ from bad_inputs import bad_files, encode, odd_but_good_files
 from nevus.core.errors import ConfigError, ModelFileError
 from nevus.core.modelfile import DISCLAIMER
 from nevus.core.shipped import find_model
+from nevus.serve.http import app, scoring
 from nevus.serve.http.app import create_app
-from nevus.serve.http.batching import Batcher
+from nevus.serve.http.batching import Batcher, _Waiting
 from nevus.serve.http.errors import ApiError
 from nevus.serve.http.openapi import EXAMPLE_PREDICTION
 from nevus.serve.http.schemas import PredictAnswer
@@ -70,11 +72,12 @@ def test_answers_are_those_of_python(server: str, lesions: list[Path]) -> None:
     assert len(answer["predictions"]) == len(lesions) > 4
     for result, prediction in zip(answer["predictions"], expected, strict=True):
         assert result["error"] is None
-        assert result["risk"] == pytest.approx(prediction.risk, abs=1e-6)
+        # Which images go together is a matter of time, and batches of other sizes may round in another way.
+        assert result["risk"] == pytest.approx(prediction.risk, abs=1e-5)
         assert result["decision"] == ("malignant" if prediction.decision else "benign")
         assert result["triage"] == prediction.triage
-        assert result["risk_at_prevalence"] == pytest.approx(prediction.risk_at_prevalence, abs=1e-6)
-        assert result["probabilities"] == pytest.approx(prediction.probabilities, abs=1e-6)
+        assert result["risk_at_prevalence"] == pytest.approx(prediction.risk_at_prevalence, abs=1e-5)
+        assert result["probabilities"] == pytest.approx(prediction.probabilities, abs=1e-5)
         assert result["heatmap"] is None
 
 
@@ -182,6 +185,33 @@ def test_an_image_on_which_the_model_fails_costs_no_other_its_answer() -> None:
         assert counter(address, 'nevus_images_total{outcome="model_failed"}') == 5
 
 
+def test_an_image_that_cannot_be_used_is_not_held(server: str) -> None:
+    def num_held() -> int:
+        return sum(isinstance(found, _Waiting) for found in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = num_held()
+        assert post(server, b"text").status_code == 422
+        wait_until(lambda: num_held() == before)
+    finally:
+        gc.enable()
+
+
+def test_a_fault_at_any_address_has_the_one_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(spec: object) -> None:
+        raise KeyError("secret")
+
+    monkeypatch.setattr(app, "describe_model", broken)
+    with serving() as address:
+        response = httpx.get(f"{address}/v1/model")
+        assert (response.status_code, response.json()["error"]["code"]) == (500, "internal_error")
+        assert "secret" not in response.text
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["cache-control"] == "no-store"
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_every_answer_is_counted_and_guarded_faults_too() -> None:
     with serving_with_failure(ValueError("secret")) as address:
@@ -285,6 +315,30 @@ def test_requests_that_are_cut_off_leave_nothing(server: str) -> None:
     raw_request(server, 1000, WHOLE[:30]).close()
     wait_until(lambda: counter(server, "nevus_requests_cut_off_total") == before + 1)
     assert counter(server, "nevus_requests_in_flight") == 0
+
+
+def test_what_has_not_begun_of_a_request_that_is_cut_off_never_begins(
+    lesions: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor, go_on, seen = nevus.load(MODEL), threading.Event(), []
+    answer = predictor.answer
+
+    def held(pixels, *more):  # type: ignore[no-untyped-def]
+        seen.append(len(pixels))
+        go_on.wait(5)
+        return answer(pixels, *more)
+
+    monkeypatch.setattr(predictor, "answer", held)
+    monkeypatch.setattr(scoring, "available_processors", lambda: 1)
+    body, _ = multipart(*[lesions[0].read_bytes()] * 32)
+    with running(create_app(predictor, Settings())) as address:
+        with raw_request(address, len(body), body):
+            wait_until(lambda: len(seen) == 1)
+        wait_until(lambda: counter(address, "nevus_requests_cut_off_total") == 1)
+        assert counter(address, "nevus_requests_in_flight") == 0
+        go_on.set()
+        assert post(address, picture(), check=False).status_code == 200
+    assert sum(seen) <= predictor.batch_size + 1
 
 
 def test_images_are_never_written(server: str, lesions: list[Path]) -> None:
@@ -413,8 +467,14 @@ def test_an_image_that_takes_for_ever_does_not_hold_the_process(number: signal.S
     with subprocess.Popen([sys.executable, "-c", _STUCK, str(MODEL)], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         address = process.stderr.readline().split()[3].rstrip("/")
-        with raw_request(address, len(body), body):
-            wait_until(lambda: counter(address, "nevus_requests_in_flight") == 1)
+        with raw_request(address, len(body), body) as connection, raw_request(address, 1000) as uploading:
+            wait_until(lambda: counter(address, "nevus_requests_in_flight") == 2)
             time.sleep(0.2)
             process.send_signal(number)
             assert process.wait(timeout=20) == -number
+            for one in (connection, uploading):
+                answer = one.recv(10_000)
+                assert answer.startswith(b"HTTP/1.1 503 ")
+                assert b"nosniff" in answer
+                assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "stopping"
+        assert "Traceback" not in process.stderr.read()

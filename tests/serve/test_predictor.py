@@ -6,6 +6,7 @@ import itertools
 import math
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -167,7 +168,7 @@ def test_order_is_kept_and_batches_change_nothing(greys: list[int | None]) -> No
     assert [p.error is None for p in predictions] == [grey is not None for grey in greys]
     for grey, prediction in zip(greys, predictions, strict=True):
         if grey is not None:
-            assert prediction.risk == pytest.approx(PREDICTOR.predict(grey_image(grey, 8, 8)).risk, abs=1e-6)
+            assert prediction.risk == pytest.approx(PREDICTOR.predict(grey_image(grey, 8, 8)).risk, abs=1e-5)
 
 
 def test_a_stream_reads_only_a_few_batches_ahead() -> None:
@@ -184,6 +185,41 @@ def test_a_stream_reads_only_a_few_batches_ahead() -> None:
         assert next(stream).risk == pytest.approx(risk_of(number % 256), abs=1e-5)
     assert taken <= 200 + 3 * available_processors() * predictor_module.MAX_BATCH
     stream.close()
+
+
+def test_a_slow_source_gets_its_first_answers_before_all_threads_are_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predictor_module, "available_processors", lambda: 8)
+    taken = 0
+
+    def camera() -> Iterator[np.ndarray]:
+        nonlocal taken
+        for number in range(100):
+            time.sleep(0.02)
+            taken += 1
+            yield grey_image(number, 8, 8)
+
+    stream = PREDICTOR.predict_many(camera())
+    assert next(stream).source == "image 1"
+    assert taken <= 4 * PREDICTOR.batch_size
+    assert [prediction.source for prediction in stream] == [f"image {number}" for number in range(2, 101)]
+
+
+def test_who_ends_a_stream_does_not_wait_for_images_that_are_not_being_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = 0
+
+    def slow(image: bytes, image_size: int) -> np.ndarray:
+        nonlocal read
+        time.sleep(0.1)
+        read += 1
+        return grey_image(1, image_size, image_size)
+
+    monkeypatch.setattr(predictor_module, "available_processors", lambda: 1)
+    monkeypatch.setattr(predictor_module, "to_pixels", slow)
+    stream = PREDICTOR.predict_many(itertools.repeat(b""))
+    next(stream)
+    time.sleep(0.05)  # The thread is at the second batch.
+    stream.close()
+    assert read < 2 * PREDICTOR.batch_size
 
 
 def test_an_array_that_the_caller_reuses_is_read_before_it_changes() -> None:

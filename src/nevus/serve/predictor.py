@@ -83,6 +83,14 @@ class _Given(NamedTuple):
     values: Values | NevusError
 
 
+class _Decoded(NamedTuple):
+    """An image as the network sees it, or what is wrong with it, and its metadata, float32 [M]."""
+
+    source: str
+    pixels: Pixels | NevusError
+    values: Values | NevusError
+
+
 class _Asked(NamedTuple):
     """What a caller wants to know of each image."""
 
@@ -177,7 +185,7 @@ class Predictor:
             asked = self._asked(operating_point, prevalence, heatmap)
             values = values_of(self.spec.metadata, cast("Metadata | None", metadata))
             pixels = to_pixels(images, self.spec.image_size)
-            return self._score([_Given(describe(images, 1), pixels, values)], asked)[0]
+            return self._score([_Decoded(describe(images, 1), pixels, values)], asked)[0]
         predictions = self.predict_many(
             cast(Iterable[ImageLike], images),
             metadata=cast("Iterable[Metadata | None] | None", metadata),
@@ -216,19 +224,27 @@ class Predictor:
         # Imported here: one image needs no threads, and the import is a tenth of a cold start.
         from concurrent.futures import ThreadPoolExecutor
 
+        has_ended = False
+
+        def score(batch: list[_Given]) -> list[Prediction]:
+            return self._score([self._decoded(image) for image in batch if not has_ended], asked)
+
         num_threads = available_processors()
         numbered = enumerate(_paired(images, metadata), start=1)
         given = (self._given(image, number, known) for number, (image, known) in numbered)
         waiting: deque[Future[list[Prediction]]] = deque()
         pool = ThreadPoolExecutor(num_threads)
         try:
-            while True:
-                while len(waiting) < 2 * num_threads and (batch := list(itertools.islice(given, self.batch_size))):
-                    waiting.append(pool.submit(self._score, batch, asked))
-                if not waiting:
-                    return
-                yield from waiting.popleft().result()
+            while batch := list(itertools.islice(given, self.batch_size)):
+                waiting.append(pool.submit(score, batch))
+                # From a slow source, a camera say, answers come once they are there, not once all threads are busy.
+                if waiting[0].done() or len(waiting) == 2 * num_threads:
+                    yield from waiting.popleft().result()
+            for scored in waiting:
+                yield from scored.result()
         finally:
+            # Who ends early, by Ctrl-C say, waits for the images that are being decoded, not for those behind them.
+            has_ended = True
             pool.shutdown(cancel_futures=True)
 
     def _given(self, image: ImageLike, number: int, metadata: Metadata | None) -> _Given:
@@ -238,34 +254,34 @@ class Predictor:
             held = _pixels_or_error(image, self.spec.image_size)
         return _Given(describe(image, number), held, self._values_or_error(metadata))
 
+    def _decoded(self, given: _Given) -> _Decoded:
+        return _Decoded(given.source, _pixels_or_error(given.image, self.spec.image_size), given.values)
+
     def _values_or_error(self, given: Metadata | None) -> Values | NevusError:
         try:
             return values_of(self.spec.metadata, given)
         except ConfigError as error:
             return error
 
-    def _score(self, batch: list[_Given], asked: _Asked) -> list[Prediction]:
-        decoded = [_pixels_or_error(image.image, self.spec.image_size) for image in batch]
+    def _score(self, batch: list[_Decoded], asked: _Asked) -> list[Prediction]:
         good = [
-            (pixels, image.values)
-            for pixels, image in zip(decoded, batch, strict=True)
-            if not isinstance(pixels, NevusError) and not isinstance(image.values, NevusError)
+            (pixels, values)
+            for _, pixels, values in batch
+            if not isinstance(pixels, NevusError) and not isinstance(values, NevusError)
         ]
         answers: Iterator[tuple[NDArray[np.float32], np.float32, NDArray[np.float32] | None]] = iter(())
         if good:
             pixels, values = map(np.stack, zip(*good, strict=True))
             answers = self.answer(pixels, asked.heatmap, values)
         predictions = []
-        for pixels_or_error, image in zip(decoded, batch, strict=True):
-            error = next((one for one in (pixels_or_error, image.values) if isinstance(one, NevusError)), None)
+        for source, *read in batch:
+            error = next((one for one in read if isinstance(one, NevusError)), None)
             if error is not None:
                 predictions.append(
-                    Prediction(
-                        image.source, None, None, asked.point.name, {}, prevalence=asked.prevalence, error=str(error)
-                    )
+                    Prediction(source, None, None, asked.point.name, {}, prevalence=asked.prevalence, error=str(error))
                 )
             else:
-                predictions.append(self._prediction(image.source, *next(answers), asked))
+                predictions.append(self._prediction(source, *next(answers), asked))
         return predictions
 
     def _prediction(

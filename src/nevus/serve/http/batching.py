@@ -32,8 +32,13 @@ class Answer(NamedTuple):
     heatmap: NDArray[np.float32] | None
 
 
+# Gives an image, uint8 [S, S, 3], or why there is none. That is not raised: a traceback holds the frames, these the
+# upload and the future, and it the exception, a ring that Python frees late.
+Prepare = Callable[[], Pixels | Exception]
+
+
 class _Waiting(NamedTuple):
-    prepare: Callable[[], Pixels]
+    prepare: Prepare
     heatmap: bool
     values: Values
     answer: asyncio.Future[Answer]
@@ -81,13 +86,13 @@ class Batcher:
         """False once the work has ended, by `close` or by a fault: what is given then would wait for ever."""
         return not self._is_closed and all(thread.is_alive() for thread in self._threads)
 
-    def score(self, prepare: Callable[[], Pixels], heatmap: bool, values: Values) -> asyncio.Future[Answer]:
+    def score(self, prepare: Prepare, heatmap: bool, values: Values) -> asyncio.Future[Answer]:
         """The answer for one image, to come.
 
         Cancelled before its turn, it costs nothing.
 
         Args:
-            prepare: gives the image, uint8 [S, S, 3]; runs in a thread. What it raises, the future raises.
+            prepare: runs in a thread. The exception that it gives, or raises, the future raises.
             heatmap: whether to compute a heatmap.
             values: metadata, float32 [M].
 
@@ -115,20 +120,24 @@ class Batcher:
 
     def _work(self) -> None:
         while not self._is_closed:
-            batch = self._next_batch()
-            if batch:
-                self._hand_over(self._outcomes(batch))
+            self._answer_batch()
+
+    def _answer_batch(self) -> None:
+        # Its names end with it: a thread that waits for the next images holds none of the last.
+        batch = self._next_batch()
+        if batch:
+            self._hand_over(self._outcomes(batch))
 
     def _next_batch(self) -> list[_Prepared]:
         """Waits for an image and prepares it, and those that wait behind it too, as far as a batch goes."""
         batch: list[_Prepared] = []
-        waiting = self._waiting.get()
         with suppress(Empty):
-            while waiting is not None:
-                batch += self._prepared(waiting)
-                if len(batch) == self._max_batch:
+            # Those that cannot be used count as well: a good one must not wait until there are no more of them.
+            for number in range(self._max_batch):
+                waiting = self._waiting.get(block=number == 0)
+                if waiting is None:
                     break
-                waiting = self._waiting.get_nowait()
+                batch += self._prepared(waiting)
         return [prepared for prepared in batch if not prepared.image.answer.done()]
 
     def _prepared(self, waiting: _Waiting) -> list[_Prepared]:
@@ -136,10 +145,13 @@ class Batcher:
         if waiting.answer.done():
             return []
         try:
-            return [_Prepared(waiting.prepare(), waiting)]
+            pixels = waiting.prepare()
         except Exception as problem:
-            self._hand_over([(waiting.answer, problem)])
+            pixels = problem
+        if isinstance(pixels, Exception):
+            self._hand_over([(waiting.answer, pixels)])
             return []
+        return [_Prepared(pixels, waiting)]
 
     def _outcomes(self, batch: list[_Prepared]) -> list[tuple[asyncio.Future[Answer], Answer | Exception]]:
         try:

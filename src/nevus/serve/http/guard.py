@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -26,6 +27,8 @@ _HEADERS = [
 ]
 _NOT_KEPT = (b"cache-control", b"no-store")
 _WITH_KEY = ("/v1/", "/metrics")
+# Requests are cancelled only when a server that was told to stop has waited for them long enough.
+_STOPPING = ApiError(503, "stopping", "The server stops, and there was no time for an answer. Send it again later.")
 
 
 class Guard:
@@ -58,6 +61,10 @@ class Guard:
         refusal = self._refusal(scope["path"], Headers(scope=scope))
         try:
             await (self._app if refusal is None else error_response(refusal))(scope, receive, send_with_headers)
+        except asyncio.CancelledError:
+            if has_begun:
+                raise
+            await error_response(_STOPPING)(scope, receive, send_with_headers)
         except Exception as error:
             # Raised all the same, so that it is logged.
             if not has_begun:

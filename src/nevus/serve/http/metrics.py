@@ -5,11 +5,13 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from nevus.serve.predictor import MAX_BATCH
+
 # The status of an answer that nobody is there to read; it is never sent.
 CUT_OFF = 499
 
 _SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-_BATCHES = (1, 2, 4, 8, 16, 32, 64)
+_BATCHES = range(1, MAX_BATCH + 1)
 
 
 class Metrics:

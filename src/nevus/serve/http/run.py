@@ -50,7 +50,7 @@ def run_server(predictor: Predictor, settings: Settings) -> bool:
     )
     # It would write a line for each damaged form; the sender is told.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
-    # Python's own handler would have the process wait for threads that still decode, however long.
+    # By Python's own handler that would be a KeyboardInterrupt, as if work had been broken off.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     server.run()
     return server.started

@@ -1,6 +1,6 @@
 """From the bytes of an image to what the API says of it.
 
-Images are decoded by a pool of threads, checked, and scored by the model in batches across requests.
+The threads of `batching` decode and check the images, and give them to the model in batches across requests.
 """
 
 from __future__ import annotations
@@ -126,16 +126,16 @@ class Scorer:
             raise ClientDisconnect
         return [self._result(image, outcome, question) for image, outcome in zip(seen, outcomes, strict=True)]
 
-    def _prepare(self, content: bytes, check: bool, seen: _Seen) -> Pixels:
+    def _prepare(self, content: bytes, check: bool, seen: _Seen) -> Pixels | _UnusableError:
         try:
             image = decode(content, self.max_pixels)
         except ImageTooLargeError as problem:
-            raise _UnusableError("too_many_pixels", f"{problem}.") from None
+            return _UnusableError("too_many_pixels", f"{problem}.")
         except ImageError as problem:
-            raise _UnusableError("not_readable", f"The file cannot be read as an image: {problem}.") from None
+            return _UnusableError("not_readable", f"The file cannot be read as an image: {problem}.")
         seen.size = image.size
         if check and (refusal := self.quality.refusal(image)) is not None:
-            raise _UnusableError(refusal.code, refusal.message)
+            return _UnusableError(refusal.code, refusal.message)
         return resize(image, self.spec.image_size)
 
     def _result(self, seen: _Seen, outcome: Answer | BaseException, question: Question) -> ImageResult:
