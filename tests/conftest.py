@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -12,7 +13,21 @@ from hypothesis import settings
 settings.register_profile("nevus", deadline=None)
 settings.load_profile("nevus")
 
+# Tests run in several processes at once, on small arrays: threads of these libraries would mostly wait for each other.
+# Read when they are loaded, which no test module has done yet.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
+# Loading libraries makes a million objects and hardly any garbage.
+gc.disable()
+
 DATA = Path(os.environ.get("NEVUS_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+def pytest_collection_finish() -> None:
+    """All is loaded by now: garbage is collected again, but not looked for in the libraries at every pass."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

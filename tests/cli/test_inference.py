@@ -207,15 +207,17 @@ def test_a_format_that_is_refused_does_not_keep_the_others_from_being_tried(
 ) -> None:
     from nevus.learn import export
 
-    none_at_all = dataclasses.replace(export.FLOAT16, probability=0.0)
-    refused = dataclasses.replace(export.FORMATS["litert-fp16"], limits=none_at_all)
-    monkeypatch.setitem(export.FORMATS, "litert-fp16", refused)
-    assert main(["export", str(run_copy.directory), "--format", "litert-fp16", "keras"]) == 1
+    made = export.FORMATS["onnx-int8"]
+    none_at_all = dataclasses.replace(made.limits, probability=0.0)
+    monkeypatch.setitem(export.FORMATS, "onnx-int8", dataclasses.replace(made, limits=none_at_all))
+    run_copy.model_onnx.unlink()
+    assert main(["export", str(run_copy.directory), "--format", "onnx-int8", "onnx"]) == 1
     out, err = capsys.readouterr()
-    assert "litert-fp16" in err
-    assert "keras" in out
-    assert not run_copy.exported("litert-fp16").exists()
-    assert run_copy.exported("keras").exists()
+    assert "onnx-int8: " in err
+    assert "model.onnx" in out
+    assert "int8" not in out
+    assert not run_copy.exported("onnx-int8").exists()
+    assert run_copy.model_onnx.exists()
 
 
 def test_info_shows_the_card_and_json_the_metadata(finished_run: Run, capsys: pytest.CaptureFixture[str]) -> None:

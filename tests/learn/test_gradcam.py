@@ -10,7 +10,7 @@ from export_runs import BINARY, HAM, make_darkness_model, make_model
 from nevus.core.errors import ConfigError
 from nevus.core.labels import Classes
 from nevus.core.preprocess import Pixels
-from nevus.learn import randomised
+from nevus.learn import gradcam, randomised
 from nevus.learn.activation_map import malignancy_map, tap
 from nevus.learn.gradcam import METHODS, explainer
 from nevus.learn.networks import build, class_logits
@@ -22,6 +22,12 @@ ALL_CLASSES = [BINARY, Classes(("melanoma", "nevus"), ("melanoma",)), HAM]
 def pixels() -> Pixels:
     coarse = np.random.default_rng(1).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
     return coarse.repeat(4, axis=1).repeat(4, axis=2)
+
+
+@pytest.fixture
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short path of integrated gradients, for what does not depend on how exact they are."""
+    monkeypatch.setattr(gradcam, "NUM_STEPS", 4)
 
 
 def _log_odds(model: keras.Model, pixels: np.ndarray, classes: Classes) -> np.ndarray:
@@ -74,6 +80,7 @@ def test_a_certain_network_is_explained_as_well_as_a_doubting_one(method: str) -
         assert all(8 <= place * 32 / one.shape[0] < 16 for place in peak)
 
 
+@pytest.mark.usefixtures("few_steps")
 @pytest.mark.parametrize("method", METHODS)
 def test_both_directions_come_from_the_one_logit(pixels: Pixels, method: str) -> None:
     model = make_model(BINARY, 32)
@@ -82,6 +89,7 @@ def test_both_directions_come_from_the_one_logit(pixels: Pixels, method: str) ->
     np.testing.assert_allclose(raising, -other, atol=1e-5 * np.abs(raising).max())
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_maps_have_the_size_of_their_layer(pixels: Pixels) -> None:
     model = make_model(BINARY, 32)
     for method in METHODS:
@@ -96,6 +104,7 @@ def test_an_unknown_layer_or_method_is_named(method: str, layer: str | None) -> 
         explainer(make_model(BINARY, 32), BINARY, method, layer)
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_a_network_with_views_is_explained_at_its_last_layer_and_within(pixels: Pixels) -> None:
     model = build("classic", 32, 2, views=2)
     answer = tap(model)(pixels.astype(np.float32), training=False)

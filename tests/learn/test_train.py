@@ -240,13 +240,13 @@ def test_what_the_callbacks_count_survives_an_interruption(
         with interrupted(monkeypatch, (EpochReport, "on_train_batch_end", interrupting(epoch, 2))):
             train(run, tiny_dataset, impatient, resume=epoch > 0)
         assert run.record["status"] == RUNNING
+    # Interrupted when all epochs were over, and only the network was to be saved.
+    with interrupted(monkeypatch, (train_module, "_save", interrupt)):
+        train(run, tiny_dataset, impatient, resume=True)
+    late = Run(Path(shutil.copytree(run.directory, tmp_path / "late")))
     train(run, tiny_dataset, impatient, resume=True)
     assert_same(run, whole)
 
-    # Interrupted when all epochs were over, and only the network was to be saved.
-    late = Run(tmp_path / "late")
-    with interrupted(monkeypatch, (train_module, "_save", interrupt)):
-        train(late, tiny_dataset, impatient)
     # Killed between the checkpoint and the history of the last epoch.
     lines = late.history_csv.read_text().splitlines(keepends=True)
     late.history_csv.write_text("".join(lines[:-1]))
@@ -269,13 +269,21 @@ def test_a_run_that_never_began_is_not_resumed(tiny_dataset: Dataset, tmp_path: 
         train(Run(tmp_path / "none"), tiny_dataset, CONFIG, resume=True)
 
 
-@pytest.fixture
-def broken_off(tiny_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A run that was interrupted in its second epoch."""
-    run = Run(tmp_path / "broken_off")
-    with interrupted(monkeypatch, (EpochReport, "on_train_batch_end", interrupting(1, 0))):
+@pytest.fixture(scope="module")
+def broken_off_once(tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = Run(tmp_path_factory.mktemp("runs") / "broken_off")
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        interrupted(patch, (EpochReport, "on_train_batch_end", interrupting(1, 0))),
+    ):
         train(run, tiny_dataset, CONFIG)
     return run
+
+
+@pytest.fixture
+def broken_off(broken_off_once: Run, tmp_path: Path) -> Run:
+    """A run that was interrupted in its second epoch, to be changed at will."""
+    return Run(Path(shutil.copytree(broken_off_once.directory, tmp_path / "broken_off")))
 
 
 def test_resuming_needs_what_the_run_began_with(broken_off: Run, tiny_dataset: Dataset, tmp_path: Path) -> None:

@@ -116,13 +116,15 @@ def integrated_gradients(joined: keras.Model, classes: Classes, pixels: NDArray[
     """
     plain = np.broadcast_to(pixels.mean(axis=(1, 2), keepdims=True), pixels.shape)
     total: NDArray[np.float64] | None = None
-    before = _maps(joined, plain)
+    # Without the layers behind the map, of which only the gradient needs the logits.
+    to_maps = keras.Model(joined.input, joined.outputs[0])
+    before = _maps(to_maps, plain)
     for step in range(NUM_STEPS):
         # The gradient in the middle of a step stands for all of it.
         middle = plain + (pixels - plain) * np.float32((step + 0.5) / NUM_STEPS)
         _, gradients = _maps_and_gradients(joined, classes, middle)
         end = plain + (pixels - plain) * np.float32((step + 1) / NUM_STEPS)
-        after = _maps(joined, end)
+        after = _maps(to_maps, end)
         part = (gradients * (after - before)).sum(axis=3)
         total = part if total is None else total + part
         before = after
@@ -137,9 +139,9 @@ METHODS: dict[str, Callable[[keras.Model, Classes, NDArray[np.float32]], NDArray
 }
 
 
-def _maps(joined: keras.Model, pixels: NDArray[np.float32]) -> NDArray[np.float64]:
+def _maps(to_maps: keras.Model, pixels: NDArray[np.float32]) -> NDArray[np.float64]:
     """A layer's output for the images themselves, [N, h, w, K]."""
-    return ops.convert_to_numpy(joined(pixels, training=False)[0]).astype(np.float64)[: len(pixels)]
+    return ops.convert_to_numpy(to_maps(pixels, training=False)).astype(np.float64)[: len(pixels)]
 
 
 def _maps_and_gradients(

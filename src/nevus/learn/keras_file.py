@@ -13,9 +13,11 @@ from pathlib import Path
 import keras
 import numpy as np
 from keras import layers, ops
+from numpy.typing import NDArray
 
 from nevus.core.archive import add_metadata
 from nevus.core.modelfile import INPUT, OUTPUTS, ModelSpec
+from nevus.core.preprocess import Pixels
 from nevus.learn.networks import LOGITS
 from nevus.learn.onnx_nodes import FEATURES
 from nevus.learn.parity import Exported, in_batches
@@ -77,7 +79,12 @@ def opened(content: bytes) -> Exported:
         path = Path(folder) / "model.keras"
         path.write_bytes(content)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    return partial(in_batches, lambda pixels: [ops.convert_to_numpy(model(pixels)[name]) for name in OUTPUTS])
+
+    def answer(pixels: Pixels) -> list[NDArray[np.float32]]:
+        answers = model(pixels)
+        return [ops.convert_to_numpy(answers[name]) for name in OUTPUTS]
+
+    return partial(in_batches, answer)
 
 
 with_metadata = add_metadata
