@@ -158,9 +158,9 @@ def test_paths_that_are_too_long_or_folders_do_not_stop_the_others(
     image, model = str(min(images_of(finished_run).glob("*.png"))), str(finished_run.model_onnx)
     assert main(["predict", model, "x" * 300 + ".jpg", image]) == 1
     assert Path(image).name in capsys.readouterr().out
-    for target in (str(tmp_path), ""):
+    for target in (str(tmp_path), "."):
         assert main(["predict", model, image, "--csv", target]) == 1
-        assert f"{target or '.'}: Is a directory" in capsys.readouterr().err
+        assert f"{target}: Is a directory" in capsys.readouterr().err
 
 
 def test_models_are_listed_with_what_their_files_say(

@@ -29,6 +29,14 @@ def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFi
     assert "usage: nevus" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("arguments", [["predict", ""], ["run", ""], ["run", "images", "--out", "", "--overwrite"]])
+def test_an_empty_argument_is_no_folder(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    assert "expected a path. Received nothing" in capsys.readouterr().err
+
+
 def test_help_loads_neither_tensorflow_nor_onnxruntime_nor_scikit_learn() -> None:
     done = run_python(
         "import sys; from nevus.cli.main import build_parser; build_parser().format_help(); "

@@ -40,8 +40,16 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     for add_command in _commands(command):
         added = add_command(commands)
         added.epilog = DISCLAIMER
+        added.register("type", Path, _path)
         added.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
+
+
+def _path(text: str) -> Path:
+    # Path("") is the folder one is in: a variable of the shell that is not set must not name that.
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path. Received nothing: is a variable of the shell not set?")
+    return Path(text)
 
 
 def _commands(wanted: str | None) -> list[Callable[[Any], argparse.ArgumentParser]]:
