@@ -72,7 +72,7 @@ def exported(run: Run, file_format: str) -> dict[str, str]:
     entries = read_json(run.parity_json, "") if run.parity_json.exists() else {}
     now = {path.name: sha256_of(path) for path in (run.model_keras, run.operating_points_json)}
     if file_format not in entries or entries[file_format]["made_from"] != now:
-        from nevus.learn.export import export
+        from nevus.learn.export.export import export
 
         try:
             export(run, run.dataset, file_format)

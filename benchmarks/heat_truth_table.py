@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from nevus.assess.probe import CURVES, MODEL
+from nevus.assess.probing.probe import CURVES, MODEL
 from nevus.core.estimate import Estimate
 from nevus.core.files import read_json
 

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from harness import Contender, Result, alternate, script
-from nevus.assess.results import read_info, read_metrics
+from nevus.assess.evaluation.results import read_info, read_metrics
 from nevus.core.runs import Run
 
 COLUMNS = (

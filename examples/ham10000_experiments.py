@@ -86,8 +86,8 @@ def train_on(dataset: Dataset, run: Run, config: Config) -> None:
     is_trained = begun and run.record["status"] == DONE
     if is_trained and run.predictions_csv("test").exists():
         return
-    from nevus.learn.predict import predict
-    from nevus.learn.train import train
+    from nevus.learn.training.predict import predict
+    from nevus.learn.training.train import train
 
     if not is_trained:
         train(run, dataset, config, resume=begun)

@@ -22,7 +22,7 @@ import numpy as np
 from ham10000_experiments import described, mean_difference, prepared_dataset, run_experiment, split_again, train_on
 from sklearn.metrics import recall_score
 
-from nevus.assess import metrics
+from nevus.assess.statistics import metrics
 from nevus.core.config import Config
 from nevus.core.dataset import Dataset
 from nevus.core.files import write_json

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from ham10000_experiments import described, mean_difference, prepared_dataset, run_experiment, split_again, train_on
 
-from nevus.assess import class_metrics, metrics
+from nevus.assess.statistics import class_metrics, metrics
 from nevus.core.config import Config
 from nevus.core.estimate import value_text
 from nevus.core.files import write_json
@@ -63,8 +63,8 @@ def measure(run: Run, how: str) -> dict[str, dict[str, float]]:
 
 def without_metadata(run: Run, test: Predictions) -> Predictions:
     """The predictions that the model would give for the pixels alone: what metadata add is a sum, and is taken out."""
-    from nevus.core.metadata import values_of_cells
-    from nevus.learn.metadata_head import read_head
+    from nevus.core.clinical import values_of_cells
+    from nevus.learn.networks.clinical_head import read_head
 
     head = read_head(run)
     assert head is not None

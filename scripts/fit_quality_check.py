@@ -86,7 +86,7 @@ def feature_nodes() -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     pool = {"kernel_shape": [cell, cell], "strides": [cell, cell]}
     half = {"kernel_shape": [2, 2], "strides": [2, 2]}
     nodes = [
-        # The same filter as in a model file: see nevus.learn.onnx_graph.
+        # The same filter as in a model file: see nevus.learn.export.onnx_graph.
         node(
             "Resize",
             ["pixels", "", "", "size"],

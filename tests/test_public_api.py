@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import nevus
-from nevus.cli import assessment, pipeline
+from nevus.cli import assessment, stages
 
 
 def test_all_lists_the_public_names() -> None:
@@ -19,7 +19,7 @@ def test_all_lists_the_public_names() -> None:
 
 def test_each_function_that_makes_a_model_has_a_command_of_its_name() -> None:
     functions = {name for name in nevus.__all__ if inspect.isfunction(getattr(nevus, name))} - {"load"}
-    assert functions <= {add.__name__.removeprefix("add_") for add in (*pipeline.COMMANDS, *assessment.COMMANDS)}
+    assert functions <= {add.__name__.removeprefix("add_") for add in (*stages.COMMANDS, *assessment.COMMANDS)}
 
 
 @pytest.mark.parametrize("name", [name for name in nevus.__all__ if name != "__version__"])
@@ -43,10 +43,10 @@ def test_importing_nevus_loads_neither_onnxruntime_nor_tensorflow() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["nevus.serve.predictor", "nevus.assess.evaluate", "nevus.data.prepare", "nevus.pipeline.run"]
+    "module", ["nevus.serve.predictor", "nevus.assess.evaluation.evaluate", "nevus.data.prepare", "nevus.pipeline.run"]
 )
 def test_what_comes_before_and_after_training_never_loads_tensorflow(module: str) -> None:
-    if module == "nevus.assess.evaluate":
+    if module == "nevus.assess.evaluation.evaluate":
         pytest.importorskip("sklearn")
     code = f"import sys, {module}; print([n for n in ('tensorflow', 'keras', 'onnx') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nevus.assess.evaluate import evaluate
+from nevus.assess.evaluation.evaluate import evaluate
 from nevus.core.config import Config
 from nevus.core.dataset import Dataset, DatasetInfo, DatasetSource
 from nevus.core.files import write_json

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nevus.assess.evaluate import evaluate
+from nevus.assess.evaluation.evaluate import evaluate
 from nevus.core.dataset import DatasetInfo
 from nevus.core.files import write_json
 from nevus.core.labels import Classes

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nevus.cli.main import main
-from nevus.cli.pipeline import _holds_phantoms_alone
+from nevus.cli.stages import _holds_phantoms_alone
 from nevus.core.dataset import Dataset
 from nevus.core.runs import Run
 from nevus.data import phantom

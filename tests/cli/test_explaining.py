@@ -28,7 +28,7 @@ def _images(run: Run) -> Path:
 def test_every_method_makes_pictures_and_an_index(
     finished_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from nevus.learn import gradcam
+    from nevus.learn.explanation import gradcam
 
     assert (CAM, *gradcam.METHODS) == METHODS
     images = sorted((_images(finished_run) / "malignant").glob("*.png"))[:3]

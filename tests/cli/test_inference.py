@@ -205,7 +205,7 @@ def test_a_licence_is_a_name_in_one_line(licence: str, run_copy: Run, capsys: py
 def test_a_format_that_is_refused_does_not_keep_the_others_from_being_tried(
     run_copy: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nevus.learn import export
+    from nevus.learn.export.export import export
 
     made = export.FORMATS["onnx-int8"]
     none_at_all = dataclasses.replace(made.limits, probability=0.0)
@@ -234,7 +234,7 @@ def test_prediction_loads_no_training_library_and_no_other_command(finished_run:
     code = (
         "import sys; from nevus.cli.main import main; "
         f"status = main(['predict', {str(finished_run.model_onnx)!r}, {str(image)!r}]); "
-        "unwanted = 'tensorflow keras onnx sklearn matplotlib tqdm nevus.cli.pipeline nevus.core.config'.split(); "
+        "unwanted = 'tensorflow keras onnx sklearn matplotlib tqdm nevus.cli.stages nevus.core.config'.split(); "
         "print([n for n in unwanted if n in sys.modules]); "
         "sys.exit(status)"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nevus.assess.results import outdated, read_parity
+from nevus.assess.evaluation.results import outdated, read_parity
 from nevus.cli.main import main
 from nevus.core.config import Config
 from nevus.core.dataset import Dataset

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nevus.core.clinical import Variable
 from nevus.core.errors import ModelFileError
 from nevus.core.estimate import Estimate
 from nevus.core.labels import Classes
-from nevus.core.metadata import Variable
 from nevus.core.modelfile import DISCLAIMER, MAX_DEPTH, GoldenCase, ModelSpec, golden_pixels, parse_spec
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.triage import Triage

@@ -21,7 +21,7 @@ from nevus.data import decoding
 from nevus.data.archives import ImageReader, ZipArchive, arrays, zips
 from nevus.data.archives.arrays import ArrayArchive
 from nevus.data.archives.hdf5 import Hdf5Archive
-from nevus.data.audit.probe import probe
+from nevus.data.audit.shortcuts import probe
 from nevus.data.prepare import prepare
 from nevus.data.sources import TableColumns, find_images
 

@@ -20,14 +20,7 @@ from nevus.data import phantom
 from nevus.data.alignment import SIZE, TRANSFORMS, grey, resample, similarity
 from nevus.data.candidates import candidate_pairs, descriptors
 from nevus.data.detail import surround
-from nevus.data.near_duplicates import (
-    LEAST_SIMILARITY,
-    NEAR,
-    SAME_FILE,
-    SAME_PIXELS,
-    duplicate_pairs,
-    find_duplicates,
-)
+from nevus.data.near_duplicates import LEAST_SIMILARITY, NEAR, SAME_FILE, SAME_PIXELS, duplicate_pairs, find_duplicates
 from nevus.data.prepare import prepare
 from nevus.data.splits import split
 

@@ -7,17 +7,17 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from nevus.core.clinical import MetadataHead
 from nevus.core.config import Config
 from nevus.core.dataset import Dataset, DatasetInfo, DatasetSource
 from nevus.core.estimate import Estimate
 from nevus.core.files import sha256_of, write_json
 from nevus.core.labels import Classes
 from nevus.core.manifest import ManifestRow
-from nevus.core.metadata import MetadataHead
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.predictions import Predictions, write_predictions
 from nevus.core.runs import Run
-from nevus.learn.networks import build
+from nevus.learn.networks.architectures import build
 
 BINARY = Classes(("benign", "malignant"), ("malignant",))
 HAM = Classes(("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"), ("akiec", "bcc", "mel"))

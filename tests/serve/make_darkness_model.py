@@ -16,7 +16,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(HERE.parent / "learn"))
     from export_runs import make_darkness_model, make_run
 
-    from nevus.learn.export import export
+    from nevus.learn.export.export import export
 
     with tempfile.TemporaryDirectory() as folder:
         run = make_run(Path(folder) / "darkness", model=make_darkness_model(32))

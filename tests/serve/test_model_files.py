@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nevus.core.archive import add_metadata
 from nevus.core.errors import ModelFileError
+from nevus.core.model_archive import add_metadata
 from nevus.serve import session
 from nevus.serve.predictor import load
 

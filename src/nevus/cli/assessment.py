@@ -91,13 +91,13 @@ def _check_replaceable(dataset: Dataset) -> None:
 
 
 def compare(arguments: argparse.Namespace) -> int:
-    from nevus.assess.compare import compare, format_comparison
+    from nevus.assess.evaluation.compare import compare, format_comparison
 
     runs = [Run(directory) for directory in arguments.runs]
     comparison = compare(runs)
     print(json.dumps(finite(comparison)) if arguments.json else format_comparison(comparison))
     if arguments.out:
-        from nevus.assess.comparison_page import write_comparison
+        from nevus.assess.pages.comparison_page import write_comparison
 
         write_comparison(runs, comparison, arguments.out)
     return 0

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     import keras
     from numpy.typing import NDArray
 
-    from nevus.assess.probe import Outlined
+    from nevus.assess.probing.probe import Outlined
     from nevus.core.preprocess import Pixels
     from nevus.serve.predictor import Prediction, Predictor
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 CAM = "cam"
-# The others are those of nevus.learn.gradcam, which the help must not load; a test holds them equal.
+# The others are those of nevus.learn.explanation.gradcam, which the help must not load; a test holds them equal.
 METHODS = (CAM, "grad-cam", "grad-cam++", "integrated-gradients")
 
 _BATCH = 16
@@ -157,8 +157,8 @@ _SHORT = "Research and education only, not a medical device."
 
 
 def probe(arguments: argparse.Namespace) -> int:
-    from nevus.assess.probe import format_probe
-    from nevus.assess.probe import probe as probe_model
+    from nevus.assess.probing.probe import format_probe
+    from nevus.assess.probing.probe import probe as probe_model
     from nevus.serve.predictor import load
 
     if arguments.num_images < 2:
@@ -180,8 +180,8 @@ def probe(arguments: argparse.Namespace) -> int:
 
     randomised: Any = ()
     if run and run.model_keras.exists():
-        from nevus.learn.predict import load_model
-        from nevus.learn.randomised import randomised_maps
+        from nevus.learn.explanation.randomised import randomised_maps
+        from nevus.learn.training.predict import load_model
 
         network = load_model(run)
         randomised = randomised_maps(network, spec.classes, images.pixels[:_RANDOMISED_IMAGES], arguments.seed)
@@ -208,8 +208,8 @@ def _gradient_maps(
             f"{model} lies in no run's folder. The method {method} needs the run's model.keras: name the run, "
             f"or use --method {CAM}."
         )
-    from nevus.learn.gradcam import explainer
-    from nevus.learn.predict import load_model
+    from nevus.learn.explanation.gradcam import explainer
+    from nevus.learn.training.predict import load_model
 
     network: keras.Model = load_model(run)
     return explainer(network, predictor.spec.classes, method, layer)
@@ -234,7 +234,7 @@ def _explained(
 
 def _outlined(arguments: argparse.Namespace, run: Run | None, image_size: int) -> tuple[Outlined, dict[str, Any]]:
     """The images of a folder that have masks, at most so many of each kind, and what to say of them."""
-    from nevus.assess.probe import Outlined
+    from nevus.assess.probing.probe import Outlined
     from nevus.core.preprocess import load_mask, load_pixels, read_image_file
     from nevus.core.progress import progress
     from nevus.data.archives import ImageReader

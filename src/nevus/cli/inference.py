@@ -94,7 +94,7 @@ def predict(arguments: argparse.Namespace) -> int:
     predictor = load(model)
     found, metadata = find_images(images), None
     if arguments.metadata:
-        from nevus.serve.metadata_table import read_metadata
+        from nevus.serve.clinical_table import read_metadata
 
         found, paths = tee(found)
         metadata = map(read_metadata(arguments.metadata, predictor.spec), paths)

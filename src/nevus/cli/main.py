@@ -18,7 +18,7 @@ from nevus.core.errors import NevusError
 from nevus.core.modelfile import DISCLAIMER
 
 # The modules of commands, in the order of the help; each has `COMMANDS`, functions `add_NAME`, one a command.
-_MODULES = ("datasets", "pipeline", "assessment", "explaining", "serving", "inference")
+_MODULES = ("datasets", "stages", "assessment", "explaining", "serving", "inference")
 
 _SERVE_PACKAGES = frozenset({"fastapi", "uvicorn", "starlette", "python_multipart", "prometheus_client", "pydantic"})
 

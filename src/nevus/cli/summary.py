@@ -96,7 +96,7 @@ def _is_current(run: Run, path: Path) -> bool:
         return False
     if path == run.report_html:
         return path.stat().st_mtime_ns >= run.metrics_json.stat().st_mtime_ns
-    from nevus.assess import results  # The summaries of models go without it.
+    from nevus.assess.evaluation import results  # The summaries of models go without it.
 
     entry = (results.read_parity(run) or {}).get("onnx")
     return entry is not None and run.is_current(entry["made_from"] or {})

@@ -9,7 +9,7 @@ The graph takes raw pixels and gives calibrated answers:
     output  heatmap        float32 [num_images, map_height, map_width]   signed: what raises the risk, what lowers it
 
 Resize, scaling, temperature, class activation map and the encoding of metadata are nodes of the graph. Metadata
-are age, sex and the like, as `nevus.core.metadata.value_of` writes them, NaN for what is not known; without that
+are age, sex and the like, as `nevus.core.clinical.value_of` writes them, NaN for what is not known; without that
 input none is known.
 This module knows the text only; it loads no model.
 """
@@ -26,11 +26,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nevus.core import metadata
+from nevus.core import clinical
+from nevus.core.clinical import Variable
 from nevus.core.errors import DataError, ModelFileError
 from nevus.core.files import finite
 from nevus.core.labels import Classes
-from nevus.core.metadata import Variable
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels
 from nevus.core.triage import Triage
@@ -153,7 +153,7 @@ class ModelSpec:
             "operating_points": [point.to_json() for point in self.operating_points],
             "triage": self.triage.to_json(),
             "golden": [asdict(case) for case in self.golden],
-            "metadata": metadata.to_json(self.metadata),
+            "metadata": clinical.to_json(self.metadata),
             "disclaimer": DISCLAIMER,
         }
         if not self.metadata:
@@ -204,7 +204,7 @@ def parse_spec(text: str) -> ModelSpec:
                 for case in data["golden"]
             ),
             # A file that names none takes pixels alone.
-            metadata=metadata.from_json(data.get("metadata", [])),
+            metadata=clinical.from_json(data.get("metadata", [])),
         )
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, DataError) as problem:
         raise ModelFileError(

@@ -1,6 +1,6 @@
 """Pretrained weights as `--weights` names them: looked for before any work begins, recorded without a path.
 
-Opening them is `nevus.learn.backbones`'s business.
+Opening them is `nevus.learn.networks.backbones`'s business.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 It assumes that malignant lesions look there as they do here, and benign ones too: only their mix changes.
 Plain floats and NumPy arrays alike; the prevalence that a model's risks assume is estimated in
-`nevus.assess.screening`.
+`nevus.assess.sections.screening`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Triage in three: low, uncertain and high risk, from a rule-out and a rule-in threshold.
 
-Owns what the two thresholds mean; they are chosen in `nevus.assess.triage`.
+Owns what the two thresholds mean; they are chosen in `nevus.assess.sections.triage`.
 """
 
 from __future__ import annotations

@@ -75,8 +75,8 @@ def _make_folds(run: Run, dataset: Dataset, config: Config, num_folds: int) -> l
 
 
 def _join(run: Run, dataset: Dataset, config: Config) -> None:
-    from nevus.assess.cross_validation import cross_validate
-    from nevus.learn.ensemble import export_ensemble, predict_ensemble
+    from nevus.assess.evaluation.cross_validation import cross_validate
+    from nevus.learn.export.ensemble import export_ensemble, predict_ensemble
 
     if "test" in dataset.info.given_splits:
         stages.announce("Predicting the source's test split with the models of all folds")

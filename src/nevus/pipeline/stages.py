@@ -215,8 +215,8 @@ def train(
         return run
     check_trainable(dataset)
     # Loaded after preparation, whose worker processes would each pay for it.
-    from nevus.learn import train as training
-    from nevus.learn.predict import predict
+    from nevus.learn.training import train as training
+    from nevus.learn.training.predict import predict
 
     announce(f"Training {config.model}")
     if not is_trained:
@@ -236,7 +236,7 @@ def evaluate(run: Run, config: Config | None = None) -> None:
     Raises:
         RunError: predictions are missing or damaged, or validation lacks a class.
     """
-    from nevus.assess import evaluate as evaluation
+    from nevus.assess.evaluation import evaluate as evaluation
 
     config = config or recorded_options(run)
     announce("Choosing thresholds on validation, evaluating on test")
@@ -265,7 +265,7 @@ def export(run: Run, config: Config = DEFAULTS, file_format: str = "onnx") -> Pa
     Raises:
         RunError: an earlier stage is missing, or the file does not agree.
     """
-    from nevus.learn import export as exporting
+    from nevus.learn.export import export as exporting
 
     _record_licence(run, config)
     announce(f"Exporting {run.exported(file_format).name}")
@@ -308,11 +308,11 @@ def report(run: Run) -> Path:
     """
     announce("Writing the report")
     if run.run_json.exists() and run.folds:
-        from nevus.assess.cross_validation_page import write_cross_validation_page
+        from nevus.assess.pages.cross_validation_page import write_cross_validation_page
 
         write_cross_validation_page(run)
     else:
-        from nevus.assess.report import write_report
+        from nevus.assess.pages.report import write_report
 
         write_report(run)
     return run.report_html

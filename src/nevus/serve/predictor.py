@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from nevus.core.clinical import Values, values_of
 from nevus.core.errors import ConfigError, ImageError, ModelFileError, NevusError
-from nevus.core.metadata import Values, values_of
 from nevus.core.modelfile import INPUT, METADATA_INPUT, OUTPUTS, ModelSpec
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels

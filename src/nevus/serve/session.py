@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import onnxruntime
 
-from nevus.core.archive import read_metadata
 from nevus.core.errors import ModelFileError
+from nevus.core.model_archive import read_metadata
 from nevus.core.modelfile import INPUT, METADATA_INPUT, METADATA_KEY, OUTPUTS, ModelSpec, parse_spec
 from nevus.core.printable import printable
 from nevus.serve.graph_check import check_graph

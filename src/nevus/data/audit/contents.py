@@ -9,7 +9,7 @@ from nevus.core.errors import DataError
 from nevus.core.manifest import SPLITS
 from nevus.data.audit.audited import Audited
 from nevus.data.audit.findings import Evidence, Table, counted
-from nevus.data.audit.probe import probe
+from nevus.data.audit.shortcuts import probe
 
 # With fewer images of a class, one image more or less right moves its sensitivity by over three points.
 FEW_IMAGES = 30

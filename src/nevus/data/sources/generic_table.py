@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nevus.core.clinical import known
 from nevus.core.errors import ConfigError, DataError
 from nevus.core.manifest import COLUMNS
-from nevus.core.metadata import known
 from nevus.core.predictions import is_own_column
 from nevus.data.sources.class_folders import SPLIT_FOLDERS
 from nevus.data.sources.files import Files

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 
+from nevus.core.clinical import known
 from nevus.core.errors import DataError
-from nevus.core.metadata import known
 from nevus.data.archives.hdf5 import Hdf5Archive
 from nevus.data.sources.files import Files
 from nevus.data.sources.isic_diagnosis import finest_known

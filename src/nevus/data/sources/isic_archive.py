@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from nevus.core.clinical import known
 from nevus.core.errors import DataError
-from nevus.core.metadata import known
 from nevus.data.diagnoses import class_of
 from nevus.data.sources.files import Files
 from nevus.data.sources.isic_diagnosis import finest_known

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from nevus.core.clinical import known
 from nevus.core.labels import BENIGN, MALIGNANT
-from nevus.core.metadata import known
 from nevus.data.diagnoses import class_of
 
 

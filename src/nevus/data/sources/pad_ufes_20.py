@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from nevus.core.metadata import known
+from nevus.core.clinical import known
 from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing, SourceImage, list_described
 from nevus.data.sources.tables import keyed, metadata, read_header, read_table

@@ -8,8 +8,8 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from sys import intern
 
+from nevus.core.clinical import known
 from nevus.core.errors import DataError
-from nevus.core.metadata import known
 from nevus.data.archives.zips import DAMAGE
 from nevus.data.sources.files import Files
 

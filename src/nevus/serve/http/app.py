@@ -16,8 +16,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 import nevus
+from nevus.core.clinical import Values, parse_pairs, values_of
 from nevus.core.errors import ConfigError, ModelFileError
-from nevus.core.metadata import Values, parse_pairs, values_of
 from nevus.core.modelfile import DISCLAIMER, ModelSpec
 from nevus.core.operating_point import OperatingPoint
 from nevus.serve.http.errors import ApiError, add_error_handlers, error_response

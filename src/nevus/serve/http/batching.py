@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nevus.core.clinical import Values
 from nevus.core.errors import ModelFileError
-from nevus.core.metadata import Values
 from nevus.core.preprocess import Pixels
 
 

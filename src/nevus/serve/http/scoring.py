@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from starlette.requests import ClientDisconnect
 
+from nevus.core.clinical import Values
 from nevus.core.errors import ImageError, ImageTooLargeError, ModelFileError
-from nevus.core.metadata import Values
 from nevus.core.modelfile import ModelSpec
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels, decode, resize

@@ -1,5 +1,5 @@
 // What a risk means at an operating point, a triage and a prevalence. Numbers only; the same as in
-// nevus.core.operating_point, nevus.core.triage, nevus.core.prevalence and nevus.assess.screening.
+// nevus.core.operating_point, nevus.core.triage, nevus.core.prevalence and nevus.assess.sections.screening.
 
 const odds = (share) => share / (1 - share);
 

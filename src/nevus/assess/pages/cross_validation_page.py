@@ -1,0 +1,194 @@
+"""The report of a cross-validation: figures over the folds and pooled, and what the ensemble is.
+
+Reads what `cross_validation` and the folds' runs left; computes no metric. The page is
+of the same make as that of a single run, and links to the report of each fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from nevus.assess.evaluation import results
+from nevus.assess.evaluation.cross_validation import OUT_OF_FOLD, SCHEMA_VERSION
+from nevus.assess.evaluation.folds import FOLD, RUN_AGAIN
+from nevus.assess.evaluation.metrics_form import (
+    AT_POINT,
+    CALIBRATION,
+    CLASSIFICATION,
+    DECISION_CURVE,
+    DECISION_FIGURES,
+    GAP,
+    SCREENED,
+    SPLIT,
+    SUBGROUP,
+)
+from nevus.assess.evaluation.shapes import flag, known, number, parsed, positive, text
+from nevus.assess.pages import wording
+from nevus.assess.pages.mistakes import most_confident, pictures
+from nevus.assess.pages.rendering import template
+from nevus.assess.pages.report_plots import Figures, drawn, mark, write_pngs
+from nevus.assess.plots import class_plots, curve_plots, decision_plots, metric_plots
+from nevus.assess.plots.drawing import Floats
+from nevus.assess.sections import classification
+from nevus.assess.sections.inputs import scored
+from nevus.assess.statistics.bands import curve_bands
+from nevus.core import split_names
+from nevus.core.errors import RunError
+from nevus.core.files import read_json, sha256_of, write_text
+from nevus.core.predictions import Predictions, read_predictions
+from nevus.core.runs import Run
+from nevus.core.split_names import WITHOUT_LEAKS
+
+SCORES = {"roc_auc": "ROC-AUC", "average_precision": "Average precision", "brier": "Brier score"}
+
+# Those that share an axis: a Brier score is a matter of another size.
+_RANKING = {name: SCORES[name] for name in ("roc_auc", "average_precision")}
+_SPREAD = dict.fromkeys(("mean", "standard_deviation", "min", "max"), number)
+_VERSIONS = (WITHOUT_LEAKS, "test")
+_SHAPE = {
+    "generated": flag,
+    "interval_methods": {"*": text},
+    "fingerprints": {"dataset": text, "predictions": {"*": text}},
+    "out_of_fold": SPLIT,
+    "over_folds": dict.fromkeys(SCORES, _SPREAD),
+    "operating_points": [
+        {
+            "name": text,
+            "rule": text,
+            "thresholds": [known],
+            "out_of_fold": AT_POINT,
+            "over_folds": dict.fromkeys(DECISION_FIGURES, _SPREAD),
+        }
+    ],
+    "classification": {
+        "operating_points": {"*": {"thresholds": [known]}},
+        "out_of_fold": CLASSIFICATION,
+        "over_folds": {"*": _SPREAD},
+    },
+    "classes": {"names": [text], "malignant": [text]},
+    "folds": [{"name": text, "temperature": positive, "test": SPLIT}],
+    "calibration": {"before": CALIBRATION, "after": CALIBRATION},
+    "screening?": {
+        "prevalence": known,
+        "assumed_prevalence": [number],
+        "out_of_fold": {
+            "operating_points": [{**SCREENED, "risk_at_threshold": [number]}],
+            "decision_curve": DECISION_CURVE,
+        },
+    },
+    "decision_curve": DECISION_CURVE,
+    "subgroups": [SUBGROUP],
+    "subgroup_gaps": [GAP],
+    "ensemble": {
+        "splits": {f"{name}?": SPLIT for name in _VERSIONS},
+        "classification?": {f"{name}?": CLASSIFICATION for name in _VERSIONS},
+        "operating_points": [
+            {"name": text, "threshold": known, "fitted_on": text, **{f"{name}?": AT_POINT for name in _VERSIONS}}
+        ],
+    },
+    "warnings": [text],
+}
+
+
+def write_cross_validation_page(run: Run) -> Path:
+    """Writes `report.html` and `plots/*.png` of a cross-validation that is evaluated.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        RunError: a file of the cross-validation is missing, damaged or of another version.
+    """
+    found = _read(run)
+    record, info = results.read_record(run), results.read_info(run)
+    point = results.default_point(run, found)
+    pooled = read_predictions(run.predictions_csv(OUT_OF_FOLD), info.classes)
+    threshold = _own_thresholds(pooled, found, point)
+    missed, false_alarms = most_confident(pooled, 1.0, threshold)
+    thumbnails = pictures(run, (*missed, *false_alarms), len(pooled.image_ids))
+    ensemble = found["ensemble"]["splits"]
+    shown, images = drawn(_figures(found, point["name"], pooled))
+    page = template("cross_validation.html.j2").render(
+        run=run,
+        record=record,
+        info=info,
+        found=found,
+        point=point,
+        scores=SCORES,
+        class_figures=classification.shown_figures(len(info.classes.names)),
+        decision_figures=DECISION_FIGURES,
+        plots=shown,
+        reports=[quote(f"{fold.name}/{fold.report_html.name}") for fold in run.folds],
+        versions={name: split_names.VERSIONS[name] for name in _VERSIONS if ensemble[name]},
+        missed=missed,
+        false_alarms=false_alarms,
+        pictures=thumbnails,
+        parity=results.read_parity(run),
+        command=wording.command_of(record),
+    )
+    write_pngs(run.plots, images)
+    write_text(run.report_html, page)
+    return run.report_html
+
+
+def _read(run: Run) -> dict[str, Any]:
+    """`cross_validation.json`: each figure an Estimate, NaN for what cannot be known."""
+    path = run.cross_validation_json
+    data = read_json(path, RUN_AGAIN)
+    if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
+        raise RunError(f"{path}: expected schema_version {SCHEMA_VERSION}. {RUN_AGAIN}")
+    found: dict[str, Any] = parsed(data, _SHAPE, str(path), RUN_AGAIN)
+    for name, fingerprint in found["fingerprints"]["predictions"].items():
+        predictions = run.predictions_csv(name)
+        if not predictions.exists() or sha256_of(predictions) != fingerprint:
+            raise RunError(f"{predictions} is not the file that {path} was made from. {RUN_AGAIN}")
+    results.check_classification(path, found["classification"][OUT_OF_FOLD], found["classes"]["names"], RUN_AGAIN)
+    if any(len(point["thresholds"]) != len(found["folds"]) for point in found["operating_points"]):
+        raise RunError(f"{path}: an operating point lacks the threshold of a fold. {RUN_AGAIN}")
+    return found
+
+
+def _own_thresholds(pooled: Predictions, found: Mapping[str, Any], point: Mapping[str, Any]) -> Floats:
+    """float64 [N]: the threshold of each image's own fold."""
+    of_fold = dict(zip((fold["name"] for fold in found["folds"]), point["thresholds"], strict=True))
+    try:
+        return np.array([of_fold[name] for name in pooled.metadata[FOLD]], dtype=np.float64)
+    except KeyError as problem:
+        raise RunError(f"predictions/{OUT_OF_FOLD}.csv: unknown fold or column {problem}. {RUN_AGAIN}") from None
+
+
+def _figures(found: Mapping[str, Any], default_name: str, pooled: Predictions) -> Figures:
+    images = scored(pooled, 1.0)
+    scores = found["out_of_fold"]
+    # One threshold stands for all where a figure only marks what came of them.
+    marks = [
+        mark({**point, "threshold": float(np.mean(point["thresholds"]))}, OUT_OF_FOLD, default_name)
+        for point in found["operating_points"]
+    ]
+    of_fold = np.asarray(pooled.metadata[FOLD])
+    parts = [(images.labels[of_fold == name], images.risk[of_fold == name]) for name in dict.fromkeys(of_fold)]
+    roc_band, precision_band = curve_bands(*images)
+    made = [
+        metric_plots.fold_spread(
+            {title: scores[name] for name, title in _RANKING.items()},
+            {title: [fold["test"][name].value for fold in found["folds"]] for name, title in _RANKING.items()},
+        ),
+        curve_plots.roc(images.labels, images.risk, marks, scores["roc_auc"], roc_band, parts),
+        curve_plots.precision_recall(
+            images.labels, images.risk, marks, scores["average_precision"], precision_band, parts
+        ),
+        decision_plots.confusion_matrices(marks),
+        class_plots.confusion_of_classes(found["classification"][OUT_OF_FOLD], found["classes"]["malignant"]),
+        metric_plots.reliability(found["calibration"]["before"], found["calibration"]["after"]),
+        metric_plots.decision_curve(found["decision_curve"]),
+    ]
+    if found["screening"]:
+        made.append(metric_plots.decision_curve(found["screening"][OUT_OF_FOLD]["decision_curve"], screening=True))
+    if found["subgroups"]:
+        made.append(metric_plots.subgroups(found["subgroups"], scores["roc_auc"]))
+    return {plot.name: [plot] for plot in made}

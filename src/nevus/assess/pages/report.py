@@ -1,0 +1,131 @@
+"""The report of a run: one HTML page that holds everything, its figures as PNG files, and a model card.
+
+Reads what the stages before left in the run's folder and computes no metric. The
+page needs no script and asks nothing of any server; its own policy forbids both.
+Class names, file names and paths may hold anything: the template escapes them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+
+from nevus.assess.evaluation import results
+from nevus.assess.evaluation.metrics_form import DECISION_FIGURES
+from nevus.assess.pages import checklist, wording
+from nevus.assess.pages.card import make_card
+from nevus.assess.pages.mistakes import most_confident_at, pictures
+from nevus.assess.pages.rendering import template
+from nevus.assess.pages.report_plots import drawn, report_figures, write_pngs
+from nevus.assess.plots.history import read_history
+from nevus.assess.sections import classification, screening
+from nevus.core import split_names
+from nevus.core.config import options
+from nevus.core.errors import RunError
+from nevus.core.files import write_text
+from nevus.core.manifest import SPLITS
+from nevus.core.predictions import read_predictions
+from nevus.core.runs import Run
+
+# A prevalence near that of melanoma where people are screened, for the example of what becomes of the predictive value.
+_SCREENING_PREVALENCE = 0.01
+
+
+def write_report(run: Run) -> Path:
+    """Writes `report.html`, `model_card.md` and `plots/*.png` of a run that was trained and evaluated.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        RunError: a file that an earlier stage writes is missing, damaged or of another version; names the stage.
+    """
+    try:
+        page, card, images = _render(run)
+    except jinja2.UndefinedError as problem:
+        raise RunError(f"{run.metrics_json} lacks a field ({problem}). Run 'nevus evaluate' again.") from None
+    write_pngs(run.plots, images)
+    write_text(run.model_card_md, card)
+    write_text(run.report_html, page)
+    return run.report_html
+
+
+def _render(run: Run) -> tuple[str, str, dict[str, bytes]]:
+    """The page, the model card, and the figures of the page as PNG files by name."""
+    record, info = results.read_record(run), results.read_info(run)
+    history = read_history(run.history_csv)
+    config = results.read_config(run)
+    test = read_predictions(run.predictions_csv("test"), info.classes)
+    metrics = results.read_metrics(run)
+    point = results.default_point(run, metrics)
+    training = record["training"] or {}
+    splits = results.versions_of_test(metrics)
+    versions = {split: split_names.VERSIONS[split] if len(splits) > 1 else "test split" for split in splits}
+    best_epoch = training.get("best_epoch")
+    figures = report_figures(
+        metrics, versions, point["name"], test, history, best_epoch if isinstance(best_epoch, int) else None
+    )
+    thresholds = [one["threshold"] for one in metrics["operating_points"]]
+    missed, false_alarms = most_confident_at(test, metrics["temperature"], thresholds)
+    audit = results.read_audit(run)
+    facts = wording.facts_of(record, info, metrics, config, results.dataset_licences(run))
+    card = make_card(run.name, facts, versions, metrics, point)
+    thumbnails = pictures(run, (*missed, *false_alarms), len(test.image_ids))
+    parity, probe = results.read_parity(run), results.read_probe(run)
+    quoted = point[splits[0]]
+    # Drawn last: it takes seconds, and all that can be wrong with the files is known by now.
+    shown, images = drawn(figures)
+    page = template("report.html.j2").render(
+        run=run,
+        record=record,
+        info=info,
+        metrics=metrics,
+        point=point,
+        versions=versions,
+        quoted=splits[0],
+        plots=shown,
+        ppv_when_rare=screening.ppv_at(_SCREENING_PREVALENCE, quoted["sensitivity"], quoted["specificity"]).value,
+        screening_prevalence=_SCREENING_PREVALENCE,
+        class_figures=classification.shown_figures(len(info.classes.names)),
+        decision_figures=DECISION_FIGURES,
+        training=training,
+        config=config,
+        options=options(),
+        parity=parity,
+        outdated=results.outdated(run, parity),
+        probe=probe,
+        facts=facts,
+        missed=missed,
+        false_alarms=false_alarms,
+        pictures=thumbnails,
+        audit=audit,
+        audit_page=_link(run, run.dataset.audit_html),
+        splits=SPLITS,
+        card=card,
+        checklists=[checklist.fill_in(name, facts, _sections(metrics, audit)) for name in checklist.NAMES],
+    )
+    return page, card.to_markdown(), images
+
+
+def _sections(metrics: Mapping[str, Any], audit: list[dict[str, Any]] | None) -> set[str]:
+    """The optional sections of the page, by the names that the checklists use."""
+    optional = ("calibration", "decision_curve", "screening", "triage", "conformal")
+    sections = {name for name in optional if metrics[name]}
+    subgroups = metrics["subgroups"]["test"] if metrics["subgroups"] else []
+    if subgroups:
+        sections.add("subgroups")
+    if any("skin" in row["column"].lower() for row in subgroups):
+        sections.add("skin type")
+    if audit is not None:
+        sections.add("audit")
+    return sections
+
+
+def _link(run: Run, path: Path) -> str | None:
+    """The way from the report to a file, for a link; None if the file is not there."""
+    return quote(os.path.relpath(path, run.directory.resolve())) if path.exists() else None

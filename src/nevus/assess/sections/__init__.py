@@ -1,0 +1,1 @@
+"""The sections of an evaluation: each is fitted on validation and measured on a split."""

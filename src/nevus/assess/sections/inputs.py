@@ -1,0 +1,115 @@
+"""Predictions that can be judged: read from a run's files and checked.
+
+Owns what makes predictions unfit, and the three arrays that most figures need. It
+must not compute a figure.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from nevus.assess.statistics.metrics import Bools, Floats, check_risk
+from nevus.assess.statistics.uncertainty import Groups, group_codes
+from nevus.core.errors import RunError
+from nevus.core.labels import Classes
+from nevus.core.predictions import Predictions, read_predictions
+from nevus.core.runs import Run
+
+
+class Scored(NamedTuple):
+    """The images of a split, as most figures take them.
+
+    Attributes:
+        labels: bool [N], True for malignant.
+        risk: float64 [N] in [0, 1].
+        groups: int64 [N], codes from 0.
+    """
+
+    labels: Bools
+    risk: Floats
+    groups: Groups
+
+
+def scored(predictions: Predictions, temperature: float) -> Scored:
+    """The arrays of a split, with its logits divided by `temperature`."""
+    labels, risk = check_risk(predictions.is_malignant, predictions.risk(temperature))
+    return Scored(labels, risk, group_codes(predictions.groups))
+
+
+def leaked(test: Predictions) -> Bools:
+    """Bool [N]: the test images that share a lesion, a patient or the picture itself with train or val."""
+    return np.asarray(test.leaks_into("train") | test.leaks_into("val"))
+
+
+def untrained(run: Run, val: Predictions) -> Predictions:
+    """The validation images that share no lesion, patient or picture with train.
+
+    Raises:
+        RunError: all images do, all benign or all malignant ones.
+    """
+    leaks = val.leaks_into("train")
+    for kind, members in (
+        ("", np.ones_like(leaks)),
+        ("benign ", ~val.is_malignant),
+        ("malignant ", val.is_malignant),
+    ):
+        if members.any() and leaks[members].all():
+            raise RunError(
+                f"{run.predictions_csv('val')}: all {members.sum()} {kind}validation images are of groups (lesions, "
+                "patients or pictures) that were trained on, so no temperature or threshold can be chosen on them. "
+                "Expected benign and malignant ones of other groups. Splits that a source gives are kept: take these "
+                "groups out of its train or its val, then run 'nevus prepare' and all that follows again."
+            )
+    return val.where(~leaks)
+
+
+def read_checked(path: Path, classes: Classes) -> Predictions:
+    """Reads predictions that evaluation can trust.
+
+    Args:
+        path: a CSV file of `predictions/`.
+        classes: of the run.
+
+    Raises:
+        RunError: as `read_predictions`, and if the file has no row, an image twice, a row without a
+            group, or a logit that is no finite number.
+    """
+    predictions = read_predictions(path, classes)
+    mend = "Run 'nevus train' again."
+    if not predictions.image_ids:
+        raise RunError(f"{path}: has no rows. Expected one for each image. {mend}")
+    seen: dict[str, int] = {}
+    for row, image_id in enumerate(predictions.image_ids, start=2):
+        first = seen.setdefault(image_id, row)
+        if first != row:
+            raise RunError(
+                f"{path} row {row}: image '{image_id}' stands in row {first} too. Expected each once. {mend}"
+            )
+        if not predictions.groups[row - 2]:
+            raise RunError(f"{path} row {row}: group is empty. Expected the name of the image's group. {mend}")
+        if not np.isfinite(predictions.logits[row - 2]).all():
+            values = predictions.logits[row - 2].tolist()
+            raise RunError(f"{path} row {row}: expected finite logits. Received: {values}. {mend}")
+    return predictions
+
+
+def check_apart(run: Run, val: Predictions, test: Predictions) -> None:
+    """Checks that no image stands in both splits, and no group but those that the predictions own up to.
+
+    Raises:
+        RunError: one does.
+    """
+    known = {group for group, leaks in zip(test.groups, test.leaks_into("val"), strict=True) if leaks}
+    for what, shared in (
+        ("image", set(val.image_ids) & set(test.image_ids)),
+        ("group", (set(val.groups) & set(test.groups)) - known),
+    ):
+        if shared:
+            raise RunError(
+                f"{run.predictions_csv('test').parent}: val.csv and test.csv share {len(shared)} {what}(s), such as "
+                f"'{min(shared)}', so the test would flatter the model. Expected none. "
+                "Run 'nevus split' again, and train anew."
+            )

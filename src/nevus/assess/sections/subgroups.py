@@ -1,0 +1,139 @@
+"""Figures by sex, age band, site or whatever else the manifest says of an image, and the gaps between them.
+
+Owns which columns make subgroups, and which subgroups are too small to be judged.
+It must not choose a threshold: decisions are given, by the one rule for all.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nevus.assess.statistics import delong, uncertainty
+from nevus.assess.statistics.metrics import Bools, Floats, UndefinedMetricWarning
+from nevus.assess.statistics.uncertainty import Groups
+from nevus.core.estimate import Estimate
+
+FIGURES = ("roc_auc", "sensitivity", "specificity", "ppv")
+NOT_RECORDED = "not recorded"
+
+# With fewer groups of a class a figure moves by over a tenth with one of them.
+FEWEST_GROUPS = 10
+
+_MOST_VALUES = 20
+_IDENTIFIERS = ("lesion_id", "patient_id")
+_AGE_BANDS = ((0, "0-29"), (30, "30-49"), (50, "50-69"), (70, "70+"))
+
+
+def measure(
+    metadata: Mapping[str, Sequence[str]], labels: Bools, risk: Floats, groups: Groups, called: Bools
+) -> list[dict[str, Any]]:
+    """ROC-AUC, sensitivity, specificity and PPV for each value of each column, with counts.
+
+    Args:
+        metadata: columns by name, as text, each of length N.
+        labels: bool [N], True for malignant.
+        risk: float64 [N] in [0, 1].
+        groups: int64 [N].
+        called: bool [N], True for images that are called malignant.
+
+    Returns:
+        A row a subgroup, in the form that docs/evaluation.md describes. Identifiers, columns with one value and
+        those with over 20 are left out. `too_small` marks subgroups with fewer than 10 malignant or 10 benign
+        groups; their figures are given all the same, NaN where a class is absent.
+    """
+    rows = []
+    for column, cells in metadata.items():
+        values = _values(column, cells)
+        for value in _in_order(values):
+            members = np.asarray(values) == value
+            figures = _figures(labels[members], risk[members], called[members], groups[members])
+            rows.append({"column": column, "value": value, **figures})
+    return rows
+
+
+def largest_gaps(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """For each column and figure the two subgroups furthest apart, of those that are not too small or unrecorded.
+
+    Args:
+        rows: from `measure`.
+
+    Returns:
+        `gap` is the higher less the lower figure with an interval for two independent figures [1]. It does not
+        allow for the choice of the two among several, which alone makes a gap: with more subgroups, a larger one.
+
+    References:
+        [1] Zou & Donner, Construction of confidence limits about effect measures, Statistics in Medicine 27 (2008).
+    """
+    gaps = []
+    for column in dict.fromkeys(row["column"] for row in rows):
+        for figure in FIGURES:
+            found = [
+                (row["value"], Estimate.from_json(row[figure]))
+                for row in rows
+                if row["column"] == column and not row["too_small"] and row["value"] != NOT_RECORDED
+            ]
+            defined = sorted((one for one in found if not math.isnan(one[1].value)), key=lambda one: one[1].value)
+            if len(defined) > 1:
+                (lowest, low), (highest, high) = defined[0], defined[-1]
+                gap = _difference(high, low).to_json()
+                gaps.append({"column": column, "figure": figure, "lowest": lowest, "highest": highest, "gap": gap})
+    return gaps
+
+
+def _figures(labels: Bools, risk: Floats, called: Bools, groups: Groups) -> dict[str, Any]:
+    malignant_groups, benign_groups = (int(np.unique(groups[members]).size) for members in (labels, ~labels))
+    codes = np.unique(groups, return_inverse=True)[1].astype(np.int64)
+    with warnings.catch_warnings():
+        # The counts beside a figure say why it is undefined.
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        roc_auc = delong.roc_auc(labels, risk, codes)
+    return {
+        "num_images": int(labels.size),
+        "num_malignant": int(labels.sum()),
+        "num_benign": int((~labels).sum()),
+        "num_malignant_groups": malignant_groups,
+        "num_benign_groups": benign_groups,
+        "too_small": min(malignant_groups, benign_groups) < FEWEST_GROUPS,
+        "roc_auc": roc_auc.to_json(),
+        "sensitivity": uncertainty.proportion(called[labels], codes[labels]).to_json(),
+        "specificity": uncertainty.proportion(~called[~labels], codes[~labels]).to_json(),
+        "ppv": uncertainty.proportion(labels[called], codes[called]).to_json(),
+    }
+
+
+def _values(column: str, cells: Sequence[str]) -> list[str]:
+    """The value of each image that makes its subgroup; an empty list if the column makes none."""
+    if column in _IDENTIFIERS:
+        return []
+    values = [cell.strip() or NOT_RECORDED for cell in cells]
+    if column.lower().startswith("age"):
+        values = _in_bands(values)
+    return values if 1 < len(set(values)) <= _MOST_VALUES else []
+
+
+def _in_bands(values: list[str]) -> list[str]:
+    """Ages in years as bands; a column with anything but numbers is left as it is: it holds bands already."""
+    try:
+        ages = [math.nan if value == NOT_RECORDED else float(value) for value in values]
+    except ValueError:
+        return values
+    return [next((band for start, band in reversed(_AGE_BANDS) if age >= start), NOT_RECORDED) for age in ages]
+
+
+def _in_order(values: Sequence[str]) -> list[str]:
+    """The distinct values in alphabetical order, which for bands is that of age; what is not recorded comes last."""
+    return sorted(set(values), key=lambda value: (value == NOT_RECORDED, value))
+
+
+def _difference(high: Estimate, low: Estimate) -> Estimate:
+    gap = high.value - low.value
+    return Estimate(
+        gap,
+        gap - math.hypot(high.value - high.low, low.high - low.value),
+        gap + math.hypot(high.high - high.value, low.value - low.low),
+    )

@@ -1,0 +1,88 @@
+"""How sure a curve is: pointwise 95 % bands of the ROC and the precision-recall curve.
+
+Owns the curves under resampling of groups; the resampling itself is that of
+`uncertainty`. It must not draw. A pointwise band holds each point of the true curve
+with 95 %, and the whole curve at once with less.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from nevus.assess.statistics import uncertainty
+from nevus.assess.statistics.metrics import Bools, Floats, UndefinedMetricWarning
+from nevus.assess.statistics.uncertainty import Groups
+
+# Steps of half a per cent: finer than a figure shows.
+GRID: Floats = np.arange(0, 201) / 200
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A band over `GRID`; NaN where the resamples agree, or too many of them lack a class.
+
+    Attributes:
+        low: float64 [G] in [0, 1].
+        high: float64 [G] in [0, 1].
+        resamples: how many it was made from.
+    """
+
+    low: Floats
+    high: Floats
+    resamples: int
+
+
+def curve_bands(
+    labels: Bools, risk: Floats, groups: Groups, *, resamples: int = 1000, seed: int = 0
+) -> tuple[Band, Band]:
+    """Bands of both curves from one set of resamples.
+
+    Args:
+        labels: bool [N], True for malignant.
+        risk: float64 [N] in [0, 1].
+        groups: int64 [N], the unit that is drawn.
+        resamples: how many.
+        seed: equal seeds give equal bands.
+
+    Returns:
+        The band of sensitivity over the false positive rate, interpolated linearly, and that of the positive
+        predictive value over sensitivity, in steps as average precision takes it. `GRID` is the abscissa of both.
+    """
+    order = np.argsort(-risk, kind="stable")
+    sorted_labels = labels[order]
+    # Images of equal risk pass the threshold together, so the curve has a corner only after the last of them.
+    last = np.append(np.flatnonzero(np.diff(risk[order])), risk.size - 1)
+
+    def curves(weights: Floats) -> Floats:
+        sorted_weights = weights[:, order]
+        found = np.cumsum(sorted_weights * sorted_labels, axis=1)[:, last]
+        called = np.cumsum(sorted_weights, axis=1)[:, last]
+        rows = [_both(found[row], called[row]) for row in range(weights.shape[0])]
+        return np.stack(rows, axis=1)
+
+    names = [f"{curve} {index}" for curve in ("ROC", "precision") for index in range(GRID.size)]
+    with warnings.catch_warnings():
+        # Where all resamples agree the band has no width, which is what a missing band shows.
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        ends = uncertainty.bootstrap(curves, names, groups, resamples=resamples, seed=seed)
+    both = np.array([ends[name] for name in names])
+    roc, precision = both[: GRID.size], both[GRID.size :]
+    return Band(roc[:, 0], roc[:, 1], resamples), Band(precision[:, 0], precision[:, 1], resamples)
+
+
+def _both(found: Floats, called: Floats) -> Floats:
+    """Sensitivity, then precision over `GRID`: float64 [2 G], NaN if a class is absent."""
+    malignant, benign = found[-1], called[-1] - found[-1]
+    if malignant == 0 or benign == 0:
+        return np.full(2 * GRID.size, np.nan)
+    sensitivity = found / malignant
+    rates = np.append(0.0, (called - found) / benign)
+    # At equal rates the highest sensitivity counts: np.interp takes the last, and the curve rises.
+    roc = np.interp(GRID, rates, np.append(0.0, sensitivity))
+    precision = np.divide(found, called, out=np.ones_like(found), where=called > 0)
+    # Rounding must not push the full sensitivity past the end.
+    corner = np.minimum(np.searchsorted(sensitivity, GRID - 1e-9), found.size - 1)
+    return np.concatenate([roc, precision[corner]])

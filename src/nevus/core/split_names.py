@@ -1,0 +1,7 @@
+"""The names of the versions in which a test split is scored."""
+
+# The test without the images whose lesion, patient or picture is in another split too.
+WITHOUT_LEAKS = "test_without_leaks"
+
+# What a version is called where there are two of them.
+VERSIONS = {WITHOUT_LEAKS: "without the leaked images", "test": "as published"}

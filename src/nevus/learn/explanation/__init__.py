@@ -1,0 +1,1 @@
+"""Heatmaps by gradients, and of randomised networks."""

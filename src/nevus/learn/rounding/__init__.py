@@ -1,0 +1,1 @@
+"""Weights in few bits, with as little change of the answers as can be."""

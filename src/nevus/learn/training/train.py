@@ -1,0 +1,308 @@
+"""Training: from a prepared dataset and a configuration to the best weights, from top to bottom.
+
+Networks, recipes, batches and checkpoints have modules of their own; this one puts
+them together, keeps the run's record and tells a person how it goes. Of the test split
+it checks that its metadata can be read, and looks at nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+import time
+import warnings
+
+import keras
+import numpy as np
+import tensorflow as tf
+from sklearn.utils.class_weight import compute_class_weight
+from tqdm import tqdm
+
+from nevus.core.clinical import Variable, value_of
+from nevus.core.config import Config
+from nevus.core.dataset import Dataset
+from nevus.core.errors import ConfigError, DataError, RunError
+from nevus.core.files import replacing, write_json
+from nevus.core.pretrained import describe_weights
+from nevus.core.runs import DONE, FAILED, RUNNING, Run
+from nevus.learn.networks import architectures
+from nevus.learn.networks.backbones import layers_below_top, load_weights
+from nevus.learn.networks.clinical_head import save_head, variables_of, with_metadata
+from nevus.learn.networks.tensors import LOGITS
+from nevus.learn.training.batches import evaluation_batches, labels_of, steps_in_epoch, training_batches
+from nevus.learn.training.checkpoint import Checkpoint
+from nevus.learn.training.linear_head import fit_head
+from nevus.learn.training.optimization import compile_network, optimizer_of, steering
+from nevus.learn.training.recipe import Recipe, Stage, recipe_name, recipe_of
+
+
+def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False, overwrite: bool = False) -> None:
+    """Trains a network on split train, watching split val, and leaves its best weights in `run.model_keras`.
+
+    A run that is killed or interrupted can be resumed from the start of the epoch it was in,
+    and then ends with the weights that it would have had.
+
+    Args:
+        run: a folder that holds no run yet, or the one to resume or overwrite.
+        dataset: prepared and split.
+        config: the network, the recipe, and what replaces the recipe's values.
+        resume: go on with the run that the folder holds.
+        overwrite: clear the run that the folder holds, once nothing is left that could be wrong with the arguments.
+
+    Raises:
+        ConfigError: the pretrained weights cannot be loaded into the network, or a probe is to learn metadata.
+        RunError: there is a run already, or none that can be resumed with this dataset and
+            configuration, or the loss became NaN.
+        DataError: pixels cannot be read, a split or a class of split train has no images, or a column of metadata
+            cannot be used, in whichever split.
+    """
+    if resume:
+        _check_resumable(run, dataset, config)
+    recipe, classes = recipe_of(config), dataset.info.classes
+    _ = dataset.pixels  # Opened before anything is begun or removed.
+    pretrained = describe_weights(config.weights)
+    class_weights = _balanced_class_weights(dataset)
+    _warn_of_absent_classes(dataset)
+    keras.utils.set_random_seed(config.seed)
+    network = architectures.build(config.model, dataset.info.image_size, len(classes.names))
+    if pretrained:
+        load_weights(network, config.model, config.weights)
+    variables = variables_of(dataset, config.metadata)
+    _check_metadata(dataset, variables)
+    if variables and recipe.epochs_of_stages()[-1][0].trained == "head":
+        raise ConfigError("--metadata: a linear probe learns from the image alone. Train for more epochs.")
+    # What is trained is the network of the image, alone or with its metadata beside it.
+    trained = with_metadata(network, sum(variable.size for variable in variables)) if variables else network
+
+    if resume:
+        run.update(status=RUNNING)
+    else:
+        if overwrite:
+            run.clear(but=[dataset])
+        run.start(dataset, pretrained=pretrained)
+        write_json(run.config_json, config.to_json())
+    run.checkpoints.mkdir(exist_ok=True)
+
+    try:
+        for number in range(len(recipe.epochs_of_stages())):
+            stopping, checkpoint = _train_stage(trained, run, dataset, config, variables, number, class_weights)
+    except Exception:
+        run.finish(FAILED)
+        raise
+
+    _save(network, run, dataset, config)
+    if variables:
+        save_head(run, trained, variables)
+    history = checkpoint.history
+    run.update(
+        training={
+            "network": config.model,
+            "num_parameters": trained.count_params(),
+            "recipe": {"name": recipe_name(config), **dataclasses.asdict(recipe)},
+            "class_weights": {classes.names[index]: weight for index, weight in class_weights.items()},
+            "epochs_run": len(history),
+            "best_epoch": stopping.best_epoch + 1,
+            "stopped_early": checkpoint.stopped,
+            "minutes": sum(row["seconds"] for row in history) / 60,
+            "images_per_second": float(np.median([row["images_per_second"] for row in history])),
+        }
+    )
+    run.finish(DONE)
+
+
+def _train_stage(
+    network: keras.Model,
+    run: Run,
+    dataset: Dataset,
+    config: Config,
+    variables: tuple[Variable, ...],
+    number: int,
+    class_weights: dict[int, float],
+) -> tuple[keras.callbacks.EarlyStopping, Checkpoint]:
+    """Trains one stage of the recipe, or what is left of it, and gives `network` the best weights so far."""
+    recipe = recipe_of(config)
+    stage, first_epoch, end = recipe.epochs_of_stages()[number]
+    num_images = len(dataset.rows_of("train"))
+    steps = steps_in_epoch(num_images, recipe.batch_size)
+    # The callbacks of a stage take up from the checkpoint what those of the one before it remembered.
+    stopping, others = steering(recipe, steps, run.checkpoints / "best.weights.h5")
+    checkpoint = Checkpoint(run.checkpoints / "last.npz", run.history_csv, stopping, others, number)
+    if checkpoint.is_of_later_stage:
+        return stopping, checkpoint
+    rates = _choose_what_learns(network, config.model, stage)
+    optimizer = optimizer_of(recipe, stage, (end - first_epoch) * steps, rates)
+    compile_network(network, dataset.info.classes, optimizer, config.loss, config.label_smoothing)
+    next_epoch = end if checkpoint.stopped else checkpoint.next_epoch
+    callbacks = [
+        stopping,
+        *others,
+        keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
+        EpochReport(recipe, num_images, stopping),
+        checkpoint,
+    ]
+    if stage.trained == "head":
+        # One epoch without batches; begun again even if it is over, so that the network gets its weights.
+        told = keras.callbacks.CallbackList(callbacks, model=network)
+        told.on_train_begin()
+        if next_epoch < end:
+            told.on_epoch_begin(first_epoch)
+            told.on_epoch_end(first_epoch, fit_head(network, dataset, config, class_weights, run.checkpoints))
+        told.on_train_end()
+    else:
+        network.fit(
+            training_batches(dataset, recipe, config.seed, next_epoch, variables),
+            steps_per_epoch=steps,
+            initial_epoch=next_epoch,
+            epochs=end,
+            validation_data=_weighted(evaluation_batches(dataset, "val", variables), class_weights),
+            class_weight=class_weights,
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=0,
+        )
+    return stopping, checkpoint
+
+
+def _weighted(batches: tf.data.Dataset, class_weights: dict[int, float]) -> tf.data.Dataset:
+    """Batches with the class weights of training, so that the best epoch is the best at what training minimises.
+
+    Unweighted, validation would prefer epochs that have gone back to calling all by the commonest class.
+    """
+    weights = tf.constant([class_weights[index] for index in sorted(class_weights)], tf.float32)
+    return batches.map(lambda images, targets: (images, targets, tf.gather(weights, targets)))
+
+
+def _choose_what_learns(network: keras.Model, name: str, stage: Stage) -> list[float]:
+    """Freezes the layers that do not learn in `stage`; returns the shares of the learning rate of those that do.
+
+    Returns:
+        A share for each trainable variable; empty if they all learn alike.
+    """
+    if stage == Stage():
+        return []
+    head, lower = network.get_layer(LOGITS), layers_below_top(network, name)
+    for layer in network.layers:
+        learns = stage.trained == "all" or layer is head or (stage.trained == "top" and layer not in lower)
+        layer.trainable = learns and (stage.batch_norm_learns or not isinstance(layer, keras.layers.BatchNormalization))
+    lower_variables = {id(variable) for layer in lower for variable in layer.trainable_variables}
+    return [stage.lower_rate if id(variable) in lower_variables else 1.0 for variable in network.trainable_variables]
+
+
+class EpochReport(keras.callbacks.Callback):
+    """Tells a person how the training goes, times it, and ends it when the loss is no number any more.
+
+    On a terminal a bar runs within each epoch; a line stays for each, there and in a log file.
+
+    Args:
+        recipe: gives the number of epochs and the batch size.
+        num_images: of split train.
+        stopping: knows which epoch is the best so far; must come before this callback.
+    """
+
+    def __init__(self, recipe: Recipe, num_images: int, stopping: keras.callbacks.EarlyStopping) -> None:
+        super().__init__()
+        self._recipe = recipe
+        self._num_images = num_images
+        self._stopping = stopping
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._epoch = epoch
+        self._began = time.perf_counter()
+        self._training_seconds = 0.0
+        self._bar = tqdm(
+            total=self._num_images,
+            desc=f"epoch {epoch + 1}/{self._recipe.epochs}",
+            unit="image",
+            dynamic_ncols=True,
+            leave=False,
+            disable=None,  # unless standard error is a terminal
+        )
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        loss = float((logs or {})["loss"])
+        self._check_finite("training", loss)
+        self._training_seconds = time.perf_counter() - self._began
+        self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+        self._bar.update(min(self._recipe.batch_size, self._num_images - self._bar.n))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._bar.close()
+        logs = {} if logs is None else logs
+        self._check_finite("validation", logs["val_loss"])
+        # Of a schedule, Keras notes no rate.
+        logs.setdefault("learning_rate", float(self.model.optimizer.learning_rate))
+        logs["seconds"] = time.perf_counter() - self._began
+        # The epoch of a linear probe has no batches.
+        logs["images_per_second"] = self._num_images / (self._training_seconds or logs["seconds"])
+        print(
+            f"epoch {epoch + 1:>2}/{self._recipe.epochs}  loss {logs['loss']:.4f}  val loss {logs['val_loss']:.4f}  "
+            f"val ROC-AUC {logs['val_roc_auc']:.4f}  learning rate {logs['learning_rate']:.1e}  "
+            f"{logs['seconds']:.0f} s{'  best so far' if self._stopping.best_epoch == epoch else ''}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def _check_finite(self, name: str, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise RunError(
+                f"The {name} loss became {loss} in epoch {self._epoch + 1}. Expected a finite number. "
+                f"Train again with a lower --learning-rate than {self._recipe.learning_rate:g}."
+            )
+
+
+def _balanced_class_weights(dataset: Dataset) -> dict[int, float]:
+    """Weights inversely proportional to the number of images (King and Zeng 2001), by class index."""
+    names, labels = dataset.info.classes.names, labels_of(dataset, "train")
+    absent = sorted(set(names) - {names[label] for label in np.unique(labels)})
+    if absent:
+        raise DataError(
+            f"{dataset.manifest_csv}: split train has no image of {absent}. Expected images of every class. "
+            "Run 'nevus split' again."
+        )
+    weights = compute_class_weight("balanced", classes=np.arange(len(names)), y=labels)
+    return {index: float(weight) for index, weight in enumerate(weights)}
+
+
+def _warn_of_absent_classes(dataset: Dataset) -> None:
+    malignant = dataset.info.classes.malignant_mask[labels_of(dataset, "val")]
+    if malignant.all() or not malignant.any():
+        warnings.warn(
+            f"Split val has no {'benign' if malignant.all() else 'malignant'} image: its ROC-AUC and average "
+            "precision will be NaN.",
+            stacklevel=3,
+        )
+
+
+def _check_metadata(dataset: Dataset, variables: tuple[Variable, ...]) -> None:
+    """Reads the metadata of every split, lest validation or test end a training that is done."""
+    for number, row in enumerate(dataset.rows, start=2):
+        for variable in () if row.is_left_out else variables:
+            try:
+                if variable.is_number:
+                    value_of(variable, row.metadata.get(variable.name))
+            except ConfigError as problem:
+                raise DataError(
+                    f"{dataset.manifest_csv} row {number} (split {row.split}): {problem} Each training image has a "
+                    f"number there. Mend the cell, or leave '{variable.name}' out of --metadata."
+                ) from None
+
+
+def _check_resumable(run: Run, dataset: Dataset, config: Config) -> None:
+    if run.recorded("status") == DONE:
+        raise RunError(
+            f"{run.directory} is done; nothing is left to resume. Name another folder with --out, "
+            "or start over with --overwrite."
+        )
+    run.check_resumable(dataset, config)
+
+
+def _save(network: keras.Model, run: Run, dataset: Dataset, config: Config) -> None:
+    """Saves the network alone, without what only training needs, and with the views that only prediction averages."""
+    bare = architectures.build(config.model, dataset.info.image_size, len(dataset.info.classes.names), config.views)
+    bare.set_weights(network.get_weights())
+    with replacing(run.model_keras) as temporary:
+        # Keras insists on its suffix.
+        beside = temporary.with_suffix(".keras")
+        bare.save(beside)
+        beside.replace(temporary)
