@@ -97,6 +97,7 @@ def make_run(
             "num_parameters": 94_273,
             "epochs_run": 2,
             "best_epoch": 2,
+            "minutes": 3.0,
         },
     )
     evaluate(

@@ -15,73 +15,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from assess.fold_runs import CLASSES, INFO, NUM_FOLDS, make_cross_validation, make_fold, make_predictions
 from nevus.assess.evaluation.cross_validation import FIGURES_AT_POINT, cross_validate, spread
-from nevus.assess.evaluation.evaluate import evaluate
 from nevus.assess.pages.cross_validation_page import write_cross_validation_page
 from nevus.assess.statistics.metrics import UndefinedMetricWarning
-from nevus.core.dataset import DatasetInfo
 from nevus.core.errors import RunError
 from nevus.core.files import finite, sha256_of, write_json
-from nevus.core.labels import Classes
 from nevus.core.operating_point import OperatingPoint
-from nevus.core.predictions import Predictions, read_predictions, write_predictions
-from nevus.core.runs import Run, environment, fold_directory
+from nevus.core.predictions import read_predictions, write_predictions
+from nevus.core.runs import Run
 
-CLASSES = Classes(names=("benign", "malignant"), malignant=("malignant",))
 OPTIONS = {"default_operating_point": "youden", "bootstrap": 100, "seed": 0}
-NUM_FOLDS = 3
-INFO = DatasetInfo(
-    image_size=64, classes=CLASSES, sources=(), num_images=300, num_rejected=0, given_splits=(), generated=True
-)
-
-
-def make_predictions(name: str, num_images: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> Predictions:
-    """Images of lesions with two views each; the logit rises with the truth, then is scaled and shifted."""
-    random = np.random.default_rng(seed)
-    labels = np.arange(num_images) % 2
-    scores = scale * random.normal(1.6 * labels - 0.8, 1.0) + shift
-    names = [f"{name}_{index}" for index in range(num_images)]
-    return Predictions(
-        classes=CLASSES,
-        image_ids=names,
-        paths=[f"{image}.png" for image in names],
-        groups=[f"{name}_lesion_{index // 2}" for index in range(num_images)],
-        labels=labels,
-        logits=np.stack([np.zeros(num_images), scores], axis=1),
-        metadata={"age": [str(index) for index in range(num_images)]},
-    )
-
-
-def make_fold(run: Run, number: int, test: Predictions, val: Predictions) -> None:
-    fold = Run(fold_directory(run.directory, number))
-    write_json(fold.run_json, {"dataset_info": INFO.to_json(), "dataset_fingerprint": "f" * 64})
-    write_predictions(fold.predictions_csv("val"), val)
-    write_predictions(fold.predictions_csv("test"), test)
-    evaluate(fold, default_operating_point="youden", bootstrap=100, seed=0)
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Three evaluated folds, each with its own scale and offset of logits."""
-    run = Run(tmp_path)
-    write_json(
-        run.run_json,
-        {
-            "status": "done",
-            "command": ["nevus", "run", "my images", "--folds", "3"],
-            "dataset": "dataset",
-            "dataset_info": INFO.to_json(),
-            "dataset_fingerprint": "d" * 64,
-            "split_counts": {split: {} for split in ("train", "val", "test")},
-            "environment": environment(),
-            "num_folds": NUM_FOLDS,
-        },
-    )
-    for number in range(1, NUM_FOLDS + 1):
-        wrong = {"shift": 0.4 * number, "scale": float(number)}
-        test = make_predictions(f"fold{number}", 40 + 2 * number, seed=number, **wrong)
-        make_fold(run, number, test, make_predictions(f"val{number}", 50, seed=10 + number, **wrong))
-    return run
+    return make_cross_validation(tmp_path)
 
 
 def fold_metrics(run: Run) -> list[dict]:
