@@ -23,7 +23,8 @@ from sklearn.metrics import roc_auc_score
 
 from nevus.core.errors import ParityError
 from nevus.core.files import read_json, sha256_of
-from nevus.core.runs import EXPORTED_FILES, Run
+from nevus.core.runs import Run
+from nevus.core.vocabulary import EXPORTED_FILES
 from nevus.serve.predictor import load
 from nevus.serve.web import write_web_folder
 

@@ -11,7 +11,6 @@ from nevus.cli.main import main
 from nevus.core.config import Config
 from nevus.core.files import read_json, write_json
 from nevus.core.runs import Run
-from nevus.data.audit import SEVERITIES
 from nevus.pipeline import datasets, stages
 
 
@@ -93,12 +92,6 @@ def test_a_run_audits_again_what_has_changed_since(phantoms: Path, tmp_path: Pat
     before = dataset.audit_json.stat().st_mtime_ns
     datasets.dataset_of([dataset.directory], run, config, resume=False, overwrite=False)
     assert dataset.audit_json.stat().st_mtime_ns == before
-
-
-def test_the_levels_of_fail_on_are_those_of_the_audit(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["audit", "--help"])
-    assert "{" + ",".join(SEVERITIES) + "}" in capsys.readouterr().out
 
 
 def test_a_leaking_test_folder_is_scored_twice_everywhere(

@@ -17,8 +17,9 @@ from nevus.core.dataset import Dataset, DatasetInfo, DatasetSource
 from nevus.core.errors import ConfigError, DataError
 from nevus.core.labels import Classes
 from nevus.core.manifest import ManifestRow
+from nevus.core.vocabulary import SEVERITIES
 from nevus.data import phantom
-from nevus.data.audit import CHECKS, SEVERITIES, Evidence, Finding, audit, format_findings, reaches, write_audit
+from nevus.data.audit import CHECKS, Evidence, Finding, audit, format_findings, reaches, write_audit
 from nevus.data.near_duplicates import NEAR, SAME_FILE, find_duplicates
 from nevus.data.prepare import prepare
 from nevus.data.splits import split

@@ -13,6 +13,7 @@ from nevus.core.dataset import Dataset
 from nevus.core.errors import DataError
 from nevus.core.files import finite
 from nevus.core.runs import Run
+from nevus.core.vocabulary import SEVERITIES
 from nevus.pipeline import datasets, stages
 
 if TYPE_CHECKING:
@@ -32,10 +33,7 @@ def add_audit(commands: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=Path, metavar="DATASET", help="where sources of images are prepared (default: runs/NAME-audit)"
     )
-    # The levels stand here too because the help must not load what the audit needs; a test holds them equal.
-    parser.add_argument(
-        "--fail-on", choices=("info", "warning", "error"), help="exit status 1 if anything as grave is found"
-    )
+    parser.add_argument("--fail-on", choices=SEVERITIES, help="exit status 1 if anything as grave is found")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     add_config_flags(parser, "prepare")
     parser.set_defaults(command=audit)

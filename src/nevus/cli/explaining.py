@@ -20,6 +20,7 @@ from nevus.core.errors import ConfigError, DataError, ImageError, RunError
 from nevus.core.files import finite, sha256_of, write_json
 from nevus.core.runs import Run
 from nevus.core.shipped import find_model
+from nevus.core.vocabulary import CAM, EXPLANATION_METHODS
 
 if TYPE_CHECKING:
     import keras
@@ -30,10 +31,6 @@ if TYPE_CHECKING:
     from nevus.serve.predictor import Prediction, Predictor
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
-
-CAM = "cam"
-# The others are those of nevus.learn.explanation.gradcam, which the help must not load; a test holds them equal.
-METHODS = (CAM, "grad-cam", "grad-cam++", "integrated-gradients")
 
 _BATCH = 16
 _RANDOMISED_IMAGES = 64
@@ -53,7 +50,7 @@ def add_explain(commands: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder for the pictures")
     parser.add_argument(
         "--method",
-        choices=METHODS,
+        choices=EXPLANATION_METHODS,
         help="cam comes from model.onnx alone; the others need the run's model.keras and TensorFlow "
         "(default: cam, or grad-cam where a layer is named)",
     )

@@ -14,13 +14,11 @@ from nevus.core import shipped
 from nevus.core.errors import ConfigError
 from nevus.core.files import replacing
 from nevus.core.modelfile import DISCLAIMER
+from nevus.core.vocabulary import MODEL_SUFFIXES
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
-
-# Those that 'nevus export' writes: one that cannot answer here is refused, not taken for an image.
-_MODELS = (".onnx", ".tflite", ".keras")
 
 # So many images are done before a progress bar would show.
 _FEW = 64
@@ -156,7 +154,8 @@ def _model_and_images(arguments: argparse.Namespace) -> tuple[str | Path, list[P
         ConfigError: a model alone, with no image.
     """
     first, *rest = arguments.files
-    if arguments.model is not None or not (first.suffix.lower() in _MODELS or shipped.is_run(first)):
+    # A model in a format that cannot answer here is refused later, not taken for an image.
+    if arguments.model is not None or not (first.suffix.lower() in MODEL_SUFFIXES or shipped.is_run(first)):
         return arguments.model or shipped.DEFAULT, arguments.files
     if not rest:
         raise ConfigError(f"{first} is a model. Expected images too: nevus predict {first} photo.jpg")

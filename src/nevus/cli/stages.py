@@ -16,7 +16,8 @@ from nevus.core.config import Config, options
 from nevus.core.dataset import Dataset
 from nevus.core.errors import ConfigError, ParityError, RunError
 from nevus.core.pretrained import describe_weights
-from nevus.core.runs import EXPORTED_FILES, Run
+from nevus.core.runs import Run
+from nevus.core.vocabulary import EXPORTED_FILES
 from nevus.pipeline import datasets, stages
 
 if TYPE_CHECKING:

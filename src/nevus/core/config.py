@@ -17,24 +17,9 @@ from typing import Any
 from nevus.core.errors import ConfigError
 from nevus.core.preprocess import MAX_PIXELS
 from nevus.core.pretrained import NONE
+from nevus.core.vocabulary import BACKBONES, FROM_PRETRAINED, NETWORKS, OPERATING_POINTS, RECIPES
 
 STAGES = ("prepare", "split", "folds", "train", "evaluate", "export")
-
-# Networks of keras.applications: those that pretrained weights are published for.
-BACKBONES = (
-    "mobilenetv2",
-    "mobilenetv3-small",
-    "mobilenetv3-large",
-    "efficientnetv2-b0",
-    "efficientnetv2-b1",
-    "efficientnetv2-s",
-    "efficientnet-b0",
-    "resnet50v2",
-    "resnet50",
-    "densenet121",
-    "convnext-tiny",
-)
-NETWORKS = ("compact", "classic", *BACKBONES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +80,7 @@ class Config:
         "train",
         "how it is trained; if not given, transfer with --weights, else the network's own recipe",
         str,
-        choices=("fast", "classic", "transfer", "transfer-long"),
+        choices=RECIPES,
     )
     loss: str = option(
         "cross-entropy",
@@ -131,7 +116,7 @@ class Config:
         "evaluate",
         "operating point for decisions unless another is asked for",
         str,
-        choices=("best-f1", "youden", "sensitivity-90", "sensitivity-95", "sensitivity-98"),
+        choices=OPERATING_POINTS,
     )
     prevalence: float | None = option(
         None,
@@ -161,7 +146,7 @@ class Config:
             raise ConfigError(
                 f"--licence: expected a name in one line, such as CC-BY-NC-4.0. Received: {self.licence[:40]!r}."
             )
-        if self.recipe in ("transfer", "transfer-long") and self.weights == NONE:
+        if self.recipe in FROM_PRETRAINED and self.weights == NONE:
             raise ConfigError(
                 f"--recipe {self.recipe} begins with pretrained features. "
                 "Name them with --weights imagenet or --weights FILE."

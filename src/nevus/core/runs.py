@@ -43,16 +43,7 @@ from nevus.core.dataset import Dataset, DatasetInfo
 from nevus.core.errors import RunError
 from nevus.core.files import read_json, sha256_of, write_json
 from nevus.core.pretrained import describe_weights
-
-# What `nevus export` writes, by format.
-EXPORTED_FILES = {
-    "onnx": "model.onnx",
-    "onnx-int8": "model.int8.onnx",
-    "litert": "model.tflite",
-    "litert-fp16": "model.fp16.tflite",
-    "litert-int8": "model.int8.tflite",
-    "keras": "model.answers.keras",
-}
+from nevus.core.vocabulary import EXPORTED_FILES
 
 RUNNING, DONE, FAILED = "running", "done", "failed"
 

@@ -15,12 +15,10 @@ from nevus.core.errors import ModelFileError
 from nevus.core.model_archive import read_metadata
 from nevus.core.modelfile import INPUT, METADATA_INPUT, METADATA_KEY, OUTPUTS, ModelSpec, parse_spec
 from nevus.core.printable import printable
+from nevus.core.vocabulary import ARCHIVED_SUFFIXES
 from nevus.serve.graph_check import check_graph
 
 MAX_MODEL_BYTES = 512 * 1024 * 1024
-
-# Formats that carry their metadata in an archive at their end.
-_ARCHIVED = (".tflite", ".keras")
 
 # The highest level of ONNX Runtime's log.
 _FATAL_ONLY = 4
@@ -49,7 +47,7 @@ def open_model(path: Path) -> tuple[onnxruntime.InferenceSession, ModelSpec]:
     Raises:
         ModelFileError: the file is missing, damaged or too large, or no model file of Nevus.
     """
-    if path.suffix.lower() in _ARCHIVED:
+    if path.suffix.lower() in ARCHIVED_SUFFIXES:
         raise ModelFileError(
             f"{path} is a model in another format than ONNX, which alone answers here. Expected a model.onnx that "
             "'nevus export' wrote; 'nevus info' reads any."
@@ -98,7 +96,7 @@ def read_spec(path: Path) -> ModelSpec:
     Raises:
         ModelFileError: as of `open_model`.
     """
-    if path.suffix.lower() not in _ARCHIVED:
+    if path.suffix.lower() not in ARCHIVED_SUFFIXES:
         return open_model(path)[1]
     content = _read(path)
     try:

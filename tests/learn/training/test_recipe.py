@@ -1,16 +1,7 @@
 from __future__ import annotations
 
-from nevus.core.config import BACKBONES, Config, options
-from nevus.learn.networks import backbones
-from nevus.learn.networks.architectures import NETWORKS
+from nevus.core.config import Config
 from nevus.learn.training.recipe import RECIPES, recipe_of
-
-
-def test_options_offer_what_there_is() -> None:
-    assert set(options()["recipe"].choices) == set(RECIPES)
-    assert options()["model"].choices == tuple(NETWORKS)
-    assert tuple(backbones.BACKBONES) == BACKBONES
-    assert {network.recipe for network in NETWORKS.values()} <= set(RECIPES)
 
 
 def test_classic_recipe_is_as_published() -> None:

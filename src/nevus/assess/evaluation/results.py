@@ -19,6 +19,7 @@ from nevus.core.files import read_json, sha256_of
 from nevus.core.manifest import SPLITS, name_licences
 from nevus.core.runs import Run
 from nevus.core.split_names import WITHOUT_LEAKS
+from nevus.core.vocabulary import SEVERITIES
 
 _TRAIN, _EVALUATE, _AUDIT = "Run 'nevus train' again.", "Run 'nevus evaluate' again.", "Run 'nevus audit' again."
 
@@ -58,7 +59,6 @@ _PROBE = {
     "randomised": [{"layers": text, "correlation": figure}],
     "artefacts": [{"images": text, "roc_auc": figure, "mean_risk": figure, "mean_change": figure, "flipped": figure}],
 }
-_SEVERITIES = {"error": 0, "warning": 1, "info": 2}
 _AUDIT_FILE = {
     "dataset_fingerprint": text,
     "findings": [{"number": text, "title": text, "severity": text, "summary": text}],
@@ -219,7 +219,8 @@ def read_audit(run: Run) -> list[dict[str, Any]] | None:
     if audit is None or audit["dataset_fingerprint"] != run.recorded("dataset_fingerprint"):
         return None
     findings: list[dict[str, Any]] = audit["findings"]
-    return sorted(findings, key=lambda finding: _SEVERITIES.get(finding["severity"], len(_SEVERITIES)))
+    gravest_first = (*reversed(SEVERITIES), *(finding["severity"] for finding in findings))
+    return sorted(findings, key=lambda finding: gravest_first.index(finding["severity"]))
 
 
 def dataset_licences(run: Run) -> str:

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nevus.assess.statistics.metrics import Bools, Floats, check_risk
 from nevus.assess.statistics.uncertainty import Groups, group_codes, proportion
+from nevus.core import vocabulary
 from nevus.core.errors import RunError
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.predictions import Predictions
@@ -90,6 +91,7 @@ RULES: dict[str, tuple[str, Callable[[Cuts], int]]] = {
     "sensitivity-95": ("highest specificity at a validation sensitivity of at least 0.95", sensitivity_at_least(0.95)),
     "sensitivity-98": ("highest specificity at a validation sensitivity of at least 0.98", sensitivity_at_least(0.98)),
 }
+assert tuple(RULES) == vocabulary.OPERATING_POINTS
 
 
 def fit(predictions: Predictions, temperature: float = 1.0, *, fingerprint: str = "") -> list[OperatingPoint]:

@@ -9,10 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nevus.core.errors import ConfigError
+from nevus.core.vocabulary import SEVERITIES
 from nevus.data.near_duplicates import DuplicatePair
 
-# From the least to the gravest: worth knowing; may mislead; a result on these data is wrong.
-SEVERITIES = ("info", "warning", "error")
 DOCUMENTATION = "docs/audit.md"
 
 _MOST_ROWS = 20
@@ -37,7 +36,7 @@ class Evidence:
     """What one check found.
 
     Attributes:
-        severity: one of `SEVERITIES`.
+        severity: one of `vocabulary.SEVERITIES`.
         summary: how much, and what to do about it, in a sentence or three.
         table: counts or figures behind it.
         pairs: duplicates behind it.

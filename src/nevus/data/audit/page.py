@@ -18,8 +18,9 @@ from nevus.core.dataset import Dataset
 from nevus.core.files import write_json, write_text
 from nevus.core.pages import page_templates
 from nevus.core.preprocess import Pixels
+from nevus.core.vocabulary import SEVERITIES
 from nevus.data.audit.checks import CHECKS
-from nevus.data.audit.findings import SEVERITIES, Finding, gravest_first
+from nevus.data.audit.findings import Finding, gravest_first
 from nevus.data.names import as_text
 from nevus.data.near_duplicates import DuplicatePair
 

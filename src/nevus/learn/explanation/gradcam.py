@@ -18,6 +18,7 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import NDArray
 
+from nevus.core import vocabulary
 from nevus.core.errors import ConfigError
 from nevus.core.labels import Classes
 from nevus.core.preprocess import Pixels
@@ -137,6 +138,7 @@ METHODS: dict[str, Callable[[keras.Model, Classes, NDArray[np.float32]], NDArray
     "grad-cam++": grad_cam_plus_plus,
     "integrated-gradients": integrated_gradients,
 }
+assert tuple(METHODS) == vocabulary.GRADIENT_METHODS
 
 
 def _maps(to_maps: keras.Model, pixels: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -28,6 +28,7 @@ from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels
 from nevus.core.runs import Run
 from nevus.core.triage import Triage
+from nevus.core.vocabulary import EXPORTED_FILES
 from nevus.learn.export import keras_file, litert_file, litert_int8, onnx_file, onnx_int8
 from nevus.learn.export.parity import Answering, Exported, Limits, Sample, answers_of_keras, check_parity, golden_sizes
 from nevus.learn.networks.activation_map import tap
@@ -80,7 +81,6 @@ def _litert(build: Callable[[keras.Model, ModelSpec, Pixels, MetadataHead | None
     return Format(build, litert_file.with_metadata, litert_file.opened, limits)
 
 
-# The keys are those of `nevus.core.runs.EXPORTED_FILES`.
 FORMATS = {
     "onnx": _onnx(lambda tapped, spec, _, head: onnx_file.build(tapped, spec, head), FLOAT32),
     "onnx-int8": _onnx(onnx_int8.build, INT8),
@@ -96,6 +96,7 @@ FORMATS = {
         FLOAT32,
     ),
 }
+assert FORMATS.keys() == EXPORTED_FILES.keys()
 
 
 def export(run: Run, dataset: Dataset, file_format: str = "onnx") -> Path:

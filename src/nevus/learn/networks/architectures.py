@@ -18,6 +18,7 @@ import numpy as np
 from keras import KerasTensor, layers, ops
 from numpy.typing import ArrayLike, NDArray
 
+from nevus.core import vocabulary
 from nevus.core.errors import ConfigError
 from nevus.learn.networks import backbones
 from nevus.learn.networks.tensors import LOGITS, PIXELS, POOL
@@ -179,3 +180,4 @@ NETWORKS: dict[str, Network] = {
     "classic": Network(_classic, dropout=0.4, recipe="classic"),
     **{name: Network(partial(backbones.maps, name), dropout=0.2, recipe="fast") for name in backbones.BACKBONES},
 }
+assert tuple(NETWORKS) == vocabulary.NETWORKS

@@ -19,6 +19,7 @@ import keras
 import numpy as np
 from keras import KerasTensor, applications, layers, ops
 
+from nevus.core import vocabulary
 from nevus.core.errors import ConfigError
 from nevus.core.pretrained import IMAGENET
 
@@ -90,6 +91,7 @@ BACKBONES: dict[str, Backbone] = {
         applications.ConvNeXtTiny, 224, _standardised, "convnext_tiny_stage_3_block_0_depthwise_conv", True
     ),
 }
+assert tuple(BACKBONES) == vocabulary.BACKBONES
 
 
 def maps(name: str, pixels: KerasTensor) -> KerasTensor:

@@ -10,6 +10,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
+from nevus.core import vocabulary
 from nevus.core.config import Config
 from nevus.core.pretrained import NONE
 from nevus.learn.networks.architectures import NETWORKS
@@ -138,6 +139,14 @@ def _transfer(epochs: int, last_rate: float) -> Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
+    "fast": Recipe(
+        epochs=12,
+        batch_size=64,
+        learning_rate=3e-3,
+        weight_decay=0.02,
+        schedule=OneCycle(warm_up=0.2),
+        augmentation=_ANY_POSITION,
+    ),
     # The usual values of the published notebooks on the melanoma set and of the Keras tutorials they follow.
     "classic": Recipe(
         epochs=30,
@@ -147,19 +156,13 @@ RECIPES: dict[str, Recipe] = {
         schedule=Plateau(stop_patience=6, reduce_patience=3, reduce_factor=0.5, least_learning_rate=1e-6),
         augmentation=Augmentation(flip=True, rotation=0.1, zoom=0.1),
     ),
-    "fast": Recipe(
-        epochs=12,
-        batch_size=64,
-        learning_rate=3e-3,
-        weight_decay=0.02,
-        schedule=OneCycle(warm_up=0.2),
-        augmentation=_ANY_POSITION,
-    ),
     # One epoch alone (--epochs 1) is the linear probe.
     "transfer": _transfer(epochs=10, last_rate=0.3),
     # For tasks that ask more of the features than two classes do.
     "transfer-long": _transfer(epochs=24, last_rate=1.0),
 }
+assert tuple(RECIPES) == vocabulary.RECIPES
+assert {network.recipe for network in NETWORKS.values()} <= RECIPES.keys()
 
 
 def recipe_of(config: Config) -> Recipe:
