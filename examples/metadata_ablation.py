@@ -27,7 +27,7 @@ from nevus.core.files import write_json
 from nevus.core.predictions import Predictions, read_predictions
 from nevus.core.runs import Run
 
-METADATA = ("age", "sex", "site")
+CLINICAL = ("age", "sex", "site")
 PIXELS, WITH, WITHHELD = "pixels alone", "with metadata", "trained with, none given"
 FIGURES = {
     "macro_roc_auc": "macro ROC-AUC of the classes",
@@ -43,7 +43,7 @@ def experiment(images: Path, out: Path, first: Config, seeds: range) -> None:
     runs: list[dict[str, Any]] = []
     for seed in seeds:
         dataset = split_again(prepared, out / f"split-{seed}", replace(first, seed=seed))
-        for how, names in ((PIXELS, ()), (WITH, first.metadata or METADATA)):
+        for how, names in ((PIXELS, ()), (WITH, first.metadata or CLINICAL)):
             config = replace(first, seed=seed, metadata=names)
             run = Run(out / f"{how.replace(' ', '-')}-{seed}")
             train_on(dataset, run, config)
@@ -58,17 +58,17 @@ def measure(run: Run, how: str) -> dict[str, dict[str, float]]:
     test = read_predictions(run.predictions_csv("test"), run.dataset_info.classes)
     if how == PIXELS:
         return {PIXELS: figures(test)}
-    return {WITHHELD: figures(without_metadata(run, test)), WITH: figures(test)}
+    return {WITHHELD: figures(without_clinical(run, test)), WITH: figures(test)}
 
 
-def without_metadata(run: Run, test: Predictions) -> Predictions:
-    """The predictions that the model would give for the pixels alone: what metadata add is a sum, and is taken out."""
+def without_clinical(run: Run, test: Predictions) -> Predictions:
+    """What the model would predict from the pixels alone: the clinical values add to the logits, and are subtracted."""
     from nevus.core.clinical import values_of_cells
     from nevus.learn.networks.clinical_head import read_head
 
     head = read_head(run)
     assert head is not None
-    values = values_of_cells(head.variables, test.metadata, len(test.image_ids))
+    values = values_of_cells(head.variables, test.columns, len(test.image_ids))
     return replace(test, logits=test.logits - head.logits(values) + head.logits(np.full_like(values, np.nan)))
 
 
@@ -105,7 +105,7 @@ def markdown(results: dict[str, Any]) -> str:
         for how in others:
             cells += [f"{values[how].mean():.3f}" if seeds else "-", difference(values[how] - values[PIXELS])]
         lines.append(f"| {' | '.join(cells)} |")
-    names = ", ".join(results["config"]["metadata"] or METADATA)
+    names = ", ".join(results["config"]["metadata"] or CLINICAL)
     return "\n".join([*lines, "", described(results, len(seeds), f"metadata {names}")])
 
 

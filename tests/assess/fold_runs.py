@@ -33,7 +33,7 @@ def make_predictions(name: str, num_images: int, seed: int, shift: float = 0.0, 
         groups=[f"{name}_lesion_{index // 2}" for index in range(num_images)],
         labels=labels,
         logits=np.stack([np.zeros(num_images), scores], axis=1),
-        metadata={"age": [str(index) for index in range(num_images)]},
+        columns={"age": [str(index) for index in range(num_images)]},
     )
 
 

@@ -30,7 +30,7 @@ def make_run(
 ) -> Run:
     """A trained and evaluated run of 300 images, its dataset beside it.
 
-    A complete one has metadata, leaked test images, heatmaps, an audit, and figures for a screening as well.
+    A complete one has further columns, leaked test images, heatmaps, an audit, and figures for a screening as well.
     """
     rng = np.random.default_rng(0)
     dataset = Dataset(folder / "dataset")
@@ -73,7 +73,7 @@ def make_run(
                 groups=[rows[i].group for i in chosen],
                 labels=labels[chosen],
                 logits=columns[chosen],
-                metadata={"sex": [f"{hostile}{'fm'[i % 2]}" for i in chosen]} if complete else {},
+                columns={"sex": [f"{hostile}{'fm'[i % 2]}" for i in chosen]} if complete else {},
                 also_in=["train" if i % 10 == 0 else "" for i in chosen] if complete and name == "test" else [],
             ),
         )

@@ -205,7 +205,7 @@ def test_a_licence_is_a_name_in_one_line(licence: str, run_copy: Run, capsys: py
 def test_a_format_that_is_refused_does_not_keep_the_others_from_being_tried(
     run_copy: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nevus.learn.export.export import export
+    from nevus.learn.export import export
 
     made = export.FORMATS["onnx-int8"]
     none_at_all = dataclasses.replace(made.limits, probability=0.0)
@@ -220,7 +220,7 @@ def test_a_format_that_is_refused_does_not_keep_the_others_from_being_tried(
     assert run_copy.model_onnx.exists()
 
 
-def test_info_shows_the_card_and_json_the_metadata(finished_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_info_shows_the_card_and_json_the_description(finished_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", str(finished_run.model_onnx)]) == 0
     out = capsys.readouterr().out
     for text in ("94,273 parameters", "malignant (malignant)", "* sensitivity-95", "Intended use", "medical device"):

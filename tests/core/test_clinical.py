@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nevus.core.clinical import (
     FURTHEST,
-    MetadataHead,
+    ClinicalHead,
     Variable,
     encode,
     from_json,
@@ -129,11 +129,11 @@ def test_cells_that_training_did_not_have_are_missing(variables: tuple[Variable,
 
 def test_variables_and_weights_come_back_from_json(variables: tuple[Variable, ...]) -> None:
     assert from_json(json.loads(json.dumps(to_json(variables)))) == variables
-    head = MetadataHead(variables, np.arange(16, dtype=np.float32).reshape(8, 2))
+    head = ClinicalHead(variables, np.arange(16, dtype=np.float32).reshape(8, 2))
     data = json.loads(json.dumps(head.to_json()))
     assert data[1]["weights"][" missing"] == [4.0, 5.0]
     assert data[1]["weights"]["male"] == [8.0, 9.0]
-    read = MetadataHead.from_json(data)
+    read = ClinicalHead.from_json(data)
     assert read.variables == variables
     assert read.weights.tolist() == head.weights.tolist()
     values = values_of(variables, {"sex": "male"})[np.newaxis]
@@ -152,7 +152,7 @@ def test_variables_and_weights_come_back_from_json(variables: tuple[Variable, ..
     ],
 )
 def test_hostile_descriptions_are_refused(wrong: list[dict[str, object]]) -> None:
-    with pytest.raises(ValueError, match="metadata"):
+    with pytest.raises(ValueError, match="variable"):
         from_json(wrong)
 
 

@@ -14,13 +14,13 @@ ROW = ManifestRow(image_id="a", path="x/a.jpg", pixel_index=0, sha256="00", diag
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 
 
-@example(path="a.jpg", lesion="", metadata={"age": "forty\ror so"})
-@given(path=TEXT.filter(bool), lesion=TEXT, metadata=st.dictionaries(st.sampled_from(["age", "sex"]), TEXT))
+@example(path="a.jpg", lesion="", columns={"age": "forty\ror so"})
+@given(path=TEXT.filter(bool), lesion=TEXT, columns=st.dictionaries(st.sampled_from(["age", "sex"]), TEXT))
 def test_rows_survive_the_file(
-    tmp_path_factory: pytest.TempPathFactory, path: str, lesion: str, metadata: dict[str, str]
+    tmp_path_factory: pytest.TempPathFactory, path: str, lesion: str, columns: dict[str, str]
 ) -> None:
     file = tmp_path_factory.mktemp("manifest") / "manifest.csv"
-    row = replace(ROW, path=path, lesion_id=lesion, split="val", metadata=metadata)
+    row = replace(ROW, path=path, lesion_id=lesion, split="val", columns=columns)
     write_manifest(file, [row])
     assert read_manifest(file) == [row]
 
@@ -31,10 +31,10 @@ def test_cells_are_quoted_where_they_must_be_and_rows_end_in_a_line_feed(tmp_pat
     assert (tmp_path / "cells.csv").read_bytes() == expected
 
 
-def test_metadata_columns_are_joined_and_missing_cells_are_empty(tmp_path: Path) -> None:
+def test_further_columns_are_joined_and_missing_cells_are_empty(tmp_path: Path) -> None:
     file = tmp_path / "manifest.csv"
-    write_manifest(file, [replace(ROW, metadata={"age": "40"}), replace(ROW, image_id="b", metadata={"sex": "f"})])
-    assert [row.metadata for row in read_manifest(file)] == [{"age": "40", "sex": ""}, {"age": "", "sex": "f"}]
+    write_manifest(file, [replace(ROW, columns={"age": "40"}), replace(ROW, image_id="b", columns={"sex": "f"})])
+    assert [row.columns for row in read_manifest(file)] == [{"age": "40", "sex": ""}, {"age": "", "sex": "f"}]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_missing_file_column_or_cell_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"sha256": "01"}, {"label": "malignant"}, {"split": "test"}, {"group": "g"}, {"metadata": {"age": "40"}}],
+    [{"sha256": "01"}, {"label": "malignant"}, {"split": "test"}, {"group": "g"}, {"columns": {"age": "40"}}],
 )
 def test_fingerprint_changes_with_what_a_result_depends_on(change: dict[str, Any]) -> None:
     assert fingerprint([ROW]) != fingerprint([replace(ROW, **change)])
@@ -87,7 +87,7 @@ def test_fingerprint_ignores_where_the_files_lie() -> None:
 
 
 def test_fingerprint_ignores_columns_in_which_an_image_has_nothing() -> None:
-    assert fingerprint([ROW]) == fingerprint([replace(ROW, metadata={"age": ""})])
+    assert fingerprint([ROW]) == fingerprint([replace(ROW, columns={"age": ""})])
 
 
 def test_a_manifest_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Metadata at the end of files: read back as written, and hostile ones are errors."""
+"""Descriptions at the end of files: read back as written, and hostile ones are errors."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from hypothesis import strategies as st
 
 from nevus.core import model_archive
 from nevus.core.errors import ModelFileError
-from nevus.core.model_archive import MEMBER, add_metadata, read_metadata
+from nevus.core.model_archive import MEMBER, add_description, read_description
 
 
 @given(st.binary(max_size=200), st.text())
-def test_metadata_come_back_and_the_file_still_begins_as_it_did(content: bytes, text: str) -> None:
+def test_the_description_comes_back_and_the_file_still_begins_as_it_did(content: bytes, text: str) -> None:
     text = text.encode("utf-8", "replace").decode()
-    packed = add_metadata(content, text)
+    packed = add_description(content, text)
     assert packed.startswith(content)
-    assert read_metadata(packed) == text
-    assert add_metadata(content, text) == packed
+    assert read_description(packed) == text
+    assert add_description(content, text) == packed
 
 
 def test_an_archive_keeps_its_members() -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
         file.writestr("config.json", "{}")
-    packed = add_metadata(buffer.getvalue(), "text")
+    packed = add_description(buffer.getvalue(), "text")
     with zipfile.ZipFile(io.BytesIO(packed)) as file:
         assert file.namelist() == ["config.json", MEMBER]
         assert file.read("config.json") == b"{}"
@@ -37,29 +37,29 @@ def test_an_archive_keeps_its_members() -> None:
 @given(st.binary(max_size=100))
 def test_other_bytes_are_an_error(content: bytes) -> None:
     with pytest.raises(ModelFileError):
-        read_metadata(content)
+        read_description(content)
 
 
 @given(st.data())
-def test_damaged_metadata_are_an_error_or_text(data: st.DataObject) -> None:
-    packed = bytearray(add_metadata(b"model", "metadata" * 5))
+def test_a_damaged_description_is_an_error_or_text(data: st.DataObject) -> None:
+    packed = bytearray(add_description(b"model", "description" * 5))
     packed[data.draw(st.integers(0, len(packed) - 1))] ^= data.draw(st.integers(1, 255))
     with contextlib.suppress(ModelFileError):
-        assert isinstance(read_metadata(bytes(packed)), str)
+        assert isinstance(read_description(bytes(packed)), str)
 
 
 def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_archive, "MAX_METADATA_BYTES", 1000)
+    monkeypatch.setattr(model_archive, "MAX_DESCRIPTION_BYTES", 1000)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr(MEMBER, b"0" * 1001)
     with pytest.raises(ModelFileError, match="larger"):
-        read_metadata(buffer.getvalue())
+        read_description(buffer.getvalue())
 
 
 def test_an_archive_without_the_member_is_named() -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
         file.writestr("other", b"0")
-    with pytest.raises(ModelFileError, match="no metadata"):
-        read_metadata(buffer.getvalue())
+    with pytest.raises(ModelFileError, match="no description"):
+        read_description(buffer.getvalue())

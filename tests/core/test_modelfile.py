@@ -91,7 +91,7 @@ def test_operating_point_by_name() -> None:
     ],
     ids=lambda text: text[:30],
 )  # fmt: skip
-def test_wrong_metadata_is_one_clear_error(text: str) -> None:
+def test_a_wrong_description_is_one_clear_error(text: str) -> None:
     with pytest.raises(ModelFileError):
         parse_spec(text)
 
@@ -113,7 +113,7 @@ def test_wrong_metadata_is_one_clear_error(text: str) -> None:
     ],
     ids=str,
 )
-def test_hostile_metadata_are_refused_at_opening(changes: dict[str, Any], message: str) -> None:
+def test_a_hostile_description_is_refused_at_opening(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelFileError, match=message) as caught:
         parse_spec(_changed(**changes))
     assert str(caught.value).isprintable()
@@ -136,12 +136,12 @@ def test_a_licence_may_have_several_lines() -> None:
 
 def test_a_file_without_variables_takes_pixels_alone() -> None:
     assert "metadata" not in json.loads(SPEC.to_json())
-    assert parse_spec(SPEC.to_json()).metadata == ()
+    assert parse_spec(SPEC.to_json()).clinical == ()
     variables = (Variable("age", centre=50.0, scale=10.0), Variable("sex", ("female", "male")))
-    assert parse_spec(replace(SPEC, metadata=variables).to_json()).metadata == variables
+    assert parse_spec(replace(SPEC, clinical=variables).to_json()).clinical == variables
 
 
-@pytest.mark.parametrize("field", [name for name in SPEC.__dataclass_fields__ if name != "metadata"])
+@pytest.mark.parametrize("field", [name for name in SPEC.__dataclass_fields__ if name != "clinical"])
 def test_a_missing_field_is_an_error(field: str) -> None:
     data = json.loads(SPEC.to_json())
     del data[field]
@@ -155,7 +155,7 @@ def test_a_missing_field_is_an_error(field: str) -> None:
     )
 )
 def test_any_value_in_any_field_gives_a_spec_or_an_error(value: Any) -> None:
-    for field in SPEC.__dataclass_fields__:
+    for field in (*SPEC.__dataclass_fields__, "metadata"):
         try:
             parse_spec(_changed(**{field: value}))
         except ModelFileError:

@@ -23,7 +23,7 @@ def make(classes: Classes, logits: list[list[float]]) -> Predictions:
         groups=names,
         labels=np.arange(len(logits)) % len(classes.names),
         logits=np.array(logits, dtype=np.float64),
-        metadata={"sex": ["f"] * len(logits), "note": ["left\rarm"] * len(logits)},
+        columns={"sex": ["f"] * len(logits), "note": ["left\rarm"] * len(logits)},
     )
 
 
@@ -37,11 +37,11 @@ def test_predictions_survive_the_file_to_the_last_bit(
     back = read_predictions(path, BINARY)
     np.testing.assert_array_equal(back.logits, predictions.logits)
     np.testing.assert_array_equal(back.labels, predictions.labels)
-    assert (back.image_ids, back.paths, back.groups, back.metadata) == (
+    assert (back.image_ids, back.paths, back.groups, back.columns) == (
         predictions.image_ids,
         predictions.paths,
         predictions.groups,
-        predictions.metadata,
+        predictions.columns,
     )
 
 
@@ -66,7 +66,7 @@ def test_leaks_survive_the_file_and_choosing_keeps_what_belongs_together(tmp_pat
     np.testing.assert_array_equal(back.leaks_into("train"), [True, False, False])
     np.testing.assert_array_equal(back.leaks_into("val"), [True, False, True])
     last = back.where(~back.leaks_into("train"))
-    assert (last.image_ids, last.also_in, last.metadata["sex"]) == (["i1", "i2"], ["", "val"], ["f", "f"])
+    assert (last.image_ids, last.also_in, last.columns["sex"]) == (["i1", "i2"], ["", "val"], ["f", "f"])
     np.testing.assert_array_equal(last.logits[:, 1], [2.0, 3.0])
     assert not make(BINARY, [[0.0, 1.0]]).leaks_into("train").any()
 
@@ -85,11 +85,11 @@ def test_missing_file_column_and_wrong_cells_are_errors(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["logit_malignant", "logit_other", "also_in", "label"])
-def test_metadata_never_pass_for_what_the_model_says(tmp_path: Path, name: str) -> None:
+def test_columns_never_pass_for_what_the_model_says(tmp_path: Path, name: str) -> None:
     path = tmp_path / "test.csv"
     predictions = replace(make(BINARY, [[0.0, 1.0], [0.0, 2.0]]), also_in=["train", ""])
-    write_predictions(path, replace(predictions, metadata={**predictions.metadata, name: ["99", "99"]}))
+    write_predictions(path, replace(predictions, columns={**predictions.columns, name: ["99", "99"]}))
     back = read_predictions(path, BINARY)
     np.testing.assert_array_equal(back.logits, predictions.logits)
     np.testing.assert_array_equal(back.labels, predictions.labels)
-    assert (back.also_in, back.metadata) == (predictions.also_in, predictions.metadata)
+    assert (back.also_in, back.columns) == (predictions.also_in, predictions.columns)

@@ -21,7 +21,7 @@ from nevus.data import decoding
 from nevus.data.archives import ImageReader, ZipArchive, arrays, zips
 from nevus.data.archives.arrays import ArrayArchive
 from nevus.data.archives.hdf5 import Hdf5Archive
-from nevus.data.audit.shortcuts import probe
+from nevus.data.audit.shortcuts import find_shortcuts
 from nevus.data.prepare import prepare
 from nevus.data.sources import TableColumns, find_images
 
@@ -472,6 +472,6 @@ def test_the_audit_sees_the_files_in_an_archive(tmp_path: Path) -> None:
 
     archive = write_zip(tmp_path / "images.zip", members(40))
     dataset = split(prepare(archive, tmp_path / "dataset", image_size=16), val_fraction=0.2, test_fraction=0.2, seed=0)
-    assert "not looked at" not in probe(dataset, []).note
+    assert "not looked at" not in find_shortcuts(dataset, []).note
     archive.unlink()
-    assert "the source folder is not there any more" in probe(dataset, []).note
+    assert "the source folder is not there any more" in find_shortcuts(dataset, []).note

@@ -61,7 +61,7 @@ def found(dataset: Dataset) -> dict[str, Evidence]:
     return {finding.number: finding.evidence for finding in audit(dataset)}
 
 
-def test_a_clean_dataset_gets_one_remark_on_what_was_probed(tmp_path: Path) -> None:
+def test_a_clean_dataset_gets_one_remark_on_shortcuts(tmp_path: Path) -> None:
     findings = found(write_dataset(tmp_path / "dataset"))
     assert list(findings) == ["N08"]
     assert findings["N08"].severity == "info"
@@ -163,9 +163,9 @@ def test_file_sizes_that_tell_the_label_are_a_warning(tmp_path: Path) -> None:
     assert ("the file's size and type", "1.000", "1.000", "1.000") in finding.table.rows
 
 
-def test_too_few_groups_are_not_probed(tmp_path: Path) -> None:
+def test_among_too_few_groups_no_shortcut_is_looked_for(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "dataset", lambda row: replace(row, lesion_id=f"lesion{row.pixel_index % 4}"))
-    assert found(dataset)["N08"].summary.startswith("Not probed")
+    assert found(dataset)["N08"].summary.startswith("Not looked for")
 
 
 def test_small_and_absent_classes(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def make_dataset(directory: Path, labels_and_groups: list[tuple[bool, int]], tes
         [
             ManifestRow(
                 f"i{i}", f"{i}.png", i, f"{i:064x}", name, name,
-                group=f"g{group}", split="test" if i in test else "train", metadata={"age": str(i)},
+                group=f"g{group}", split="test" if i in test else "train", columns={"age": str(i)},
             )
             for i, (name, (_, group)) in enumerate(zip(names, labels_and_groups, strict=True))
         ]
@@ -120,11 +120,11 @@ def test_a_test_split_that_the_source_gives_is_in_no_fold(tmp_path: Path) -> Non
     assert all(fold.info.given_splits == () for fold in folds)
 
 
-def test_pixels_and_metadata_are_those_of_the_dataset_and_stored_once(tmp_path: Path) -> None:
+def test_pixels_and_columns_are_those_of_the_dataset_and_stored_once(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "dataset", [(i % 2 == 0, i) for i in range(60)], test=range(0, 20))
     for fold in make_folds(dataset, tmp_path / "run", num_folds=2, val_fraction=0.2, seed=0):
         assert fold.pixels_npy.samefile(dataset.pixels_npy)
-        assert all(fold.pixels[row.pixel_index, 0, 0, 0] == int(row.metadata["age"]) for row in fold.rows)
+        assert all(fold.pixels[row.pixel_index, 0, 0, 0] == int(row.columns["age"]) for row in fold.rows)
 
 
 def test_pixels_are_copied_where_the_file_system_links_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,10 +91,10 @@ def test_ham10000_under_each_of_its_published_names(tmp_path: Path, name: str) -
     assert (listing.kind, listing.num_ignored, listing.rejected) == ("HAM10000", 1, ())
     nevus = by_stem(listing)["ISIC_0024306"]
     assert (nevus.diagnosis, nevus.lesion_id, nevus.licence) == ("nv", "HAM_0000550", "CC BY-NC 4.0")
-    assert nevus.metadata == {
+    assert nevus.columns == {
         "age": "45.0", "sex": "male", "site": "", "confirmed_by": "follow_up", "collection": "vidir_molemax",
     }  # fmt: skip
-    assert by_stem(listing)["ISIC_0029306"].metadata["sex"] == ""
+    assert by_stem(listing)["ISIC_0029306"].columns["sex"] == ""
 
 
 # ISIC 2018 and 2019
@@ -133,11 +133,11 @@ def test_isic_2018_keeps_its_splits_and_lesions(tmp_path: Path) -> None:
         "ISIC_0034524": ("test", "AKIEC"),
     }
     assert images["ISIC_0024306"].lesion_id == "HAM_0000550"
-    assert images["ISIC_0024306"].metadata == {"confirmed_by": "serial imaging showing no change"}
+    assert images["ISIC_0024306"].columns == {"confirmed_by": "serial imaging showing no change"}
     assert listing.num_ignored == 3
 
 
-def test_isic_2019_with_its_metadata_and_its_class_of_no_class(tmp_path: Path) -> None:
+def test_isic_2019_with_its_columns_and_its_class_of_no_class(tmp_path: Path) -> None:
     touch(
         tmp_path, "ISIC_2019_Training_Input/ISIC_0000000.jpg", "ISIC_2019_Training_Input/ISIC_0000004_downsampled.jpg"
     )
@@ -159,7 +159,7 @@ def test_isic_2019_with_its_metadata_and_its_class_of_no_class(tmp_path: Path) -
     listing = find_images(tmp_path)
     images = by_stem(listing)
     assert listing.given_splits == ("test", "train")
-    assert images["ISIC_0000000"].metadata == {"age": "55.0", "sex": "female", "site": "anterior torso"}
+    assert images["ISIC_0000000"].columns == {"age": "55.0", "sex": "female", "site": "anterior torso"}
     scc = images["ISIC_0000004_downsampled"]
     assert (scc.diagnosis, scc.lesion_id, scc.isic_id) == ("SCC", "MSK4_0011169", "ISIC_0000004")
     assert reasons(listing) == {
@@ -260,7 +260,7 @@ def check_isic2024(listing: Listing) -> None:
     ]
     melanoma = images["ISIC_0082829"]
     assert (melanoma.patient_id, melanoma.lesion_id) == ("IP_1117527", "IL_6177555")
-    assert melanoma.metadata["site"] == "head/neck"
+    assert melanoma.columns["site"] == "head/neck"
 
 
 def test_isic_2024_of_kaggle_in_an_hdf5_file(tmp_path: Path) -> None:
@@ -329,7 +329,7 @@ def test_the_isic_archive_as_isic_cli_writes_it(tmp_path: Path) -> None:
     first = images["ISIC_0000001"]
     assert (first.diagnosis, first.malignant, first.licence) == ("Melanoma Invasive", True, "CC BY-NC 4.0")
     assert (first.lesion_id, first.patient_id) == ("IL_7252831", "IP_1000001")
-    assert (first.metadata["skin_type"], first.metadata["image_type"]) == ("II", "dermoscopic")
+    assert (first.columns["skin_type"], first.columns["image_type"]) == ("II", "dermoscopic")
     assert (images["ISIC_0000002"].diagnosis, images["ISIC_0000002"].malignant) == ("Schwannoma", False)
     assert (images["ISIC_0000003"].diagnosis, images["ISIC_0000003"].malignant) == ("Solar or actinic keratosis", None)
     assert reasons(listing) == {
@@ -352,7 +352,7 @@ def test_the_isic_archive_of_before_2024(tmp_path: Path) -> None:
     ]
 
 
-def test_isic_metadata_without_any_diagnosis_is_an_error(tmp_path: Path) -> None:
+def test_an_isic_table_without_any_diagnosis_is_an_error(tmp_path: Path) -> None:
     touch(tmp_path, "ISIC_0000001.jpg")
     write(tmp_path, {"metadata.csv": "isic_id,attribution,copyright_license,sex\nISIC_0000001,,CC-0,male\n"})
     with pytest.raises(DataError, match="no column names the diagnosis"):
@@ -375,7 +375,7 @@ def test_pad_ufes_20(tmp_path: Path) -> None:
     assert listing.kind == "PAD-UFES-20"
     bcc = images["PAT_46_881_939"]
     assert (bcc.diagnosis, bcc.patient_id, bcc.lesion_id, bcc.licence) == ("BCC", "PAT_46", "881", "CC BY 4.0")
-    assert bcc.metadata == {"age": "55", "sex": "female", "site": "neck", "skin_type": "3.0", "biopsied": "true"}
+    assert bcc.columns == {"age": "55", "sex": "female", "site": "neck", "skin_type": "3.0", "biopsied": "true"}
 
 
 def derm7pt(root: Path, test_index: str = "2") -> Path:
@@ -512,7 +512,7 @@ def test_a_table_of_ones_own_with_columns_named_by_flags(tmp_path: Path, suffix:
     ]
     melanoma = listing.images[1]
     assert (melanoma.lesion_id, melanoma.patient_id) == ("L1", "P1")
-    assert melanoma.metadata == {"age": "71", "label_in_table": "1"}
+    assert melanoma.columns == {"age": "71", "label_in_table": "1"}
     assert reasons(listing) == {
         "../secret.png": "in the table, but no such image file",
         "twice.png": "two files have this name; give the path",
@@ -540,7 +540,7 @@ def test_a_column_without_a_name_is_nobodys(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", "b.jpg")
     write(tmp_path, {"mine.csv": ",file,dx\n0,a.jpg,nevus\n1,b.jpg,melanoma\n"})
     listing = find_images(tmp_path / "mine.csv", TableColumns(image="file", diagnosis="dx"))
-    assert [(image.split, image.lesion_id, image.patient_id, image.metadata) for image in listing.images] == [
+    assert [(image.split, image.lesion_id, image.patient_id, image.columns) for image in listing.images] == [
         ("", "", "", {}),
         ("", "", "", {}),
     ]
@@ -550,7 +550,7 @@ def test_columns_named_like_those_of_predictions_are_renamed(tmp_path: Path) -> 
     touch(tmp_path, "a.jpg")
     write(tmp_path, {"mine.csv": "file,dx,logit_malignant,also_in,age\na.jpg,nevus,9,train,40\n"})
     (image,) = find_images(tmp_path / "mine.csv", TableColumns(image="file", diagnosis="dx")).images
-    assert image.metadata == {"logit_malignant_in_table": "9", "also_in_in_table": "train", "age": "40"}
+    assert image.columns == {"logit_malignant_in_table": "9", "also_in_in_table": "train", "age": "40"}
 
 
 def test_bytes_in_a_parquet_table_are_left_out_and_cells_too_long_for_a_manifest_refused(tmp_path: Path) -> None:
@@ -562,7 +562,7 @@ def test_bytes_in_a_parquet_table_are_left_out_and_cells_too_long_for_a_manifest
     path, flags = tmp_path / "mine.parquet", TableColumns(image="file", diagnosis="dx")
     parquet.write_table(pyarrow.table(columns), path)
     (image,) = find_images(path, flags).images
-    assert image.metadata == {"age": "40"}
+    assert image.columns == {"age": "40"}
     parquet.write_table(pyarrow.table(columns | {"notes": ["x" * 131_073]}), path)
     with pytest.raises(
         DataError, match=r"column 'notes' holds a cell of 131,073 characters\. Expected 131,072 or fewer"

@@ -106,10 +106,10 @@ def test_phantoms_bring_their_lesions(tmp_path: Path) -> None:
     listing = find_images(tmp_path)
     assert (listing.kind, listing.generated) == ("phantoms", True)
     assert [(image.lesion_id, image.patient_id) for image in listing.images] == [("L0", "P0"), ("L1", "")]
-    assert listing.images[1].metadata == {"duplicate_of": "benign/generated_0.png", "seed": "7"}
+    assert listing.images[1].columns == {"duplicate_of": "benign/generated_0.png", "seed": "7"}
 
 
-def test_ham10000_brings_lesions_diagnoses_and_metadata_and_its_masks_are_no_images(tmp_path: Path) -> None:
+def test_ham10000_brings_lesions_diagnoses_and_columns_and_its_masks_are_no_images(tmp_path: Path) -> None:
     touch(tmp_path, "HAM10000_images_part_1/ISIC_1.jpg", "HAM10000_images_part_2/ISIC_2.jpg", "masks/ISIC_1_seg.png")
     (tmp_path / "HAM10000_metadata.csv").write_text(
         "lesion_id,image_id,dx,dx_type,age,sex,localization\n"
@@ -120,7 +120,7 @@ def test_ham10000_brings_lesions_diagnoses_and_metadata_and_its_masks_are_no_ima
         ("ISIC_1.jpg", "bkl", "HAM_7"),
         ("ISIC_2.jpg", "mel", "HAM_8"),
     ]
-    assert listing.images[0].metadata == {"confirmed_by": "histo", "age": "80.0", "sex": "male", "site": "scalp"}
+    assert listing.images[0].columns == {"confirmed_by": "histo", "age": "80.0", "sex": "male", "site": "scalp"}
     assert listing.rejected == ((Path("ISIC_3"), "in HAM10000_metadata.csv, but no such image file"),)
     assert listing.num_ignored == 1
 

@@ -39,7 +39,7 @@ def write_dataset(directory: Path, classes: tuple[str, ...] = (BENIGN, MALIGNANT
                 group=f"group{index // 2}",
                 source="tiny",
                 split=splits[index],
-                metadata={"age": str(20 + index)},
+                columns={"age": str(20 + index)},
             )
             for index in range(NUM_IMAGES)
         ]

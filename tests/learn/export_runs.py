@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from nevus.core.clinical import MetadataHead
+from nevus.core.clinical import ClinicalHead
 from nevus.core.config import Config
 from nevus.core.dataset import Dataset, DatasetInfo, DatasetSource
 from nevus.core.estimate import Estimate
@@ -35,7 +35,7 @@ def make_dataset(directory: Path, classes: Classes, image_size: int, num_images:
             ManifestRow(
                 f"image{i}", f"{i}.png", i, f"{i:064x}", "x", classes.names[i % len(classes.names)],
                 group=f"g{i}", split=("train", "val", "test")[i % 3],
-                metadata={"age": "" if i % 5 == 0 else str(20 + i % 60), "sex": ("male", "female", "")[i % 4 % 3]},
+                columns={"age": "" if i % 5 == 0 else str(20 + i % 60), "sex": ("male", "female", "")[i % 4 % 3]},
             )
             for i in range(num_images)
         ]
@@ -86,7 +86,7 @@ def make_run(
     temperature: float = 1.0,
     model: keras.Model | None = None,
     dark: bool = False,
-    head: MetadataHead | None = None,
+    head: ClinicalHead | None = None,
 ) -> Run:
     """A run as train and evaluate leave it, with a dataset beside it; of the classic network, unless told otherwise."""
     directory.mkdir(parents=True)
@@ -99,7 +99,7 @@ def make_run(
     run.start(dataset, training={"network": model.name, "recipe": "classic", "epochs_run": 0})
     write_json(run.config_json, Config(metadata=tuple(one.name for one in head.variables) if head else ()).to_json())
     if head:
-        write_json(run.metadata_json, head.to_json())
+        write_json(run.clinical_json, head.to_json())
     model.save(run.model_keras)
     for split in ("val", "test"):
         empty = np.zeros((0, len(classes.names)))

@@ -29,7 +29,7 @@ class Model:
 
 
 def scored(batcher: Batcher, value: int) -> asyncio.Future[Answer]:
-    """An image of one brightness, which is its metadata too."""
+    """An image of one brightness, which is its clinical value too."""
     return batcher.score(lambda: image(value), False, np.array([value], dtype=np.float32))
 
 

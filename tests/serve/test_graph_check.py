@@ -106,7 +106,7 @@ EXTERNAL = _field(8, b"weight") + _field(13, _field(1, b"location") + _field(2, 
         (_field(8, b""), "one graph"),
         (_model(_field(1, b"")), "without an operator"),
         (_model(_node(b"Relu") * 101), "more than 100 nodes"),
-        (_model(b"", _field(14, _field(2, bytes(2000)))), "metadata are larger"),
+        (_model(b"", _field(14, _field(2, bytes(2000)))), "properties are larger"),
         (_varint(7 << 3) + b"\x01", "field 7 of its model is of another type"),
         (b"\x3b" + MODEL, "another type"),
         (b"\xff" * 30, "no end"),
@@ -130,7 +130,7 @@ def test_what_could_do_more_than_compute_is_refused(
     content: bytes, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(graph_check, "MAX_NODES", 100)
-    monkeypatch.setattr(graph_check, "MAX_METADATA_BYTES", 1000)
+    monkeypatch.setattr(graph_check, "MAX_DESCRIPTION_BYTES", 1000)
     with pytest.raises(ModelFileError, match=message):
         check_graph(content)
 

@@ -81,7 +81,7 @@ def test_answers_are_those_of_python(server: str, lesions: list[Path]) -> None:
         assert result["heatmap"] is None
 
 
-def test_metadata_for_a_model_of_pixels_alone_are_refused(server: str) -> None:
+def test_clinical_values_for_a_model_of_pixels_alone_are_refused(server: str) -> None:
     answer = post(server, picture(), check=False, metadata="age=55")
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "unknown_metadata")
     assert "the model takes pixels alone" in answer.json()["error"]["message"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nevus.core.errors import ModelFileError
-from nevus.core.model_archive import add_metadata
+from nevus.core.model_archive import add_description
 from nevus.serve import session
 from nevus.serve.predictor import load
 
@@ -39,7 +39,7 @@ def test_a_folder(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         (os.urandom(5000), "cannot be opened"),
         (MODEL[: len(MODEL) // 2], "cannot be opened"),
         (MODEL[:-100], "cannot be opened"),
-        (MODEL.replace(b"\n\x05nevus\x12", b"\n\x05other\x12"), "without the metadata"),
+        (MODEL.replace(b"\n\x05nevus\x12", b"\n\x05other\x12"), "without the description"),
         (MODEL.replace(b'"schema_version": 2', b'"schema_version": 7'), "schema version"),
         (MODEL.replace(b'{"schema_version', b'["schema_version'), "damaged"),
         (MODEL.replace(b'"image_size": 32', b'"image_size": -3'), "image_size"),
@@ -122,12 +122,12 @@ def test_another_type_of_pixels_is_refused(tmp_path: Path, capfd: pytest.Capture
 
 
 @pytest.mark.parametrize("suffix", [".tflite", ".keras"])
-def test_metadata_of_other_formats_are_read_and_checked(tmp_path: Path, suffix: str) -> None:
+def test_descriptions_of_other_formats_are_read_and_checked(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"model{suffix}"
     spec = load(Path(__file__).with_name("darkness.onnx")).spec
-    path.write_bytes(add_metadata(b"anything", spec.to_json()))
+    path.write_bytes(add_description(b"anything", spec.to_json()))
     assert session.read_spec(path).to_json() == spec.to_json()
-    for content in (b"anything", add_metadata(b"anything", "{}"), path.read_bytes()[:-5]):
+    for content in (b"anything", add_description(b"anything", "{}"), path.read_bytes()[:-5]):
         path.write_bytes(content)
         with pytest.raises(ModelFileError, match=path.name):
             session.read_spec(path)

@@ -67,7 +67,7 @@ def add_info(commands: Subparsers) -> argparse.ArgumentParser:
         description="Show a model's classes, operating points, test figures, provenance and limits.",
     )
     add_model_argument(parser)
-    parser.add_argument("--json", action="store_true", help="print the metadata as JSON")
+    parser.add_argument("--json", action="store_true", help="print the description as JSON")
     parser.set_defaults(command=info)
     return parser
 
@@ -90,15 +90,15 @@ def predict(arguments: argparse.Namespace) -> int:
 
     model, images = _model_and_images(arguments)
     predictor = load(model)
-    found, metadata = find_images(images), None
+    found, clinical = find_images(images), None
     if arguments.metadata:
-        from nevus.serve.clinical_table import read_metadata
+        from nevus.serve.clinical_table import read_clinical
 
         found, paths = tee(found)
-        metadata = map(read_metadata(arguments.metadata, predictor.spec), paths)
+        clinical = map(read_clinical(arguments.metadata, predictor.spec), paths)
     predictions = predictor.predict_many(
         _with_progress(found, arguments),
-        metadata=metadata,
+        metadata=clinical,
         operating_point=arguments.operating_point,
         prevalence=arguments.prevalence,
     )

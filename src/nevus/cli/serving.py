@@ -78,8 +78,8 @@ def web(arguments: argparse.Namespace) -> int:
     from nevus.serve.web import write_web_folder
 
     spec = write_web_folder(shipped.find_model(arguments.model), arguments.directory, arguments.runtime)
-    if spec.metadata:
-        names = ", ".join(variable.name for variable in spec.metadata)
+    if spec.clinical:
+        names = ", ".join(variable.name for variable in spec.clinical)
         print(
             f"nevus: the model also takes {names}, but ONNX Runtime for browsers has no inputs that may be left out: "
             "the page scores pixels alone.",

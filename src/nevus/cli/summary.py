@@ -211,7 +211,7 @@ def model_summary(spec: ModelSpec) -> str:
     lines = [
         f"network      {spec.network}, {spec.num_parameters:,} parameters",
         f"input        RGB pixels of any size, resized to {spec.image_size} x {spec.image_size} in the graph",
-        f"metadata     {_metadata_inputs(spec)}",
+        f"metadata     {_clinical_inputs(spec)}",
         f"classes      {_class_names(spec)}",
         f"temperature  {', '.join(f'{value:g}' for value in spec.provenance.get('temperatures', [spec.temperature]))}",
         f"trained on   {_one_line(spec.trained_on)}",
@@ -301,10 +301,10 @@ def _class_names(spec: ModelSpec) -> str:
     return ", ".join(f"{name} (malignant)" if name in spec.classes.malignant else name for name in spec.classes.names)
 
 
-def _metadata_inputs(spec: ModelSpec) -> str:
+def _clinical_inputs(spec: ModelSpec) -> str:
     inputs = [
         f"{one.name} (number)" if one.is_number else f"{one.name} ({', '.join(one.categories)})"
-        for one in spec.metadata
+        for one in spec.clinical
     ]
     return f"{'; '.join(inputs)}; all optional" if inputs else "none: pixels alone"
 

@@ -60,8 +60,8 @@ class Variable:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class MetadataHead:
-    """What metadata add to the logits of an image: one dense layer without a bias, beside that of the image.
+class ClinicalHead:
+    """What clinical values add to the logits of an image: one dense layer without a bias, beside that of the image.
 
     Attributes:
         variables: M of them.
@@ -86,7 +86,7 @@ class MetadataHead:
         ]
 
     @classmethod
-    def from_json(cls, data: Sequence[Mapping[str, Any]]) -> MetadataHead:
+    def from_json(cls, data: Sequence[Mapping[str, Any]]) -> ClinicalHead:
         variables = from_json(data)
         rows = [one["weights"][name] for one, v in zip(data, variables, strict=True) for name in _row_names(v)]
         return cls(variables, np.array(rows, dtype=np.float32))
@@ -232,16 +232,16 @@ def from_json(data: Iterable[Mapping[str, Any]]) -> tuple[Variable, ...]:
         if kind == "number":
             variable = Variable(name, centre=float(one["centre"]), scale=float(one["scale"]))
             if not (math.isfinite(variable.centre) and math.isfinite(variable.scale) and variable.scale > 0):
-                raise ValueError(f"metadata '{name}' has no finite centre, or no scale above 0")
+                raise ValueError(f"variable '{name}' has no finite centre, or no scale above 0")
         elif kind == "category":
             variable = Variable(name, tuple(map(str, one["categories"])))
             if not 0 < len(variable.categories) <= MAX_CATEGORIES:
-                raise ValueError(f"metadata '{name}' has not 1 to {MAX_CATEGORIES} categories")
+                raise ValueError(f"variable '{name}' has not 1 to {MAX_CATEGORIES} categories")
         else:
-            raise ValueError(f"metadata '{name}' is of the unknown kind '{kind}'")
+            raise ValueError(f"variable '{name}' is of the unknown kind '{kind}'")
         variables.append(variable)
     if len({variable.name for variable in variables}) != len(variables):
-        raise ValueError("two variables of the metadata have one name")
+        raise ValueError("two variables have one name")
     return tuple(variables)
 
 

@@ -35,7 +35,7 @@ class ManifestRow:
         source: name of the source the image came from.
         licence: of the image, empty if unknown.
         split: train, val or test; empty until splits are made, and for an image that is left out of them.
-        metadata: any further columns (age, sex, site, skin type), as text.
+        columns: any further columns (age, sex, site, skin type), as text.
     """
 
     image_id: str
@@ -51,7 +51,7 @@ class ManifestRow:
     source: str = ""
     licence: str = ""
     split: str = ""
-    metadata: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_left_out(self) -> bool:
@@ -59,14 +59,14 @@ class ManifestRow:
         return bool(self.group) and not self.split
 
 
-COLUMNS = tuple(f.name for f in fields(ManifestRow) if f.name != "metadata")
+COLUMNS = tuple(f.name for f in fields(ManifestRow) if f.name != "columns")
 
 
 def write_manifest(path: Path, rows: Sequence[ManifestRow]) -> None:
-    """Writes the rows as CSV: the fixed columns, then every metadata column in order of first appearance."""
-    extra = list(dict.fromkeys(name for row in rows for name in row.metadata))
+    """Writes the rows as CSV: the fixed columns, then every further column in order of first appearance."""
+    extra = list(dict.fromkeys(name for row in rows for name in row.columns))
     cells = (
-        [*(getattr(row, name) for name in COLUMNS), *(row.metadata.get(name, "") for name in extra)] for row in rows
+        [*(getattr(row, name) for name in COLUMNS), *(row.columns.get(name, "") for name in extra)] for row in rows
     )
     write_csv(path, chain([[*COLUMNS, *extra]], cells))
 
@@ -103,11 +103,11 @@ def read_manifest(path: Path) -> list[ManifestRow]:
 
 
 def fingerprint(rows: Iterable[ManifestRow]) -> str:
-    """SHA-256 over what a result depends on: each image's bytes, class, split, group and metadata."""
+    """SHA-256 over what a result depends on: each image's bytes, class, split, group and further columns."""
     digest = hashlib.sha256()
     for row in rows:
         cells = (row.image_id, row.sha256, row.label, row.split, row.group)
-        described = (f"{name}={value}" for name, value in sorted(row.metadata.items()) if value)
+        described = (f"{name}={value}" for name, value in sorted(row.columns.items()) if value)
         digest.update(("\t".join([*cells, *described]) + "\n").encode())
     return digest.hexdigest()
 
@@ -151,7 +151,7 @@ def _parse(path: Path, number: int, record: dict[str, str | None], extra: list[s
             "Run 'nevus prepare' again."
         ) from None
     texts = {name: cells[name] for name in COLUMNS if name != "pixel_index"}
-    return ManifestRow(**texts, pixel_index=pixel_index, metadata={name: cells[name] for name in extra})
+    return ManifestRow(**texts, pixel_index=pixel_index, columns={name: cells[name] for name in extra})
 
 
 def _check_unique(path: Path, rows: Sequence[ManifestRow]) -> None:

@@ -1,4 +1,4 @@
-"""Metadata in model files other than ONNX: `nevus.json` in a zip archive that stands at the file's end.
+"""The description in model files other than ONNX: `nevus.json` in a zip archive that stands at the file's end.
 
 A Keras file is a zip archive, and a LiteRT file may carry one behind its own bytes, as the associated
 files of TensorFlow Lite Metadata do. So one way of reading, `unzip -p FILE nevus.json`, serves both.
@@ -12,15 +12,15 @@ from nevus.core.errors import ModelFileError
 
 MEMBER = "nevus.json"
 
-# Metadata are some kilobytes; a file that claims more is not ours.
-MAX_METADATA_BYTES = 16 * 1024 * 1024
+# A description has some kilobytes; a file that claims more is not ours.
+MAX_DESCRIPTION_BYTES = 16 * 1024 * 1024
 
 # The earliest that the format knows, so that the same model gives the same bytes.
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
-def add_metadata(content: bytes, text: str) -> bytes:
-    """The file with `text` as its metadata, behind what it holds."""
+def add_description(content: bytes, text: str) -> bytes:
+    """The file with `text` as its description, behind what it holds."""
     import zipfile
 
     buffer = io.BytesIO(content)
@@ -29,8 +29,8 @@ def add_metadata(content: bytes, text: str) -> bytes:
     return buffer.getvalue()
 
 
-def read_metadata(content: bytes) -> str:
-    """The metadata that `add_metadata` put into a file, which may be hostile.
+def read_description(content: bytes) -> str:
+    """The description that `add_description` put into a file, which may be hostile.
 
     Raises:
         ModelFileError: there are none, or they are damaged or too large.
@@ -40,14 +40,14 @@ def read_metadata(content: bytes) -> str:
 
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open(MEMBER) as member:
-            read = member.read(MAX_METADATA_BYTES + 1)
+            read = member.read(MAX_DESCRIPTION_BYTES + 1)
     except KeyError:
-        raise ModelFileError(f"The file holds no metadata of Nevus ({MEMBER}).") from None
+        raise ModelFileError(f"The file holds no description of Nevus ({MEMBER}).") from None
     except Exception as problem:  # Damaged archives raise nearly anything.
-        raise ModelFileError(f"The file's metadata cannot be read ({type(problem).__name__}: {problem}).") from None
-    if len(read) > MAX_METADATA_BYTES:
-        raise ModelFileError(f"The file's metadata are larger than {MAX_METADATA_BYTES // 2**20} MiB.")
+        raise ModelFileError(f"The file's description cannot be read ({type(problem).__name__}: {problem}).") from None
+    if len(read) > MAX_DESCRIPTION_BYTES:
+        raise ModelFileError(f"The file's description is larger than {MAX_DESCRIPTION_BYTES // 2**20} MiB.")
     try:
         return read.decode("utf-8")
     except UnicodeDecodeError:
-        raise ModelFileError("The file's metadata are not UTF-8.") from None
+        raise ModelFileError("The file's description is not UTF-8.") from None

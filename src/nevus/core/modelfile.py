@@ -1,4 +1,4 @@
-"""What a model file says of itself: the JSON in the metadata of `model.onnx`, and the names of its tensors.
+"""What a model file says of itself, its description: JSON under `nevus`; and the names of its tensors.
 
 The graph takes raw pixels and gives calibrated answers:
 
@@ -8,7 +8,7 @@ The graph takes raw pixels and gives calibrated answers:
     output  risk           float32 [num_images]                     in [0, 1]: the malignant classes summed
     output  heatmap        float32 [num_images, map_height, map_width]   signed: what raises the risk, what lowers it
 
-Resize, scaling, temperature, class activation map and the encoding of metadata are nodes of the graph. Metadata
+Resize, scaling, temperature, class activation map and the encoding of clinical values are nodes of the graph. They
 are age, sex and the like, as `nevus.core.clinical.value_of` writes them, NaN for what is not known; without that
 input none is known.
 This module knows the text only; it loads no model.
@@ -35,10 +35,10 @@ from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels
 from nevus.core.triage import Triage
 
-METADATA_KEY = "nevus"
+DESCRIPTION_KEY = "nevus"
 SCHEMA_VERSION = 2
 INPUT = "pixels"
-METADATA_INPUT = "metadata"
+CLINICAL_INPUT = "metadata"
 OUTPUTS = ("probabilities", "risk", "heatmap")
 
 # What an export writes nests half as deep.
@@ -89,7 +89,7 @@ class GoldenCase:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """The metadata of a model file.
+    """The description of a model file.
 
     Attributes:
         network: name of the architecture.
@@ -109,8 +109,8 @@ class ModelSpec:
         licence: of the weights.
         intended_use: a sentence or two.
         limitations: a sentence or two.
-        golden: inputs with their answers, without metadata.
-        metadata: the variables of the optional second input, in the order of its columns; none for most models.
+        golden: inputs with their answers, of pixels alone.
+        clinical: the variables of the optional second input, in the order of its columns; none for most models.
     """
 
     network: str
@@ -130,7 +130,7 @@ class ModelSpec:
     intended_use: str = INTENDED_USE
     limitations: str = LIMITATIONS
     golden: tuple[GoldenCase, ...] = ()
-    metadata: tuple[Variable, ...] = ()
+    clinical: tuple[Variable, ...] = ()
 
     def operating_point(self, name: str | None = None) -> OperatingPoint:
         """The operating point of that name, or the default one.
@@ -148,21 +148,19 @@ class ModelSpec:
     def to_json(self) -> str:
         data = {
             "schema_version": SCHEMA_VERSION,
-            **{name: getattr(self, name) for name in self.__dataclass_fields__},
+            **{name: getattr(self, name) for name in self.__dataclass_fields__ if name != "clinical"},
             "classes": asdict(self.classes),
             "operating_points": [point.to_json() for point in self.operating_points],
             "triage": self.triage.to_json(),
             "golden": [asdict(case) for case in self.golden],
-            "metadata": clinical.to_json(self.metadata),
+            **({"metadata": clinical.to_json(self.clinical)} if self.clinical else {}),
             "disclaimer": DISCLAIMER,
         }
-        if not self.metadata:
-            del data["metadata"]
         return json.dumps(finite(data), allow_nan=False)
 
 
 def parse_spec(text: str) -> ModelSpec:
-    """Reads and checks the metadata of a model file, which may be hostile.
+    """Reads and checks the description of a model file, which may be hostile.
 
     Raises:
         ModelFileError: it is no JSON, of another schema version, or a field is missing or wrong.
@@ -171,7 +169,7 @@ def parse_spec(text: str) -> ModelSpec:
         data = json.loads(text)
         if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
             raise ModelFileError(
-                f"The model's metadata has another schema version than {SCHEMA_VERSION}. "
+                f"The model's description has another schema version than {SCHEMA_VERSION}. "
                 "Export the model again with this version of Nevus."
             )
         for name, value in data.items():
@@ -204,11 +202,11 @@ def parse_spec(text: str) -> ModelSpec:
                 for case in data["golden"]
             ),
             # A file that names none takes pixels alone.
-            metadata=clinical.from_json(data.get("metadata", [])),
+            clinical=clinical.from_json(data.get("metadata", [])),
         )
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, DataError) as problem:
         raise ModelFileError(
-            f"The model's metadata is damaged ({type(problem).__name__}: {problem}). Export the model again."
+            f"The model's description is damaged ({type(problem).__name__}: {problem}). Export the model again."
         ) from None
     if not 1 <= spec.image_size <= 4096:
         raise ModelFileError(f"The model's image_size is {spec.image_size}. Expected 1 to 4096.")

@@ -24,7 +24,7 @@ _COLUMNS = ("image_id", "path", "label", "group", "also_in")
 
 
 def is_own_column(name: str) -> bool:
-    """Whether a column of predictions says what the model or Nevus found, and so is no name for metadata."""
+    """Whether a column says what the model or Nevus found: no further column of the manifest may take its name."""
     return name in _COLUMNS or name.startswith(_LOGIT)
 
 
@@ -39,7 +39,7 @@ class Predictions:
         groups: images of one lesion, patient or duplicate group share a value: the unit of resampling.
         labels: int64 [N], index of the true class.
         logits: float64 [N, C], before calibration. A network with one output z gives [0, z].
-        metadata: further manifest columns by name (age, sex, site), as text, each of length N.
+        columns: further columns of the manifest by name (age, sex, site), as text, each of length N.
         also_in: the other splits in which the image's group stands, separated by spaces: a text each,
             or nothing at all where no group is in two splits, as is so unless the source's own splits leak.
     """
@@ -50,7 +50,7 @@ class Predictions:
     groups: list[str]
     labels: NDArray[np.int64]
     logits: NDArray[np.float64]
-    metadata: dict[str, list[str]] = field(default_factory=dict)
+    columns: dict[str, list[str]] = field(default_factory=dict)
     also_in: list[str] = field(default_factory=list)
 
     @property
@@ -79,7 +79,7 @@ class Predictions:
             groups=pick(self.groups),
             labels=self.labels[kept],
             logits=self.logits[kept],
-            metadata={name: pick(values) for name, values in self.metadata.items()},
+            columns={name: pick(values) for name, values in self.columns.items()},
             also_in=pick(self.also_in),
         )
 
@@ -103,9 +103,9 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 def write_predictions(path: Path, predictions: Predictions) -> None:
     """Writes predictions as CSV; logits with the digits that give the same float64 back.
 
-    Metadata that go by the name of another column are left out: a reader would take them for it.
+    Columns of the manifest that go by the name of another are left out: a reader would take them for it.
     """
-    extra = [name for name in predictions.metadata if not is_own_column(name)]
+    extra = [name for name in predictions.columns if not is_own_column(name)]
     header = [*_COLUMNS, *(_LOGIT + name for name in predictions.classes.names), *extra]
     rows = (
         [
@@ -115,7 +115,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
             predictions.groups[index],
             predictions.also_in[index] if predictions.also_in else "",
             *(repr(float(logit)) for logit in predictions.logits[index]),
-            *(predictions.metadata[name][index] for name in extra),
+            *(predictions.columns[name][index] for name in extra),
         ]
         for index, image_id in enumerate(predictions.image_ids)
     )
@@ -160,6 +160,6 @@ def read_predictions(path: Path, classes: Classes) -> Predictions:
         groups=[record["group"] for record in records],
         labels=np.array(labels, dtype=np.int64),
         logits=np.array(logits, dtype=np.float64).reshape(len(records), len(classes.names)),
-        metadata={name: [record[name] for record in records] for name in columns if name not in required},
+        columns={name: [record[name] for record in records] for name in columns if name not in required},
         also_in=also_in if any(also_in) else [],
     )

@@ -62,7 +62,7 @@ class Run:
         self.history_csv = directory / "history.csv"
         self.checkpoints = directory / "checkpoints"
         self.model_keras = directory / "model.keras"
-        self.metadata_json = directory / "metadata.json"
+        self.clinical_json = directory / "metadata.json"
         self.tensorboard = directory / "tensorboard"
         self.operating_points_json = directory / "operating_points.json"
         self.metrics_json = directory / "metrics.json"
@@ -157,7 +157,7 @@ class Run:
             RunError: it is another one, or has changed since.
         """
         before, now = self.dataset_info, dataset.info
-        # The fingerprint is of files, labels, splits, groups and metadata: it tells none of the first three.
+        # The fingerprint is of files, labels, splits, groups and further columns: it tells none of the first three.
         changes = [
             f"{name} was {old!r}, now {new!r}"
             for name, old, new in (
@@ -169,7 +169,7 @@ class Run:
             if old != new
         ]
         if changes or self.recorded("dataset_fingerprint") != dataset.fingerprint:
-            reason = "; ".join(changes) or "its files, labels, splits, groups or metadata differ"
+            reason = "; ".join(changes) or "its files, labels, splits, groups or further columns differ"
             raise RunError(
                 f"{self.directory} was begun on another dataset, groups or splits than {dataset.directory} holds now: "
                 f"{reason}. Expected {self.dataset.directory} as it was when the run began. Name that one, name "

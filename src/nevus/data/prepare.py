@@ -248,7 +248,7 @@ def _rows(accepted: Sequence[_Accepted], labels: Mapping[Named, str], sources: S
             source=each.source,
             licence=each.image.licence,
             split=each.image.split,
-            metadata=each.image.metadata,
+            columns=each.image.columns,
         )
         for index, each in enumerate(accepted)
     ]

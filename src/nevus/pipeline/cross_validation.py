@@ -31,7 +31,7 @@ def cross_validate(
         overwrite: clear the folder, once the folds are known to be possible.
 
     Raises:
-        ConfigError: metadata are asked for, which an ensemble cannot take.
+        ConfigError: `config.metadata` names clinical columns, which an ensemble cannot take.
         RunError: the folder holds another run, or one with other options or another dataset is resumed.
         NevusError: whatever a stage raises; the run's status is then `failed`.
     """

@@ -196,7 +196,7 @@ def train(
         ConfigError: the pretrained weights are not there, or fit another network.
         RunError: the folder holds a run, and neither resuming nor overwriting was asked for; or the run to resume
             was begun with another dataset or other options.
-        DataError: a split or a class has no images, or a column of metadata cannot be used.
+        DataError: a split or a class has no images, or a clinical column cannot be used.
     """
     from nevus.data.splits import check_trainable
 

@@ -1,4 +1,4 @@
-"""Metadata for images that are to be predicted: from a table with a row an image, or the same for all.
+"""Age, sex and site of images that are to be predicted: from a table with a row an image, or the same for all.
 
 Owns how an image finds its row. What a model makes of a value stands in `nevus.core.clinical`.
 """
@@ -18,7 +18,7 @@ from nevus.core.modelfile import ModelSpec
 FILE, IMAGE_ID = "file", "image_id"
 
 
-def read_metadata(given: str, spec: ModelSpec) -> Callable[[Path], Mapping[str, str] | None]:
+def read_clinical(given: str, spec: ModelSpec) -> Callable[[Path], Mapping[str, str] | None]:
     """Reads what was given and checks it against the model, before any image is looked at.
 
     Args:
@@ -26,21 +26,21 @@ def read_metadata(given: str, spec: ModelSpec) -> Callable[[Path], Mapping[str, 
         spec: of the model; further columns of the file are passed over.
 
     Returns:
-        A function from the path of an image to its metadata; None for an image that the file does not have.
+        A function from the path of an image to its clinical values; None for an image that the file does not have.
 
     Raises:
         ConfigError: the model takes none, the file is no such table, or a value is none that the model takes.
     """
     if "=" in given and not os.path.isfile(given):  # noqa: PTH113 - is_file raises where a name is too long
         values = parse_pairs(given)
-        values_of(spec.metadata, values)
+        values_of(spec.clinical, values)
         return lambda path: values
     rows = _read_table(Path(given), spec)
     return lambda path: rows.get(str(path)) or rows.get(path.name) or rows.get(path.stem)
 
 
 def _read_table(path: Path, spec: ModelSpec) -> dict[str, dict[str, str]]:
-    names = [variable.name for variable in spec.metadata]
+    names = [variable.name for variable in spec.clinical]
     if not names:
         raise ConfigError("--metadata: this model takes pixels alone. Leave it out.")
     try:
@@ -49,7 +49,9 @@ def _read_table(path: Path, spec: ModelSpec) -> dict[str, dict[str, str]]:
             columns = list(reader.fieldnames or ())
             records = list(reader)
     except OSError as problem:
-        raise ConfigError(f"{path} cannot be read ({problem.strerror}). Expected a CSV file with metadata.") from None
+        raise ConfigError(
+            f"{path} cannot be read ({problem.strerror}). Expected a CSV file with age, sex or site."
+        ) from None
     except (UnicodeDecodeError, csv.Error) as problem:
         raise ConfigError(f"{path} is not a CSV file in UTF-8 ({problem}).") from None
     key = next((name for name in (FILE, IMAGE_ID) if name in columns), None)
@@ -63,7 +65,7 @@ def _read_table(path: Path, spec: ModelSpec) -> dict[str, dict[str, str]]:
     for number, record in enumerate(records, start=2):
         row = {name: record[name] or "" for name in used}
         try:
-            values_of(spec.metadata, row)
+            values_of(spec.clinical, row)
         except ConfigError as problem:
             raise ConfigError(f"{path} row {number}: {problem}") from None
         image = (record[key] or "").strip()

@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 from nevus.core.errors import ModelFileError
 
 # What the export makes of networks of Keras layers; none of them can run a graph again and again or read a file.
-# Expand and ReverseSequence are what a mirror image becomes; Equal, IsNaN and Where encode metadata.
+# Expand and ReverseSequence are what a mirror image becomes; Equal, IsNaN and Where encode clinical values.
 OPERATORS = frozenset(
     """Abs Add AveragePool BatchNormalization Cast Clip Concat Constant Conv DequantizeLinear Div Elu Equal
     Erf Exp Expand Flatten Gather Gelu Gemm GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish Identity IsNaN
@@ -27,7 +27,7 @@ OPERATORS = frozenset(
     Softsign Split Sqrt Squeeze Sub Tanh Transpose Unsqueeze Where""".split()
 )
 MAX_NODES = 20_000
-MAX_METADATA_BYTES = 16 * 1024 * 1024
+MAX_DESCRIPTION_BYTES = 16 * 1024 * 1024
 
 _DOMAINS = ("", "ai.onnx")
 
@@ -102,8 +102,8 @@ def _check(name: str, message: memoryview) -> None:
             continue
         if (name, number) == ("graph", 1) and seen[number] > MAX_NODES:
             raise ModelFileError(f"its graph has more than {MAX_NODES:,} nodes")
-        if (name, number) == ("model", 14) and len(value) > MAX_METADATA_BYTES:
-            raise ModelFileError(f"its metadata are larger than {MAX_METADATA_BYTES // 2**20} MiB")
+        if (name, number) == ("model", 14) and len(value) > MAX_DESCRIPTION_BYTES:
+            raise ModelFileError(f"its properties are larger than {MAX_DESCRIPTION_BYTES // 2**20} MiB")
         if (name, number) == ("node", 4) and _text(value) not in OPERATORS:
             raise ModelFileError(f"its operator {_text(value)!r} is none that model files of Nevus use")
         if (name, number) in (("operator set", 1), ("node", 7)) and _text(value) not in _DOMAINS:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from nevus.core.clinical import Values, values_of
 from nevus.core.errors import ConfigError, ImageError, ModelFileError, NevusError
-from nevus.core.modelfile import INPUT, METADATA_INPUT, OUTPUTS, ModelSpec
+from nevus.core.modelfile import CLINICAL_INPUT, INPUT, OUTPUTS, ModelSpec
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels
 from nevus.core.prevalence import check_prevalence, rebase
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 # What is known beside an image, by name: texts, numbers, or None.
-Metadata: TypeAlias = Mapping[str, str | float | None]
+Clinical: TypeAlias = Mapping[str, str | float | None]
 
 # Images that go through the model together, in one thread. More are slower: what one layer hands to the next no longer
 # fits in the core's own memory.
@@ -76,7 +76,7 @@ class Prediction:
 
 
 class _Given(NamedTuple):
-    """An image that was handed over, or what is wrong with it, and its metadata, float32 [M]."""
+    """An image that was handed over, or what is wrong with it, and its clinical values, float32 [M]."""
 
     source: str
     image: ImageLike | NevusError
@@ -84,7 +84,7 @@ class _Given(NamedTuple):
 
 
 class _Decoded(NamedTuple):
-    """An image as the network sees it, or what is wrong with it, and its metadata, float32 [M]."""
+    """An image as the network sees it, or what is wrong with it, and its clinical values, float32 [M]."""
 
     source: str
     pixels: Pixels | NevusError
@@ -133,7 +133,7 @@ class Predictor:
         self,
         images: ImageLike,
         *,
-        metadata: Metadata | None = None,
+        metadata: Clinical | None = None,
         operating_point: str | None = None,
         prevalence: float | None = None,
         heatmap: bool = False,
@@ -144,7 +144,7 @@ class Predictor:
         self,
         images: Iterable[ImageLike],
         *,
-        metadata: Iterable[Metadata | None] | None = None,
+        metadata: Iterable[Clinical | None] | None = None,
         operating_point: str | None = None,
         prevalence: float | None = None,
         heatmap: bool = False,
@@ -154,7 +154,7 @@ class Predictor:
         self,
         images: ImageLike | Iterable[ImageLike],
         *,
-        metadata: Metadata | Iterable[Metadata | None] | None = None,
+        metadata: Clinical | Iterable[Clinical | None] | None = None,
         operating_point: str | None = None,
         prevalence: float | None = None,
         heatmap: bool = False,
@@ -164,7 +164,7 @@ class Predictor:
         Args:
             images: a path, the bytes of a file, a Pillow image or uint8 [height, width, 3], RGB, of any
                 size; or an iterable of these, or uint8 [num_images, height, width, 3].
-            metadata: what is known beside the image, by the names in `spec.metadata`, such as `{"age": 55, "sex":
+            metadata: what is known beside the image, by the names in `spec.clinical`, such as `{"age": 55, "sex":
                 "female"}`; for several images one each, or None. What is left out is not known to the model.
             operating_point: name of the one that decides; the model's default if None.
             prevalence: share of malignant lesions, in (0, 1), where the images come from: gives
@@ -178,17 +178,17 @@ class Predictor:
             ImageError: the one image cannot be used. Among several, a bad one does not lose
                 the others: its prediction holds the error.
             ModelFileError: the model has no such operating point, or does not answer as a model should.
-            ConfigError: the prevalence does not lie between 0 and 1, or the metadata are none that the model takes;
-                among several images, wrong metadata are the error of their prediction.
+            ConfigError: the prevalence does not lie between 0 and 1, or the model does not take this `metadata`;
+                among several images, wrong `metadata` are the error of their prediction.
         """
         if is_one_image(images):
             asked = self._asked(operating_point, prevalence, heatmap)
-            values = values_of(self.spec.metadata, cast("Metadata | None", metadata))
+            values = values_of(self.spec.clinical, cast("Clinical | None", metadata))
             pixels = to_pixels(images, self.spec.image_size)
             return self._score([_Decoded(describe(images, 1), pixels, values)], asked)[0]
         predictions = self.predict_many(
             cast(Iterable[ImageLike], images),
-            metadata=cast("Iterable[Metadata | None] | None", metadata),
+            metadata=cast("Iterable[Clinical | None] | None", metadata),
             operating_point=operating_point,
             prevalence=prevalence,
             heatmap=heatmap,
@@ -199,7 +199,7 @@ class Predictor:
         self,
         images: Iterable[ImageLike],
         *,
-        metadata: Iterable[Metadata | None] | None = None,
+        metadata: Iterable[Clinical | None] | None = None,
         operating_point: str | None = None,
         prevalence: float | None = None,
         heatmap: bool = False,
@@ -219,7 +219,7 @@ class Predictor:
         return _Asked(self.spec.operating_point(operating_point), prevalence, heatmap)
 
     def _stream(
-        self, images: Iterable[ImageLike], metadata: Iterable[Metadata | None] | None, asked: _Asked
+        self, images: Iterable[ImageLike], clinical: Iterable[Clinical | None] | None, asked: _Asked
     ) -> Iterator[Prediction]:
         # Imported here: one image needs no threads, and the import is a tenth of a cold start.
         from concurrent.futures import ThreadPoolExecutor
@@ -230,7 +230,7 @@ class Predictor:
             return self._score([self._decoded(image) for image in batch if not has_ended], asked)
 
         num_threads = available_processors()
-        numbered = enumerate(_paired(images, metadata), start=1)
+        numbered = enumerate(_paired(images, clinical), start=1)
         given = (self._given(image, number, known) for number, (image, known) in numbered)
         waiting: deque[Future[list[Prediction]]] = deque()
         pool = ThreadPoolExecutor(num_threads)
@@ -247,19 +247,19 @@ class Predictor:
             has_ended = True
             pool.shutdown(cancel_futures=True)
 
-    def _given(self, image: ImageLike, number: int, metadata: Metadata | None) -> _Given:
+    def _given(self, image: ImageLike, number: int, clinical: Clinical | None) -> _Given:
         held: ImageLike | NevusError = image
         if not isinstance(image, (str, os.PathLike, bytes)):
             # The caller may change an image in memory once it is handed over: a video's frame, say.
             held = _pixels_or_error(image, self.spec.image_size)
-        return _Given(describe(image, number), held, self._values_or_error(metadata))
+        return _Given(describe(image, number), held, self._values_or_error(clinical))
 
     def _decoded(self, given: _Given) -> _Decoded:
         return _Decoded(given.source, _pixels_or_error(given.image, self.spec.image_size), given.values)
 
-    def _values_or_error(self, given: Metadata | None) -> Values | NevusError:
+    def _values_or_error(self, given: Clinical | None) -> Values | NevusError:
         try:
-            return values_of(self.spec.metadata, given)
+            return values_of(self.spec.clinical, given)
         except ConfigError as error:
             return error
 
@@ -321,7 +321,7 @@ class Predictor:
         Args:
             pixels: uint8 [N, S, S, 3], RGB.
             heatmap: whether to compute heatmaps.
-            values: float32 [N, M], the images' metadata, NaN for what is not known; None if none is.
+            values: float32 [N, M], the images' clinical values, NaN for what is not known; None if none is.
 
         Returns:
             For each image its probabilities float32 [C], risk, and heatmap float32 [map_height, map_width] or None.
@@ -330,7 +330,7 @@ class Predictor:
             ModelFileError: the model does not answer as a model should.
         """
         outputs = OUTPUTS if heatmap else OUTPUTS[:2]
-        given = {} if values is None or not self.spec.metadata else {METADATA_INPUT: values}
+        given = {} if values is None or not self.spec.clinical else {CLINICAL_INPUT: values}
         try:
             answers = self._session.run(list(outputs), {INPUT: pixels, **given})
         except Exception as problem:  # ONNX Runtime's errors have no common base.
@@ -346,17 +346,17 @@ class Predictor:
 
 
 def _paired(
-    images: Iterable[ImageLike], metadata: Iterable[Metadata | None] | None
-) -> Iterator[tuple[ImageLike, Metadata | None]]:
-    """Each image with its metadata.
+    images: Iterable[ImageLike], clinical: Iterable[Clinical | None] | None
+) -> Iterator[tuple[ImageLike, Clinical | None]]:
+    """Each image with its clinical values.
 
     Raises:
-        ConfigError: there are fewer metadata than images.
+        ConfigError: there are fewer of them than images.
     """
-    if metadata is None:
+    if clinical is None:
         yield from ((image, None) for image in images)
         return
-    rows = iter(metadata)
+    rows = iter(clinical)
     for number, image in enumerate(images):
         try:
             yield image, next(rows)

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import onnxruntime
 
 from nevus.core.errors import ModelFileError
-from nevus.core.model_archive import read_metadata
-from nevus.core.modelfile import INPUT, METADATA_INPUT, METADATA_KEY, OUTPUTS, ModelSpec, parse_spec
+from nevus.core.model_archive import read_description
+from nevus.core.modelfile import CLINICAL_INPUT, DESCRIPTION_KEY, INPUT, OUTPUTS, ModelSpec, parse_spec
 from nevus.core.printable import printable
 from nevus.core.vocabulary import ARCHIVED_SUFFIXES
 from nevus.serve.graph_check import check_graph
@@ -42,7 +42,7 @@ def open_model(path: Path) -> tuple[onnxruntime.InferenceSession, ModelSpec]:
         path: a `model.onnx` that `nevus export` wrote.
 
     Returns:
-        The session, and the file's metadata.
+        The session, and the file's description.
 
     Raises:
         ModelFileError: the file is missing, damaged or too large, or no model file of Nevus.
@@ -65,7 +65,7 @@ def open_model(path: Path) -> tuple[onnxruntime.InferenceSession, ModelSpec]:
         session = onnxruntime.InferenceSession(
             content, _options(), providers=["CPUExecutionProvider"], enable_fallback=0
         )
-        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        text = session.get_modelmeta().custom_metadata_map.get(DESCRIPTION_KEY)
         # An input with a default is to ONNX Runtime an initializer that may be overridden.
         tensors = [*session.get_inputs(), *session.get_overridable_initializers(), *session.get_outputs()]
         found = [_Tensor(tensor.name, tensor.type, tuple(tensor.shape)) for tensor in tensors]
@@ -76,7 +76,7 @@ def open_model(path: Path) -> tuple[onnxruntime.InferenceSession, ModelSpec]:
         ) from None
     if text is None:
         raise ModelFileError(
-            f"{path} is an ONNX model without the metadata of Nevus (key '{METADATA_KEY}'). "
+            f"{path} is an ONNX model without the description of Nevus (key '{DESCRIPTION_KEY}'). "
             "Expected a model.onnx that 'nevus export' wrote."
         )
     try:
@@ -88,7 +88,7 @@ def open_model(path: Path) -> tuple[onnxruntime.InferenceSession, ModelSpec]:
 
 
 def read_spec(path: Path) -> ModelSpec:
-    """The metadata of a model file in any format; an ONNX file is opened and checked for it.
+    """The description of a model file in any format; an ONNX file is opened and checked for it.
 
     Args:
         path: a file that `nevus export` wrote.
@@ -100,7 +100,7 @@ def read_spec(path: Path) -> ModelSpec:
         return open_model(path)[1]
     content = _read(path)
     try:
-        return parse_spec(read_metadata(content))
+        return parse_spec(read_description(content))
     except ModelFileError as problem:
         raise ModelFileError(f"{path}: {problem}") from None
 
@@ -139,8 +139,8 @@ def _options() -> onnxruntime.SessionOptions:
 def _check_tensors(path: Path, found: list[_Tensor], spec: ModelSpec) -> None:
     num_classes = len(spec.classes.names)
     expected = [_Tensor(INPUT, "tensor(uint8)", (None, None, None, 3))]
-    if spec.metadata:
-        expected.append(_Tensor(METADATA_INPUT, "tensor(float)", (None, len(spec.metadata))))
+    if spec.clinical:
+        expected.append(_Tensor(CLINICAL_INPUT, "tensor(float)", (None, len(spec.clinical))))
     shapes = ((None, num_classes), (None,), (None, None, None))
     expected += [_Tensor(name, "tensor(float)", shape) for name, shape in zip(OUTPUTS, shapes, strict=True)]
     agree = len(found) == len(expected) and all(map(_fits, found, expected))

@@ -135,8 +135,8 @@ def test_out_of_fold_predictions_are_calibrated_and_name_their_fold(run: Run) ->
         end = start + len(test.image_ids)
         np.testing.assert_allclose(pooled.risk()[start:end], test.risk(metrics["temperature"]), atol=1e-12)
         assert pooled.image_ids[start:end] == test.image_ids
-        assert pooled.metadata["age"][start:end] == test.metadata["age"]
-        assert set(pooled.metadata["fold"][start:end]) == {fold.name}
+        assert pooled.columns["age"][start:end] == test.columns["age"]
+        assert set(pooled.columns["fold"][start:end]) == {fold.name}
         start = end
     assert start == len(pooled.image_ids)
 

@@ -209,7 +209,7 @@ def test_a_leaking_test_folder_is_scored_twice_and_fits_nothing(tmp_path, predic
 
 def test_every_section_without_leaks_is_that_of_a_test_without_the_leaked_images(tmp_path, predictions):
     leaking = with_leaks(predictions)
-    leaking["test"] = replace(leaking["test"], metadata={"sex": ["female", "male", "male"] * 50})
+    leaking["test"] = replace(leaking["test"], columns={"sex": ["female", "male", "male"] * 50})
     shorter = {**leaking, "test": leaking["test"].where(np.arange(150) >= 16)}
     found, expected = (
         finite(evaluate(predicted_run(tmp_path / name, one), **DEFAULT, prevalence=0.02))
@@ -286,10 +286,10 @@ def test_a_leak_that_the_predictions_do_not_own_up_to_is_refused(tmp_path, predi
         evaluate(predicted_run(tmp_path, leaking), **DEFAULT)
 
 
-def test_metadata_columns_become_subgroups(tmp_path, predictions):
+def test_columns_become_subgroups(tmp_path, predictions):
     test = predictions["test"]
     columns = {"lesion_id": test.groups, "sex": ["female", "male", ""] * 50, "age": ["20", "55", "80"] * 50}
-    result = evaluate(predicted_run(tmp_path, {**predictions, "test": replace(test, metadata=columns)}), **DEFAULT)
+    result = evaluate(predicted_run(tmp_path, {**predictions, "test": replace(test, columns=columns)}), **DEFAULT)
     assert [(row["column"], row["value"]) for row in result["subgroups"]["test"]] == [
         ("sex", "female"),
         ("sex", "male"),

@@ -17,8 +17,8 @@ RISK = np.random.default_rng(0).uniform(size=200) * 0.5 + LABELS * 0.3
 GROUPS = np.arange(200)
 
 
-def measure(**metadata):
-    return subgroups.measure(metadata, LABELS, RISK, GROUPS, RISK >= 0.5)
+def measure(**columns):
+    return subgroups.measure(columns, LABELS, RISK, GROUPS, RISK >= 0.5)
 
 
 def test_figures_are_those_of_the_members():

@@ -13,7 +13,7 @@ from export_runs import BINARY, HAM, make_darkness_model, make_run
 from nevus.core.errors import ParityError, RunError
 from nevus.core.files import read_json, sha256_of, write_json
 from nevus.core.labels import Classes
-from nevus.core.modelfile import INPUT, METADATA_KEY, OUTPUTS, parse_spec
+from nevus.core.modelfile import DESCRIPTION_KEY, INPUT, OUTPUTS, parse_spec
 from nevus.core.predictions import read_predictions
 from nevus.core.runs import Run, fold_directory
 from nevus.learn.export import onnx_graph
@@ -87,9 +87,9 @@ def test_it_resizes_once_and_is_a_file_like_any_other(exported: Run) -> None:
     assert read_json(exported.parity_json, "")["onnx"]["sha256"] == sha256_of(exported.ensemble_onnx)
 
 
-def test_metadata_tell_what_it_is(exported: Run) -> None:
+def test_its_description_tells_what_it_is(exported: Run) -> None:
     spec, member = (
-        parse_spec({p.key: p.value for p in onnx.load(path).metadata_props}[METADATA_KEY])
+        parse_spec({p.key: p.value for p in onnx.load(path).metadata_props}[DESCRIPTION_KEY])
         for path in (exported.ensemble_onnx, exported.folds[0].model_onnx)
     )
     assert spec.network == "ensemble of 2 classic"

@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as hnp
 from nevus.core.errors import ParityError, RunError
 from nevus.core.files import read_json, write_json
 from nevus.core.labels import Classes
-from nevus.core.modelfile import INPUT, METADATA_KEY, OUTPUTS, golden_pixels, parse_spec
+from nevus.core.modelfile import DESCRIPTION_KEY, INPUT, OUTPUTS, golden_pixels, parse_spec
 from nevus.core.runs import Run
 from nevus.learn.export import export as export_module
 from nevus.learn.export import onnx_graph
@@ -53,8 +53,8 @@ def test_the_file_is_a_valid_model_with_the_promised_tensors(run: Run) -> None:
     ]  # fmt: skip
 
 
-def test_metadata_tell_where_the_model_comes_from(run: Run) -> None:
-    text = {p.key: p.value for p in onnx.load(run.model_onnx).metadata_props}[METADATA_KEY]
+def test_its_description_tells_where_the_model_comes_from(run: Run) -> None:
+    text = {p.key: p.value for p in onnx.load(run.model_onnx).metadata_props}[DESCRIPTION_KEY]
     spec = parse_spec(text)
     assert spec.classes == run.dataset_info.classes
     assert spec.default_operating_point == "sensitivity-95"
@@ -62,7 +62,7 @@ def test_metadata_tell_where_the_model_comes_from(run: Run) -> None:
     assert spec.test_metrics["average_precision"] == [None, None, None]
     assert spec.test_metrics["sensitivity at youden"] == [0.9, 0.8, 0.95]
     assert ("macro_roc_auc" in spec.test_metrics) == (len(spec.classes.names) > 2)
-    assert spec.metadata == ()
+    assert spec.clinical == ()
     assert spec.provenance["dataset_fingerprint"] == run.dataset.fingerprint
     assert spec.generated
     assert "40 training images" in spec.trained_on
@@ -70,9 +70,9 @@ def test_metadata_tell_where_the_model_comes_from(run: Run) -> None:
     assert str(run.directory.parent) not in text
 
 
-def test_golden_answers_in_the_metadata_are_those_of_the_file(run: Run) -> None:
+def test_golden_answers_in_the_description_are_those_of_the_file(run: Run) -> None:
     model = onnx.load(run.model_onnx)
-    spec = parse_spec({p.key: p.value for p in model.metadata_props}[METADATA_KEY])
+    spec = parse_spec({p.key: p.value for p in model.metadata_props}[DESCRIPTION_KEY])
     session = open_session(model.SerializeToString())
     assert len({(case.height, case.width) for case in spec.golden}) == 4
     for case in spec.golden:

@@ -42,8 +42,8 @@ def test_predictions_are_those_of_the_network_in_manifest_order(tiny_dataset: Da
         assert predictions.image_ids == [row.image_id for row in rows]
         assert predictions.groups == [row.group for row in rows]
         assert [predictions.classes.names[label] for label in predictions.labels] == [row.label for row in rows]
-        assert predictions.metadata["lesion_id"] == [row.lesion_id for row in rows]
-        assert predictions.metadata["age"] == [row.metadata["age"] for row in rows]
+        assert predictions.columns["lesion_id"] == [row.lesion_id for row in rows]
+        assert predictions.columns["age"] == [row.columns["age"] for row in rows]
     assert not run.predictions_csv("train").exists()
 
 

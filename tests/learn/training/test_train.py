@@ -369,13 +369,13 @@ def test_training_without_a_class_is_refused_before_the_run_begins(tiny_dataset:
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_metadata_that_cannot_be_read_are_refused_before_the_run_begins(
+def test_clinical_values_that_cannot_be_read_are_refused_before_the_run_begins(
     split: str, tiny_dataset: Dataset, tmp_path: Path
 ) -> None:
     dataset = with_splits(tiny_dataset, tmp_path / "data", lambda split, label: split)
     rows = dataset.rows
     wrong = next(index for index, row in enumerate(rows) if row.split == split)
-    dataset.write_rows([*rows[:wrong], dataclasses.replace(rows[wrong], metadata={"age": "old"}), *rows[wrong + 1 :]])
+    dataset.write_rows([*rows[:wrong], dataclasses.replace(rows[wrong], columns={"age": "old"}), *rows[wrong + 1 :]])
     run = Run(tmp_path / "run")
     message = rf"manifest\.csv row {wrong + 2} \(split {split}\): age: expected a number.*Received: 'old'"
     with pytest.raises(DataError, match=message):

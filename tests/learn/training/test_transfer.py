@@ -47,7 +47,7 @@ def two_layers(
 
 @pytest.fixture(scope="module", params=["small", pytest.param("real", marks=pytest.mark.slow)])
 def config(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Config]:
-    """Four epochs: the probe, two of the top, one of all layers."""
+    """Four epochs: the linear probe, two of the top, one of all layers."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "small":
             row = dataclasses.replace(backbones.BACKBONES[NAME], constructor=two_layers)

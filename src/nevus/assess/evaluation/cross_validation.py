@@ -101,8 +101,8 @@ def cross_validate(
         )
         net_benefit = decision_curve.measure(*pooled_risks, prevalence=float(pooled_risks.labels.mean()))
         screened = None if prevalence is None else _screen(folds, pooled_risks, at_points, prevalence)
-        metadata = {name: cells for name, cells in pooled.metadata.items() if name != FOLD}
-        subgroup_rows = subgroups.measure(metadata, *pooled_risks, called=decided[default_operating_point])
+        columns = {name: cells for name, cells in pooled.columns.items() if name != FOLD}
+        subgroup_rows = subgroups.measure(columns, *pooled_risks, called=decided[default_operating_point])
         points = [_of_ensemble(point) for point in thresholds.fit(pooled, fingerprint=fingerprints[OUT_OF_FOLD])]
         class_points = {
             name: _of_ensemble(point)

@@ -236,7 +236,7 @@ def _measure_test(
             alpha: conformal.measure(test, fitted.temperature, least)
             for alpha, least in fitted.least_probabilities.items()
         },
-        "subgroups": subgroups.measure(test.metadata, *images, called=images.risk >= threshold),
+        "subgroups": subgroups.measure(test.columns, *images, called=images.risk >= threshold),
     }
 
 

@@ -96,10 +96,10 @@ def _check_apart(run: Run, folds: list[Fold]) -> None:
 def pool(folds: list[Fold]) -> Predictions:
     """The test images of all folds, one after the other; logits are divided by the temperature of their fold."""
     tests = [fold.test for fold in folds]
-    columns = list(dict.fromkeys(name for test in tests for name in test.metadata))
+    columns = list(dict.fromkeys(name for test in tests for name in test.columns))
 
     def joined(name: str) -> list[str]:
-        return [text for test in tests for text in test.metadata.get(name, [""] * len(test.image_ids))]
+        return [text for test in tests for text in test.columns.get(name, [""] * len(test.image_ids))]
 
     return Predictions(
         classes=tests[0].classes,
@@ -108,7 +108,7 @@ def pool(folds: list[Fold]) -> Predictions:
         groups=[group for test in tests for group in test.groups],
         labels=np.concatenate([test.labels for test in tests]),
         logits=np.concatenate([fold.test.logits / fold.temperature for fold in folds]),
-        metadata={
+        columns={
             **{name: joined(name) for name in columns},
             FOLD: [fold.name for fold in folds for _ in fold.test.image_ids],
         },

@@ -42,19 +42,19 @@ class ModelCard:
 
     Attributes:
         name: of the run.
-        metadata: the head, as JSON-like values.
+        front_matter: the head, as JSON-like values.
         sections: in the template's order.
     """
 
     name: str
-    metadata: dict[str, Any]
+    front_matter: dict[str, Any]
     sections: tuple[Section, ...]
 
     def to_markdown(self) -> str:
         """The card as Markdown with a YAML head; text from outside cannot become markup."""
         lines = [
             "---",
-            *_yaml(self.metadata),
+            *_yaml(self.front_matter),
             "---",
             "",
             f"# Model card for {_escaped(self.name)}",
@@ -90,7 +90,7 @@ def make_card(
     num_classes = len(metrics["classes"]["names"])
     entries = [_result(facts, "Malignant or benign", title, figures) for title, figures in results]
     entries += [_result(facts, f"Which of {num_classes} classes", title, found) for title, found in of_classes if found]
-    metadata = {
+    front_matter = {
         "license": "other",
         "license_name": _identifier(facts["licence"].split(";")[0]),
         "library_name": "nevus",
@@ -193,7 +193,7 @@ def make_card(
         Section("Citation", (("BibTeX", OPEN),)),
         Section("More information", (("Model card authors", OPEN), ("Model card contact", OPEN))),
     )
-    return ModelCard(name, metadata, sections)
+    return ModelCard(name, front_matter, sections)
 
 
 def _figures(split: Mapping[str, Any], at_point: Mapping[str, Any]) -> list[tuple[str, str, Estimate]]:

@@ -157,7 +157,7 @@ def _own_thresholds(pooled: Predictions, found: Mapping[str, Any], point: Mappin
     """float64 [N]: the threshold of each image's own fold."""
     of_fold = dict(zip((fold["name"] for fold in found["folds"]), point["thresholds"], strict=True))
     try:
-        return np.array([of_fold[name] for name in pooled.metadata[FOLD]], dtype=np.float64)
+        return np.array([of_fold[name] for name in pooled.columns[FOLD]], dtype=np.float64)
     except KeyError as problem:
         raise RunError(f"predictions/{OUT_OF_FOLD}.csv: unknown fold or column {problem}. {RUN_AGAIN}") from None
 
@@ -170,7 +170,7 @@ def _figures(found: Mapping[str, Any], default_name: str, pooled: Predictions) -
         mark({**point, "threshold": float(np.mean(point["thresholds"]))}, OUT_OF_FOLD, default_name)
         for point in found["operating_points"]
     ]
-    of_fold = np.asarray(pooled.metadata[FOLD])
+    of_fold = np.asarray(pooled.columns[FOLD])
     parts = [(images.labels[of_fold == name], images.risk[of_fold == name]) for name in dict.fromkeys(of_fold)]
     roc_band, precision_band = curve_bands(*images)
     made = [

@@ -30,12 +30,12 @@ _AGE_BANDS = ((0, "0-29"), (30, "30-49"), (50, "50-69"), (70, "70+"))
 
 
 def measure(
-    metadata: Mapping[str, Sequence[str]], labels: Bools, risk: Floats, groups: Groups, called: Bools
+    columns: Mapping[str, Sequence[str]], labels: Bools, risk: Floats, groups: Groups, called: Bools
 ) -> list[dict[str, Any]]:
     """ROC-AUC, sensitivity, specificity and PPV for each value of each column, with counts.
 
     Args:
-        metadata: columns by name, as text, each of length N.
+        columns: of the manifest, by name, as text, each of length N.
         labels: bool [N], True for malignant.
         risk: float64 [N] in [0, 1].
         groups: int64 [N].
@@ -47,7 +47,7 @@ def measure(
         groups; their figures are given all the same, NaN where a class is absent.
     """
     rows = []
-    for column, cells in metadata.items():
+    for column, cells in columns.items():
         values = _values(column, cells)
         for value in _in_order(values):
             members = np.asarray(values) == value

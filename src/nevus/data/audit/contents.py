@@ -9,7 +9,7 @@ from nevus.core.errors import DataError
 from nevus.core.manifest import SPLITS
 from nevus.data.audit.audited import Audited
 from nevus.data.audit.findings import Evidence, Table, counted
-from nevus.data.audit.shortcuts import probe
+from nevus.data.audit.shortcuts import find_shortcuts
 
 # With fewer images of a class, one image more or less right moves its sensitivity by over three points.
 FEW_IMAGES = 30
@@ -19,11 +19,11 @@ TELLING_AUC = 0.7
 
 def confounded(audited: Audited) -> Evidence | None:
     """What the label can be told from without looking at the lesion."""
-    result = probe(audited.dataset, audited.pairs)
+    result = find_shortcuts(audited.dataset, audited.pairs)
     if not result.scores:
         return Evidence("info", result.note)
     table = Table(
-        ("what the probe sees", "ROC-AUC", "lowest fold", "highest fold"),
+        ("what is looked at", "ROC-AUC", "lowest fold", "highest fold"),
         tuple((score.name, *(f"{v:.3f}" for v in (score.mean, score.low, score.high))) for score in result.scores),
     )
     best = max(result.scores, key=lambda score: score.mean)

@@ -49,14 +49,14 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class Probed:
-    """What the probe found, and a remark on what it could not see."""
+class Shortcuts:
+    """How well the label can be told from each, and a remark on what could not be looked at."""
 
     scores: tuple[Score, ...]
     note: str = ""
 
 
-def probe(dataset: Dataset, pairs: Sequence[DuplicatePair]) -> Probed:
+def find_shortcuts(dataset: Dataset, pairs: Sequence[DuplicatePair]) -> Shortcuts:
     """Scores the label from the border, the mean colour and the facts of the files.
 
     Args:
@@ -74,7 +74,7 @@ def probe(dataset: Dataset, pairs: Sequence[DuplicatePair]) -> Probed:
     malignant, groups = malignant[chosen], groups[chosen]
     rarest = min(len(np.unique(groups[malignant == side])) for side in (False, True))
     if rarest < 2 * NUM_FOLDS:
-        return Probed((), f"Not probed: a class has {rarest} groups, and {2 * NUM_FOLDS} are needed.")
+        return Shortcuts((), f"Not looked for: a class has {rarest} groups, and {2 * NUM_FOLDS} are needed.")
 
     border, colour = _pixel_features(dataset.pixels, [row.pixel_index for row in rows])
     seen = {"the border pixels": border, "the mean colour": colour}
@@ -91,7 +91,7 @@ def probe(dataset: Dataset, pairs: Sequence[DuplicatePair]) -> Probed:
     scores = [_score(name, features, malignant, groups) for name, features in seen.items()]
     *names, last = seen
     everything = _score(f"{', '.join(names)} and {last}", np.hstack(list(seen.values())), malignant, groups)
-    return Probed((*scores, everything), note)
+    return Shortcuts((*scores, everything), note)
 
 
 def _groups(rows: Sequence[ManifestRow], pairs: Sequence[DuplicatePair]) -> NDArray[np.int64]:
@@ -113,7 +113,7 @@ def _pixel_features(pixels: Pixels, indices: Sequence[int]) -> tuple[Floats, Flo
     parts = [(y, x) for y in ends for x in ends if (y, x) != (ends[1], ends[1])]
     border, colour = [], []
     starts = range(0, len(indices), _BATCH)
-    for start in progress(starts, total=len(starts), label="Probing shortcuts", unit="batch"):
+    for start in progress(starts, total=len(starts), label="Looking for shortcuts", unit="batch"):
         images = pixels[np.asarray(indices[start : start + _BATCH])].astype(np.float64)
         rims = [images[:, y, x] for y, x in parts]
         border.append(np.hstack([figure for rim in rims for figure in (rim.mean(axis=(1, 2)), rim.std(axis=(1, 2)))]))

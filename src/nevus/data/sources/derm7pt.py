@@ -15,11 +15,11 @@ from pathlib import Path
 from nevus.core.errors import DataError
 from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing, SourceImage
-from nevus.data.sources.tables import metadata, read_header, read_table
+from nevus.data.sources.tables import further_columns, read_header, read_table
 
 TABLES = r"meta\.csv"
 _SPLITS = {"train": "train", "valid": "val", "test": "test"}
-_METADATA = {"sex": "sex", "site": "location", "elevation": "elevation", "seven_point_score": "seven_point_score"}
+_COLUMNS = {"sex": "sex", "site": "location", "elevation": "elevation", "seven_point_score": "seven_point_score"}
 # The atlas groups what is none of its other diagnoses under this name.
 _UNNAMED = "miscellaneous"
 _LICENCE = "Derm7pt terms of use: research and education, no redistribution"
@@ -35,7 +35,7 @@ def derm7pt(files: Files, tables: Sequence[str]) -> Listing | None:
     files_by_name = {_ending(name): name for name in files.images}
     images, rejected = [], []
     num_rows = 0
-    for row in read_table(files, table, ("case_num", "diagnosis", "derm"), tuple(_METADATA.values())):
+    for row in read_table(files, table, ("case_num", "diagnosis", "derm"), tuple(_COLUMNS.values())):
         name = files_by_name.pop(_ending(row["derm"]), None)
         if name is None:
             rejected.append((Path(row["derm"]), "in meta.csv, but no such image file"))
@@ -49,7 +49,7 @@ def derm7pt(files: Files, tables: Sequence[str]) -> Listing | None:
                     split=splits.get(num_rows, ""),
                     lesion_id=f"case {row['case_num']}",
                     licence=_LICENCE,
-                    metadata=metadata(row, _METADATA),
+                    columns=further_columns(row, _COLUMNS),
                 )
             )
         num_rows += 1

@@ -48,7 +48,7 @@ def generic_table(table: Path, columns: TableColumns) -> Listing:
     """The images that a table names, anywhere below the table's folder, in zip archives too.
 
     Args:
-        table: a file `.csv`, `.tsv` or `.parquet`. Its further columns are kept as metadata.
+        table: a file `.csv`, `.tsv` or `.parquet`. Its further columns are kept.
         columns: which of its columns say what.
 
     Raises:
@@ -99,7 +99,7 @@ def _image(table: Path, number: int, name: str, row: dict[str, str], columns: Ta
         lesion_id=lesion_id,
         patient_id=patient_id,
         # The manifest and predictions have columns of their own, which a table's must not pass for.
-        metadata={
+        columns={
             f"{key}_in_table" if key in COLUMNS or is_own_column(key) else key: value for key, value in further.items()
         },
     )

@@ -13,23 +13,23 @@ from pathlib import Path
 
 from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing, SourceImage, list_described
-from nevus.data.sources.tables import keyed, metadata, read_table
+from nevus.data.sources.tables import further_columns, keyed, read_table
 
 TABLES = r"HAM10000_metadata(\.csv|\.tab)?"
-_METADATA = {"age": "age", "sex": "sex", "site": "localization", "confirmed_by": "dx_type", "collection": "dataset"}
+_COLUMNS = {"age": "age", "sex": "sex", "site": "localization", "confirmed_by": "dx_type", "collection": "dataset"}
 
 
 def ham10000(files: Files, tables: Sequence[str]) -> Listing:
     """HAM10000 as published: its table, and the images in one folder or several."""
     table = tables[0]
-    rows = read_table(files, table, ("image_id", "lesion_id", "dx"), tuple(_METADATA.values()))
+    rows = read_table(files, table, ("image_id", "lesion_id", "dx"), tuple(_COLUMNS.values()))
     described = {
         image_id: SourceImage(
             Path(),
             diagnosis=row["dx"],
             lesion_id=row["lesion_id"],
             licence="CC BY-NC 4.0",
-            metadata=metadata(row, _METADATA),
+            columns=further_columns(row, _COLUMNS),
         )
         for image_id, row in keyed(table, rows, "image_id").items()
     }

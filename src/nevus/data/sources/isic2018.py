@@ -14,7 +14,7 @@ from pathlib import Path
 from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing, SourceImage, list_described
 from nevus.data.sources.one_hot import read_ground_truth, split_of
-from nevus.data.sources.tables import keyed, metadata, read_table
+from nevus.data.sources.tables import further_columns, keyed, read_table
 
 TABLES = r"ISIC2018_Task3_(Training|Validation|Test)_GroundTruth\.csv"
 _GROUPINGS = r"ISIC2018_Task3_Training_LesionGroupings\.csv"
@@ -35,7 +35,7 @@ def isic2018(files: Files, tables: Sequence[str]) -> Listing:
             split=split_of(table),
             lesion_id=lesions.get(image, {}).get("lesion_id", ""),
             licence="CC BY-NC 4.0",
-            metadata=metadata(lesions.get(image, {}), {"confirmed_by": "diagnosis_confirm_type"}),
+            columns=further_columns(lesions.get(image, {}), {"confirmed_by": "diagnosis_confirm_type"}),
         )
         for table in tables
         for image, diagnosis in read_ground_truth(files, table, _CLASSES).items()

@@ -15,21 +15,21 @@ from nevus.core.clinical import known
 from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing, SourceImage, list_described
 from nevus.data.sources.one_hot import UNKNOWN, read_ground_truth, split_of
-from nevus.data.sources.tables import keyed, metadata, read_table
+from nevus.data.sources.tables import further_columns, keyed, read_table
 
 TABLES = r"ISIC_2019_(Training|Test)_GroundTruth\.csv"
-_METADATA_TABLES = r"ISIC_2019_(Training|Test)_Metadata\.csv"
+_COLUMN_TABLES = r"ISIC_2019_(Training|Test)_Metadata\.csv"
 _CLASSES = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", UNKNOWN)
-_METADATA = {"age": "age_approx", "sex": "sex", "site": "anatom_site_general"}
+_COLUMNS = {"age": "age_approx", "sex": "sex", "site": "anatom_site_general"}
 
 
 def isic2019(files: Files, tables: Sequence[str]) -> Listing:
     """ISIC 2019 as published; its own splits are kept, and images of no named class are rejected."""
     facts: dict[str, dict[str, str]] = {}
-    fact_tables = files.tables(_METADATA_TABLES)
+    fact_tables = files.tables(_COLUMN_TABLES)
     for table in fact_tables:
         required = ("image", "lesion_id") if split_of(table) == "train" else ("image",)
-        facts |= keyed(table, read_table(files, table, required, tuple(_METADATA.values())), "image")
+        facts |= keyed(table, read_table(files, table, required, tuple(_COLUMNS.values())), "image")
     described: dict[str, SourceImage | str] = {}
     for table in tables:
         for image, diagnosis in read_ground_truth(files, table, _CLASSES).items():
@@ -43,7 +43,7 @@ def isic2019(files: Files, tables: Sequence[str]) -> Listing:
                     split=split_of(table),
                     lesion_id=known(fact.get("lesion_id", "")),
                     licence="CC BY-NC 4.0",
-                    metadata=metadata(fact, _METADATA),
+                    columns=further_columns(fact, _COLUMNS),
                 )
             )
     num_other = len(files.names) - len(files.images) - len(tables) - len(fact_tables)

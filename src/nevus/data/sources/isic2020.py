@@ -16,7 +16,7 @@ from nevus.core.clinical import known
 from nevus.core.errors import DataError
 from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing, SourceImage, list_described
-from nevus.data.sources.tables import keyed, metadata, read_header, read_table
+from nevus.data.sources.tables import further_columns, keyed, read_header, read_table
 
 TABLES = r"ISIC_2020_Training_GroundTruth(_v2)?\.csv|train\.csv"
 _REQUIRED = ("image_name", "patient_id", "diagnosis", "benign_malignant")
@@ -24,7 +24,7 @@ _DUPLICATES = {
     r"ISIC_2020_Training_Duplicates\.csv": ("image_name_1", "image_name_2"),
     r"2020_Challenge_duplicates\.csv": ("ISIC_id", "ISIC_id_paired"),
 }
-_METADATA = {"age": "age_approx", "sex": "sex", "site": "anatom_site_general_challenge"}
+_COLUMNS = {"age": "age_approx", "sex": "sex", "site": "anatom_site_general_challenge"}
 _MALIGNANT = {"malignant": True, "benign": False}
 
 
@@ -36,7 +36,7 @@ def isic2020(files: Files, tables: Sequence[str]) -> Listing | None:
         return None
     # The second version knows lesions besides.
     table = max(ours, key=lambda name: "_v2" in name)
-    rows = read_table(files, table, _REQUIRED, ("lesion_id", *_METADATA.values()))
+    rows = read_table(files, table, _REQUIRED, ("lesion_id", *_COLUMNS.values()))
     described = {image: _image(files.root / table, row) for image, row in keyed(table, rows, "image_name").items()}
     num_other = len(files.names) - len(files.images) - len(ours)
     return list_described(
@@ -63,7 +63,7 @@ def _image(table: Path, row: dict[str, str]) -> SourceImage:
         lesion_id=row.get("lesion_id", ""),
         patient_id=known(row["patient_id"]),
         licence="CC BY-NC 4.0",
-        metadata=metadata(row, _METADATA),
+        columns=further_columns(row, _COLUMNS),
     )
 
 

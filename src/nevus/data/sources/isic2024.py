@@ -20,18 +20,18 @@ from nevus.data.archives.hdf5 import Hdf5Archive
 from nevus.data.sources.files import Files
 from nevus.data.sources.isic_diagnosis import finest_known
 from nevus.data.sources.listing import Listing, SourceImage, list_described
-from nevus.data.sources.tables import keyed, metadata, read_header, read_table
+from nevus.data.sources.tables import further_columns, keyed, read_header, read_table
 
 TABLES = r"train-metadata\.csv|ISIC_2024_Training_GroundTruth\.csv"
 _LEVELS = ("iddx_1", "iddx_2", "iddx_3", "iddx_4", "iddx_5")
-_METADATA = {
+_COLUMNS = {
     "age": "age_approx",
     "sex": "sex",
     "site": "anatom_site_general",
     "image_type": "image_type",
     "attribution": "attribution",
 }
-_KEPT = ("patient_id", "lesion_id", "copyright_license", *_LEVELS, *_METADATA.values())
+_KEPT = ("patient_id", "lesion_id", "copyright_license", *_LEVELS, *_COLUMNS.values())
 _MALIGNANT = {"1": True, "0": False}
 
 
@@ -76,7 +76,7 @@ def _described(
             lesion_id=known(row.get("lesion_id", "")),
             patient_id=known(row.get("patient_id", "")),
             licence=known(row.get("copyright_license", "")) or "CC BY-NC 4.0",
-            metadata=metadata(row, _METADATA),
+            columns=further_columns(row, _COLUMNS),
         )
     return described
 

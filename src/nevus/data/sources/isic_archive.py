@@ -17,12 +17,12 @@ from nevus.data.diagnoses import class_of
 from nevus.data.sources.files import Files
 from nevus.data.sources.isic_diagnosis import finest_known
 from nevus.data.sources.listing import Listing, SourceImage, list_described
-from nevus.data.sources.tables import keyed, metadata, read_header, read_table
+from nevus.data.sources.tables import further_columns, keyed, read_header, read_table
 
 TABLES = r"(.*[_-])?metadata\.csv"
 _LEVELS = ("diagnosis_1", "diagnosis_2", "diagnosis_3", "diagnosis_4", "diagnosis_5")
 _OLD = ("benign_malignant", "diagnosis")
-_METADATA = {
+_COLUMNS = {
     "age": "age_approx",
     "sex": "sex",
     "site": "anatom_site_general",
@@ -48,7 +48,7 @@ def isic_archive(files: Files, tables: Sequence[str]) -> Listing | None:
                 f"{files.root / table}: no column names the diagnosis. Expected diagnosis_1, or benign_malignant, as "
                 f"isic-cli writes them. Found: {headers[table]}. Download the metadata of images with a diagnosis."
             )
-        kept = ("lesion_id", "patient_id", *_LEVELS, *_OLD, *_METADATA.values())
+        kept = ("lesion_id", "patient_id", *_LEVELS, *_OLD, *_COLUMNS.values())
         rows = read_table(files, table, ("isic_id", "copyright_license"), kept)
         described |= {image_id: _image(row) for image_id, row in keyed(table, rows, "isic_id").items()}
     num_other = len(files.names) - len(files.images) - len(ours)
@@ -70,5 +70,5 @@ def _image(row: dict[str, str]) -> SourceImage | str:
         lesion_id=known(row.get("lesion_id", "")),
         patient_id=known(row.get("patient_id", "")),
         licence=_LICENCES.get(licence, licence),
-        metadata=metadata(row, _METADATA),
+        columns=further_columns(row, _COLUMNS),
     )

@@ -27,7 +27,7 @@ class SourceImage:
         lesion_id: empty if the source does not say.
         patient_id: empty if the source does not say.
         licence: empty if the source does not say.
-        metadata: further columns of the source's table, as text: `age`, `sex`, `site`, `skin_type`, `image_type`
+        columns: further columns of the source's table, as text: `age`, `sex`, `site`, `skin_type`, `image_type`
             by these names where the source has them.
     """
 
@@ -38,7 +38,7 @@ class SourceImage:
     lesion_id: str = ""
     patient_id: str = ""
     licence: str = ""
-    metadata: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
 
     @property
     def isic_id(self) -> str:

@@ -14,10 +14,10 @@ from pathlib import Path
 from nevus.core.clinical import known
 from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing, SourceImage, list_described
-from nevus.data.sources.tables import keyed, metadata, read_header, read_table
+from nevus.data.sources.tables import further_columns, keyed, read_header, read_table
 
 TABLES = r"metadata\.csv"
-_METADATA = {"age": "age", "sex": "gender", "site": "region", "skin_type": "fitspatrick", "biopsied": "biopsed"}
+_COLUMNS = {"age": "age", "sex": "gender", "site": "region", "skin_type": "fitspatrick", "biopsied": "biopsed"}
 
 
 def pad_ufes_20(files: Files, tables: Sequence[str]) -> Listing | None:
@@ -26,7 +26,7 @@ def pad_ufes_20(files: Files, tables: Sequence[str]) -> Listing | None:
     if not ours:
         return None
     table = ours[0]
-    rows = read_table(files, table, ("img_id", "diagnostic", "patient_id", "lesion_id"), tuple(_METADATA.values()))
+    rows = read_table(files, table, ("img_id", "diagnostic", "patient_id", "lesion_id"), tuple(_COLUMNS.values()))
     described = {
         Path(name).stem: SourceImage(
             Path(),
@@ -34,7 +34,7 @@ def pad_ufes_20(files: Files, tables: Sequence[str]) -> Listing | None:
             lesion_id=known(row["lesion_id"]),
             patient_id=known(row["patient_id"]),
             licence="CC BY 4.0",
-            metadata={key: value.lower() for key, value in metadata(row, _METADATA).items()},
+            columns={key: value.lower() for key, value in further_columns(row, _COLUMNS).items()},
         )
         for name, row in keyed(table, rows, "img_id").items()
     }

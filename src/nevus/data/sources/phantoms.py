@@ -29,6 +29,6 @@ def phantoms(files: Files, tables: Sequence[str]) -> Listing | None:
         if record is None:
             rejected.append((image.path, f"not in {PHANTOM_CSV}"))
             continue
-        metadata = {name: cell for name, cell in record.items() if name not in _IDS}
-        images.append(replace(image, lesion_id=record["lesion_id"], patient_id=record["patient_id"], metadata=metadata))
+        columns = {name: cell for name, cell in record.items() if name not in _IDS}
+        images.append(replace(image, lesion_id=record["lesion_id"], patient_id=record["patient_id"], columns=columns))
     return replace(listing, kind="phantoms", images=tuple(images), rejected=tuple(rejected))

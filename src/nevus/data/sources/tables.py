@@ -91,11 +91,11 @@ def keyed(where: str, records: Iterable[dict[str, str]], key: str) -> dict[str, 
     return found
 
 
-def metadata(record: dict[str, str], columns: dict[str, str]) -> dict[str, str]:
+def further_columns(record: dict[str, str], names: dict[str, str]) -> dict[str, str]:
     """Columns of a record under the names that Nevus has for them.
 
     Args:
         record: a row of the source's table.
-        columns: the source's names of columns, by the names in the manifest.
+        names: the source's names of columns, by the names in the manifest.
     """
-    return {intern(name): known(record[column]) for name, column in columns.items() if column in record}
+    return {intern(name): known(record[column]) for name, column in names.items() if column in record}

@@ -18,7 +18,7 @@ from nevus.core.clinical import Values
 from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
 from nevus.core.files import read_json, sha256_of
-from nevus.core.modelfile import METADATA_KEY, ModelSpec, parse_spec
+from nevus.core.modelfile import DESCRIPTION_KEY, ModelSpec, parse_spec
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.predictions import write_predictions
 from nevus.core.preprocess import Pixels
@@ -99,8 +99,8 @@ def _read_member(fold: Run) -> tuple[onnx.ModelProto, ModelSpec]:
     """A fold's model file, which must be the one that its parity was measured on."""
     _check_unchanged(fold.model_onnx, read_json(fold.parity_json, _RUN_AGAIN)["onnx"]["sha256"])
     model = onnx.load(fold.model_onnx)
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
-    return model, parse_spec(metadata[METADATA_KEY])
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    return model, parse_spec(properties[DESCRIPTION_KEY])
 
 
 def _check_unchanged(path: Path, fingerprint: str) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from nevus.core.clinical import MetadataHead, Variable
+from nevus.core.clinical import ClinicalHead, Variable
 from nevus.core.config import config_from_json
 from nevus.core.dataset import Dataset
 from nevus.core.errors import ModelFileError, RunError
@@ -56,29 +56,29 @@ class Format:
     """How a format's file is made and run.
 
     Attributes:
-        build: from the network with its features, the description, training images and what metadata (age, sex) add
+        build: from the network with its features, the description, training images and what age, sex and site add
             to the logits to the file without its description.
-        with_metadata: adds the description's JSON to a file.
+        with_description: adds the description to a file.
         opened: gives what a file answers.
         limits: of its parity with the Keras model.
         resized: what a file's own resize makes of an image; None if it takes images of one size.
-        takes_metadata: whether a file can have the optional second input.
+        takes_clinical: whether a file can have the optional second input.
     """
 
-    build: Callable[[keras.Model, ModelSpec, Pixels, MetadataHead | None], bytes]
-    with_metadata: Callable[[bytes, str], bytes]
+    build: Callable[[keras.Model, ModelSpec, Pixels, ClinicalHead | None], bytes]
+    with_description: Callable[[bytes, str], bytes]
     opened: Callable[[bytes], Exported]
     limits: Limits
     resized: Callable[[bytes, Pixels], Pixels] | None = None
-    takes_metadata: bool = False
+    takes_clinical: bool = False
 
 
-def _onnx(build: Callable[[keras.Model, ModelSpec, Pixels, MetadataHead | None], bytes], limits: Limits) -> Format:
-    return Format(build, onnx_file.with_metadata, onnx_file.opened, limits, onnx_file.resized, takes_metadata=True)
+def _onnx(build: Callable[[keras.Model, ModelSpec, Pixels, ClinicalHead | None], bytes], limits: Limits) -> Format:
+    return Format(build, onnx_file.with_description, onnx_file.opened, limits, onnx_file.resized, takes_clinical=True)
 
 
-def _litert(build: Callable[[keras.Model, ModelSpec, Pixels, MetadataHead | None], bytes], limits: Limits) -> Format:
-    return Format(build, litert_file.with_metadata, litert_file.opened, limits)
+def _litert(build: Callable[[keras.Model, ModelSpec, Pixels, ClinicalHead | None], bytes], limits: Limits) -> Format:
+    return Format(build, litert_file.with_description, litert_file.opened, limits)
 
 
 FORMATS = {
@@ -91,7 +91,7 @@ FORMATS = {
     "litert-int8": _litert(lambda tapped, spec, calibration, _: litert_int8.build(tapped, spec, calibration), INT8),
     "keras": Format(
         lambda tapped, spec, *_: keras_file.build(tapped, spec),
-        keras_file.with_metadata,
+        keras_file.with_description,
         keras_file.opened,
         FLOAT32,
     ),
@@ -113,14 +113,14 @@ def export(run: Run, dataset: Dataset, file_format: str = "onnx") -> Path:
 
     Raises:
         RunError: a file that an earlier stage writes is missing or belongs to another state of the run, or the model
-            takes metadata, which files of this format cannot.
+            takes age, sex or site, which files of this format cannot.
         ParityError: the exported model answers otherwise than model.keras; files of an older export stay.
     """
     metrics = read_json(run.metrics_json, _EVALUATE_FIRST)
     _check_fresh(run, dataset, metrics)
     head = read_head(run)
-    if head and not FORMATS[file_format].takes_metadata:
-        able = ", ".join(name for name, made in FORMATS.items() if made.takes_metadata)
+    if head and not FORMATS[file_format].takes_clinical:
+        able = ", ".join(name for name, made in FORMATS.items() if made.takes_clinical)
         names = ", ".join(variable.name for variable in head.variables)
         raise RunError(
             f"{run.directory} takes {names} beside the image, and {file_format} files have no input that may be left "
@@ -131,7 +131,7 @@ def export(run: Run, dataset: Dataset, file_format: str = "onnx") -> Path:
     calibration = pixels_of(dataset, spread(dataset, "train", MAX_CALIBRATION_IMAGES))
     content = FORMATS[file_format].build(tapped, spec, calibration, head)
     path = run.exported(file_format)
-    origins = [run.model_keras, run.operating_points_json, *([run.metadata_json] if head else [])]
+    origins = [run.model_keras, run.operating_points_json, *([run.clinical_json] if head else [])]
     write_if_alike(
         path,
         run,
@@ -139,7 +139,7 @@ def export(run: Run, dataset: Dataset, file_format: str = "onnx") -> Path:
         content,
         spec,
         answer=partial(answers_of_keras, tapped, spec=spec, head=head),
-        sample=parity_sample(dataset, spec.metadata),
+        sample=parity_sample(dataset, spec.clinical),
         made_from={file.name: sha256_of(file) for file in origins},
     )
     return path
@@ -156,14 +156,14 @@ def write_if_alike(
     sample: Sample,
     made_from: dict[str, str],
 ) -> None:
-    """Adds metadata and golden answers to a file, and writes it with its parity, if it answers as it should.
+    """Adds description and golden answers to a file, and writes it with its parity, if it answers as it should.
 
     Args:
         path: of the file.
         run: whose `parity.json` gets an entry; entries of files that were made from something else are dropped.
         file_format: a key of `FORMATS`.
-        content: the file without metadata.
-        spec: the metadata, without golden answers.
+        content: the file without its description.
+        spec: the description, without golden answers.
         answer: of the origin, as for `check_parity`.
         sample: the images to compare on.
         made_from: SHA-256 of the files that the export depends on, by name.
@@ -174,7 +174,7 @@ def write_if_alike(
     made = FORMATS[file_format]
     spec = replace(spec, golden=golden_cases(made.opened(content), spec.image_size, any_size=made.resized is not None))
     about = spec.to_json()
-    content = made.with_metadata(content, about)
+    content = made.with_description(content, about)
     resized = partial(made.resized, content) if made.resized else None
     parity = check_parity(answer, made.opened(content), spec, sample, made.limits, resized)
     _check_readable(path, about)
@@ -186,7 +186,7 @@ def write_if_alike(
 
 
 def _check_readable(path: Path, about: str) -> None:
-    """Refuses to write a file whose metadata its own reader would refuse, as of a licence with control characters."""
+    """Refuses to write a file whose description Nevus would refuse, as of a licence with control characters."""
     try:
         parse_spec(about)
     except ModelFileError as problem:
@@ -232,7 +232,7 @@ def _check_fresh(run: Run, dataset: Dataset, metrics: dict[str, Any]) -> None:
 
 
 def _make_spec(
-    run: Run, dataset: Dataset, metrics: dict[str, Any], model: keras.Model, head: MetadataHead | None
+    run: Run, dataset: Dataset, metrics: dict[str, Any], model: keras.Model, head: ClinicalHead | None
 ) -> ModelSpec:
     chosen = read_json(run.operating_points_json, _EVALUATE_FIRST)
     config = config_from_json(read_json(run.config_json, "Run 'nevus train' first."))
@@ -265,7 +265,7 @@ def _make_spec(
             licence=licence_of_weights(
                 config.licence, name_licences(dataset.rows_of("train")), record.get("pretrained")
             ),
-            metadata=head.variables if head else (),
+            clinical=head.variables if head else (),
         )
     except (KeyError, TypeError, ValueError) as problem:
         raise RunError(
@@ -310,7 +310,7 @@ def golden_cases(answer: Exported, image_size: int, *, any_size: bool) -> tuple[
 
 
 def parity_sample(dataset: Dataset, variables: tuple[Variable, ...] = ()) -> Sample:
-    """Up to `MAX_PARITY_IMAGES` images, spread evenly over the validation split, with their metadata if it is asked.
+    """Up to `MAX_PARITY_IMAGES` images, spread evenly over the validation split, with the values of `variables`.
 
     Training images bring a small validation to `LEAST_PARITY_IMAGES`: whether two models agree is seen on any images.
     """

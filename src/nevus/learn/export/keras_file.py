@@ -15,7 +15,7 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from nevus.core.model_archive import add_metadata
+from nevus.core.model_archive import add_description
 from nevus.core.modelfile import INPUT, OUTPUTS, ModelSpec
 from nevus.core.preprocess import Pixels
 from nevus.learn.export.parity import Exported, in_batches
@@ -65,7 +65,7 @@ def with_answers(tapped: keras.Model, spec: ModelSpec) -> keras.Model:
 
 
 def build(tapped: keras.Model, spec: ModelSpec) -> bytes:
-    """The Keras file of a network with its answers, without metadata; arguments as for `with_answers`."""
+    """The Keras file of a network with its answers, without description; arguments as for `with_answers`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         with_answers(tapped, spec).save(path)
@@ -86,4 +86,4 @@ def opened(content: bytes) -> Exported:
     return partial(in_batches, answer)
 
 
-with_metadata = add_metadata
+with_description = add_description

@@ -17,7 +17,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from nevus.core.errors import ParityError
-from nevus.core.model_archive import add_metadata
+from nevus.core.model_archive import add_description
 from nevus.core.modelfile import INPUT, OUTPUTS, ModelSpec
 from nevus.core.preprocess import Pixels
 from nevus.learn import without_chatter
@@ -29,11 +29,11 @@ from nevus.learn.rounding.scale_folding import fold_scales
 # How a program on a phone calls the model.
 SIGNATURE = "predict"
 
-with_metadata = add_metadata
+with_description = add_description
 
 
 def build(tapped: keras.Model, spec: ModelSpec) -> bytes:
-    """The float32 file of a network, without metadata; arguments as for `keras_file.with_answers`."""
+    """The float32 file of a network, without description; arguments as for `keras_file.with_answers`."""
     return convert(tapped, spec, lambda converter: converter.convert())
 
 

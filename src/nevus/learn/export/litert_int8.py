@@ -43,7 +43,7 @@ _LEAST_FREE = 0.02
 
 
 def build(tapped: keras.Model, spec: ModelSpec, calibration: Pixels) -> bytes:
-    """The file of a network whose weights and feature maps are 8-bit integers, without metadata.
+    """The file of a network whose weights and feature maps are 8-bit integers, without description.
 
     What decides the answer stays in float32: the pooled features, the dense layer, the answers.
 

@@ -1,4 +1,4 @@
-"""The optional input of a graph: metadata, encoded by nodes and added to the logits of the image."""
+"""The optional input of a graph: clinical values, encoded by nodes and added to the logits of the image."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from nevus.core.clinical import FURTHEST, MetadataHead
-from nevus.core.modelfile import METADATA_INPUT
+from nevus.core.clinical import FURTHEST, ClinicalHead
+from nevus.core.modelfile import CLINICAL_INPUT
 from nevus.learn.export.onnx_nodes import constant, make_node
 from nevus.learn.networks.tensors import LOGITS
 
 
-def metadata_nodes(head: MetadataHead) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    """Values of metadata, float32 [N, M] or the default [1, M], to what they add; the last node gives the logits.
+def clinical_nodes(head: ClinicalHead) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    """Clinical values, float32 [N, M] or the default [1, M], to what they add; the last node gives the logits.
 
     The formulas are those of `nevus.core.clinical.encode`, with the numbers of the encoding in another order:
     all indicators, all scaled numbers, all categories. An initializer of the input's name is its default (ONNX IR
@@ -27,11 +27,11 @@ def metadata_nodes(head: MetadataHead) -> tuple[list[onnx.NodeProto], list[onnx.
     order = [*starts[:-1], *(starts[place] + 1 for place in numbers)]
     order += [starts[place] + 1 + code for place, code in categories]
     weights = [
-        constant(METADATA_INPUT, np.full((1, len(head.variables)), np.nan, dtype=np.float32)),
+        constant(CLINICAL_INPUT, np.full((1, len(head.variables)), np.nan, dtype=np.float32)),
         constant("metadata/weights", head.weights[order]),
     ]
     nodes = [
-        make_node("IsNaN", [METADATA_INPUT], "metadata/are_missing"),
+        make_node("IsNaN", [CLINICAL_INPUT], "metadata/are_missing"),
         make_node("Cast", ["metadata/are_missing"], "metadata/missing", to=TensorProto.FLOAT),
     ]
     parts = ["metadata/missing"]
@@ -46,7 +46,7 @@ def metadata_nodes(head: MetadataHead) -> tuple[list[onnx.NodeProto], list[onnx.
             constant("metadata/furthest", np.array(FURTHEST, dtype=np.float32)),
         ]
         nodes += [
-            make_node("Gather", [METADATA_INPUT, "metadata/number_places"], "metadata/numbers", axis=1),
+            make_node("Gather", [CLINICAL_INPUT, "metadata/number_places"], "metadata/numbers", axis=1),
             make_node("IsNaN", ["metadata/numbers"], "metadata/no_numbers"),
             # What is missing stands at the centre, which adds nothing.
             make_node("Where", ["metadata/no_numbers", "metadata/centre", "metadata/numbers"], "metadata/filled"),
@@ -62,7 +62,7 @@ def metadata_nodes(head: MetadataHead) -> tuple[list[onnx.NodeProto], list[onnx.
             constant("metadata/codes", np.array(codes, dtype=np.float32)),
         ]
         nodes += [
-            make_node("Gather", [METADATA_INPUT, "metadata/category_places"], "metadata/given", axis=1),
+            make_node("Gather", [CLINICAL_INPUT, "metadata/category_places"], "metadata/given", axis=1),
             make_node("Equal", ["metadata/given", "metadata/codes"], "metadata/is_category"),
             make_node("Cast", ["metadata/is_category"], "metadata/categories", to=TensorProto.FLOAT),
         ]

@@ -1,4 +1,4 @@
-"""The ONNX file of a network: made in float32, given its metadata, and run.
+"""The ONNX file of a network: made in float32, given its description, and run.
 
 Conversion is tf2onnx's; the nodes around the network are `onnx_graph`'s; `onnx_int8` rounds what stands here.
 Knows nothing of runs, and writes only into a temporary folder.
@@ -20,9 +20,9 @@ import tf2onnx
 from tf2onnx.graph import Graph, Node
 from tf2onnx.utils import make_name
 
-from nevus.core.clinical import MetadataHead, Values
+from nevus.core.clinical import ClinicalHead, Values
 from nevus.core.errors import ParityError
-from nevus.core.modelfile import INPUT, METADATA_INPUT, METADATA_KEY, OUTPUTS, ModelSpec
+from nevus.core.modelfile import CLINICAL_INPUT, DESCRIPTION_KEY, INPUT, OUTPUTS, ModelSpec
 from nevus.core.preprocess import Pixels
 from nevus.learn.export import onnx_graph
 from nevus.learn.export.onnx_folding import fold_scaling
@@ -32,21 +32,21 @@ from nevus.learn.export.parity import Exported, in_batches
 from nevus.learn.networks.tensors import LOGITS
 
 
-def build(tapped: keras.Model, spec: ModelSpec, head: MetadataHead | None = None) -> bytes:
+def build(tapped: keras.Model, spec: ModelSpec, head: ClinicalHead | None = None) -> bytes:
     """The float32 file of a network, without its description.
 
     Args:
         tapped: from float32 [N, S, S, 3] in [0, 255] to the dictionary of `features` and `logits`.
         spec: gives image size, classes and temperature.
-        head: what metadata add to the logits; None for a model of pixels alone.
+        head: what clinical values add to the logits; None for a model of pixels alone.
     """
     return compose(convert(tapped, spec.image_size), tapped, spec, head)
 
 
-def with_metadata(content: bytes, text: str) -> bytes:
-    """The file with `text` as its metadata."""
+def with_description(content: bytes, text: str) -> bytes:
+    """The file with `text` as its description."""
     model = onnx.load_from_string(content)
-    onnx.helper.set_model_props(model, {METADATA_KEY: text})
+    onnx.helper.set_model_props(model, {DESCRIPTION_KEY: text})
     return model.SerializeToString()
 
 
@@ -55,7 +55,7 @@ def opened(content: bytes) -> Exported:
     session = open_session(content)
 
     def answer(pixels: Pixels, values: Values | None = None) -> list[np.ndarray]:
-        given = {} if values is None else {METADATA_INPUT: values}
+        given = {} if values is None else {CLINICAL_INPUT: values}
         answers: list[np.ndarray] = session.run(list(OUTPUTS), {INPUT: pixels, **given})
         return answers
 
@@ -155,7 +155,7 @@ def _spell_out_erfc(graph: onnx.GraphProto) -> None:
     graph.initializer.append(one)
 
 
-def compose(network: onnx.ModelProto, tapped: keras.Model, spec: ModelSpec, head: MetadataHead | None) -> bytes:
+def compose(network: onnx.ModelProto, tapped: keras.Model, spec: ModelSpec, head: ClinicalHead | None) -> bytes:
     """Puts the nodes around a converted network; `tapped`, `spec` and `head` as for `build`."""
     return onnx_graph.compose(
         network,

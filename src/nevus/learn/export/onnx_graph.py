@@ -1,7 +1,7 @@
 """The graph of a model file: nodes in front of a network that resize raw pixels, nodes behind it that answer.
 
 This module builds ONNX nodes from networks that were converted already. It reads and
-writes no file, and knows nothing of runs, metadata or of how well the graph agrees with Keras.
+writes no file, and knows nothing of runs, descriptions or of how well the graph agrees with Keras.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from nevus.core.clinical import MetadataHead
+from nevus.core.clinical import ClinicalHead
 from nevus.core.labels import Classes
-from nevus.core.modelfile import INPUT, METADATA_INPUT, OUTPUTS
-from nevus.learn.export.onnx_clinical import metadata_nodes
+from nevus.core.modelfile import CLINICAL_INPUT, INPUT, OUTPUTS
+from nevus.learn.export.onnx_clinical import clinical_nodes
 from nevus.learn.export.onnx_nodes import constant, make_node
 from nevus.learn.networks.tensors import FEATURES, LOGITS
 
@@ -37,7 +37,7 @@ def compose(
     classes: Classes,
     class_weights: NDArray[np.float32],
     temperature: float,
-    head: MetadataHead | None = None,
+    head: ClinicalHead | None = None,
 ) -> onnx.ModelProto:
     """Puts a converted network between preprocessing and answers.
 
@@ -49,22 +49,22 @@ def compose(
         classes: the C classes, in the order of the logits.
         class_weights: float32 [K, U], the kernel of the dense layer behind the pooling.
         temperature: by which logits are divided before the softmax (Guo et al. 2017).
-        head: what metadata add to the logits; None for a model of pixels alone.
+        head: what clinical values add to the logits; None for a model of pixels alone.
 
     Returns:
-        A checked model with the tensors that `nevus.core.modelfile` names, without metadata.
+        A checked model with the tensors that `nevus.core.modelfile` names, without a description.
     """
     _rename(network.graph)
     map_height, map_width = _map_size(network.graph)
     front_nodes, front_weights = _front(network.graph.input[0].name, image_size)
-    fusing_nodes, fusing_weights = metadata_nodes(head) if head else ([], [])
+    fusing_nodes, fusing_weights = clinical_nodes(head) if head else ([], [])
     logits = fusing_nodes[-1].output[0] if head else LOGITS
     back_nodes, back_weights = _back(logits, classes, class_weights, temperature)
     probabilities, risk, heatmap = OUTPUTS
     inputs = [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["num_images", "height", "width", 3])]
     if head:
         shape = ["num_images_with_metadata", len(head.variables)]
-        inputs.append(helper.make_tensor_value_info(METADATA_INPUT, TensorProto.FLOAT, shape))
+        inputs.append(helper.make_tensor_value_info(CLINICAL_INPUT, TensorProto.FLOAT, shape))
     graph = helper.make_graph(
         [*front_nodes, *network.graph.node, *fusing_nodes, *back_nodes],
         "nevus",
@@ -86,7 +86,7 @@ def average(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
         models: of `compose`, with the same image size and the same classes; one or more, left as they are.
 
     Returns:
-        A checked model with the same inputs and outputs, without metadata. Its heatmap, the mean of the models'
+        A checked model with the same inputs and outputs, without a description. Its heatmap, the mean of the models'
         maps, explains the mean of their log-odds.
     """
     first = models[0].graph

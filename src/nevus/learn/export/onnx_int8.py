@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from nevus.core.clinical import MetadataHead
+from nevus.core.clinical import ClinicalHead
 from nevus.core.modelfile import ModelSpec
 from nevus.core.preprocess import Pixels
 from nevus.learn.export.onnx_file import compose, convert, open_session
@@ -47,7 +47,7 @@ _MOST_PASSES = 3328
 _LEAST_IMAGES = 8
 
 
-def build(tapped: keras.Model, spec: ModelSpec, calibration: Pixels, head: MetadataHead | None = None) -> bytes:
+def build(tapped: keras.Model, spec: ModelSpec, calibration: Pixels, head: ClinicalHead | None = None) -> bytes:
     """The file of a network whose weights and feature maps are 8-bit integers, without its description.
 
     What decides the answer stays in float32: the pooled features, the dense layers, the answers. Resize and

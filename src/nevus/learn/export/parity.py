@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from nevus.core.clinical import MetadataHead, Values
+from nevus.core.clinical import ClinicalHead, Values
 from nevus.core.errors import ParityError
 from nevus.core.modelfile import ModelSpec, golden_pixels
 from nevus.core.predictions import softmax
@@ -66,7 +66,7 @@ class Sample:
     Attributes:
         pixels: uint8 [N, S, S, 3], RGB, N >= 1: images of the run's dataset, never of its test.
         is_malignant: bool [N].
-        values: float32 [N, M], their metadata; None for a model of pixels alone.
+        values: float32 [N, M], their clinical values; None for a model of pixels alone.
     """
 
     pixels: Pixels
@@ -75,13 +75,13 @@ class Sample:
 
 
 class Answering(Protocol):
-    """The origin of an export: its answers for uint8 [N, S, S, 3] and, if they are given, metadata."""
+    """The origin of an export: its answers for uint8 [N, S, S, 3] and, if they are given, clinical values."""
 
     def __call__(self, pixels: Pixels, values: Values | None = None) -> Answers: ...
 
 
 class Exported(Protocol):
-    """An exported model: its answers for uint8 [N, H, W, 3], so many images at a time, and metadata likewise."""
+    """An exported model: its answers for uint8 [N, H, W, 3], so many images at a time, and clinical values likewise."""
 
     def __call__(self, pixels: Pixels, batch_size: int, values: Values | None = None) -> Answers: ...
 
@@ -99,7 +99,7 @@ def check_parity(
     Args:
         answer: the answers of the origin, by `answers_of_keras`.
         exported: the answers of the exported model.
-        spec: what stands in its metadata.
+        spec: its description.
         sample: the images to compare on.
         limits: how far apart they may be.
         resized: what the exported model itself makes of an image uint8 [H, W, 3], uint8 [S, S, 3]; None if
@@ -162,7 +162,7 @@ def answers_of_keras(
     values: Values | None = None,
     *,
     spec: ModelSpec,
-    head: MetadataHead | None = None,
+    head: ClinicalHead | None = None,
     batch_size: int = 32,
 ) -> Answers:
     """The answers of a Keras model in float64: softmax of logits over temperature, and the class activation map.
@@ -170,9 +170,9 @@ def answers_of_keras(
     Args:
         model: from float32 [N, S, S, 3] to the dictionary of `features` and `logits`.
         pixels: uint8 [N, S, S, 3], RGB.
-        values: float32 [N, M], metadata; None if none is known.
+        values: float32 [N, M], clinical values; None if none is known.
         spec: gives classes and temperature.
-        head: what metadata add to the logits; None for a model of pixels alone.
+        head: what clinical values add to the logits; None for a model of pixels alone.
         batch_size: images at a time.
     """
     weights = class_logits(convert_to_numpy(model.get_layer(LOGITS).kernel))

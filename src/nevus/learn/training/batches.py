@@ -20,14 +20,14 @@ from nevus.core.clinical import Values, Variable, encode, values_of_cells
 from nevus.core.dataset import Dataset
 from nevus.core.manifest import ManifestRow
 from nevus.core.preprocess import Pixels
-from nevus.learn.networks.clinical_head import METADATA
+from nevus.learn.networks.clinical_head import CLINICAL
 from nevus.learn.networks.tensors import PIXELS
 from nevus.learn.training.augment import draw, vary
 from nevus.learn.training.recipe import Recipe
 
 EVALUATION_BATCH_SIZE = 64
 
-# The chance that an image is trained on without all of its metadata, and without each of them by itself.
+# The chance that an image is trained on without all of its clinical values, and without each of them by itself.
 ALL_MISSING, ONE_MISSING = 0.25, 0.1
 
 
@@ -52,7 +52,7 @@ def training_batches(
         recipe: gives batch size and augmentation.
         seed: of order and augmentation.
         first_epoch: counted from 0.
-        variables: metadata to give beside the images, some of them left out at random.
+        variables: clinical values to give beside the images, some of them left out at random.
 
     Returns:
         Pairs of images, float32 [B, S, S, 3], RGB in [0, 255], and class indices, int32 [B]. With variables, the
@@ -60,7 +60,7 @@ def training_batches(
     """
     rows, labels = _pixel_indices(dataset, "train"), labels_of(dataset, "train")
     steps = steps_in_epoch(len(rows), recipe.batch_size)
-    size, values = dataset.info.image_size, metadata_values(dataset, "train", variables)
+    size, values = dataset.info.image_size, clinical_values(dataset, "train", variables)
 
     def load(batch: np.int64) -> tuple[Pixels, Values, NDArray[np.int32]]:
         epoch, step = divmod(int(batch), steps)
@@ -78,13 +78,13 @@ def training_batches(
 
 
 def evaluation_batches(dataset: Dataset, split: str, variables: Sequence[Variable] = ()) -> tf.data.Dataset:
-    """The images of a split in manifest order, as they are, and their metadata as far as they are known.
+    """The images of a split in manifest order, as they are, and their clinical values as far as they are known.
 
     Returns:
         Pairs as of `training_batches`, `EVALUATION_BATCH_SIZE` images each.
     """
     rows, labels = _pixel_indices(dataset, split), labels_of(dataset, split)
-    encoded = encode(variables, metadata_values(dataset, split, variables))
+    encoded = encode(variables, clinical_values(dataset, split, variables))
 
     def load(chosen: NDArray[np.int64]) -> Pixels:
         return dataset.pixels[chosen]
@@ -97,14 +97,14 @@ def evaluation_batches(dataset: Dataset, split: str, variables: Sequence[Variabl
     return batches.map(batch_of).prefetch(2)
 
 
-def metadata_values(dataset: Dataset, split: str, variables: Sequence[Variable]) -> Values:
-    """float32 [N, M]: the metadata of a split's images, NaN for what is missing, in manifest order."""
+def clinical_values(dataset: Dataset, split: str, variables: Sequence[Variable]) -> Values:
+    """float32 [N, M]: the clinical values of a split's images, NaN for what is missing, in manifest order."""
     return values_of_rows(dataset.rows_of(split), variables)
 
 
 def values_of_rows(rows: Sequence[ManifestRow], variables: Sequence[Variable]) -> Values:
-    """float32 [N, M]: the metadata of images."""
-    columns = {one.name: [row.metadata.get(one.name, "") for row in rows] for one in variables}
+    """float32 [N, M]: the clinical values of images."""
+    columns = {one.name: [row.columns.get(one.name, "") for row in rows] for one in variables}
     return values_of_cells(variables, columns, len(rows))
 
 
@@ -127,7 +127,7 @@ def _shaped(
     if not variables:
         return images, targets
     encoded.set_shape((None, sum(variable.size for variable in variables)))
-    return {PIXELS: images, METADATA: encoded}, targets
+    return {PIXELS: images, CLINICAL: encoded}, targets
 
 
 def _pixel_indices(dataset: Dataset, split: str) -> NDArray[np.int64]:

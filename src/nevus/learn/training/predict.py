@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from nevus.core.clinical import MetadataHead
+from nevus.core.clinical import ClinicalHead
 from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
 from nevus.core.files import replacing
@@ -23,9 +23,9 @@ from nevus.learn.networks.clinical_head import read_head
 from nevus.learn.networks.tensors import FEATURES, LOGITS
 from nevus.learn.training.batches import (
     EVALUATION_BATCH_SIZE,
+    clinical_values,
     evaluation_batches,
     labels_of,
-    metadata_values,
     steps_in_epoch,
 )
 
@@ -48,7 +48,7 @@ def load_model(run: Run) -> keras.Model:
 def predict(run: Run, dataset: Dataset, splits: Sequence[str] = ("val", "test")) -> None:
     """Writes `run.predictions_csv(split)` for each split, in manifest order, and `run.heatmaps_npy` for the test.
 
-    Lesion and patient ids and the manifest's further columns are kept as metadata.
+    Lesion and patient ids and the manifest's further columns are kept.
 
     Args:
         run: trained.
@@ -72,7 +72,7 @@ def predict(run: Run, dataset: Dataset, splits: Sequence[str] = ("val", "test"))
 
 
 def predict_split(
-    network: keras.Model, dataset: Dataset, split: str, head: MetadataHead | None = None
+    network: keras.Model, dataset: Dataset, split: str, head: ClinicalHead | None = None
 ) -> tuple[Predictions, NDArray[np.float16]]:
     """What `network` says of the images of one split, and where it sees it; errors as of `predict`.
 
@@ -80,7 +80,7 @@ def predict_split(
         network: of the image.
         dataset: holds the split.
         split: its name.
-        head: what the images' metadata add to the logits; None if the network was trained on pixels alone.
+        head: what the images' clinical values add to the logits; None if the network was trained on pixels alone.
 
     Returns:
         The predictions, and float16 [N, h, w], the class activation map of the malignant log-odds.
@@ -94,7 +94,7 @@ def predict_split(
         label=f"predict {split}",
         unit="batch",
     )
-    added = head.logits(metadata_values(dataset, split, head.variables)) if head else None
+    added = head.logits(clinical_values(dataset, split, head.variables)) if head else None
     logits, heatmaps = [], []
     for number, (images, _) in enumerate(batches):
         answer = tapped.predict_on_batch(images)
@@ -106,7 +106,7 @@ def predict_split(
         features = np.asarray(answer[FEATURES], dtype=np.float64)
         heatmaps.append(malignancy_map(features, logits[-1], weights, classes).astype(np.float16))
     splits_of = dataset.splits_of_groups()
-    columns = list(dict.fromkeys(name for row in rows for name in row.metadata))
+    columns = list(dict.fromkeys(name for row in rows for name in row.columns))
     predictions = Predictions(
         classes=classes,
         image_ids=[row.image_id for row in rows],
@@ -114,10 +114,10 @@ def predict_split(
         groups=[row.group for row in rows],
         labels=labels_of(dataset, split).astype(np.int64),
         logits=np.concatenate(logits),
-        metadata={
+        columns={
             "lesion_id": [row.lesion_id for row in rows],
             "patient_id": [row.patient_id for row in rows],
-            **{name: [row.metadata.get(name, "") for row in rows] for name in columns},
+            **{name: [row.columns.get(name, "") for row in rows] for name in columns},
         },
         also_in=[" ".join(sorted(splits_of[row.group] - {split})) for row in rows],
     )

@@ -2,7 +2,7 @@
 
 Networks, recipes, batches and checkpoints have modules of their own; this one puts
 them together, keeps the run's record and tells a person how it goes. Of the test split
-it checks that its metadata can be read, and looks at nothing.
+it checks that the clinical values can be read, and looks at nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from nevus.core.pretrained import describe_weights
 from nevus.core.runs import DONE, FAILED, RUNNING, Run
 from nevus.learn.networks import architectures
 from nevus.learn.networks.backbones import layers_below_top, load_weights
-from nevus.learn.networks.clinical_head import save_head, variables_of, with_metadata
+from nevus.learn.networks.clinical_head import save_head, variables_of, with_clinical
 from nevus.learn.networks.tensors import LOGITS
 from nevus.learn.training.batches import evaluation_batches, labels_of, steps_in_epoch, training_batches
 from nevus.learn.training.checkpoint import Checkpoint
@@ -51,10 +51,11 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False, o
         overwrite: clear the run that the folder holds, once nothing is left that could be wrong with the arguments.
 
     Raises:
-        ConfigError: the pretrained weights cannot be loaded into the network, or a probe is to learn metadata.
+        ConfigError: the pretrained weights cannot be loaded into the network, or a linear probe is to learn from
+            clinical values.
         RunError: there is a run already, or none that can be resumed with this dataset and
             configuration, or the loss became NaN.
-        DataError: pixels cannot be read, a split or a class of split train has no images, or a column of metadata
+        DataError: pixels cannot be read, a split or a class of split train has no images, or a clinical column
             cannot be used, in whichever split.
     """
     if resume:
@@ -69,11 +70,11 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False, o
     if pretrained:
         load_weights(network, config.model, config.weights)
     variables = variables_of(dataset, config.metadata)
-    _check_metadata(dataset, variables)
+    _check_clinical(dataset, variables)
     if variables and recipe.epochs_of_stages()[-1][0].trained == "head":
         raise ConfigError("--metadata: a linear probe learns from the image alone. Train for more epochs.")
-    # What is trained is the network of the image, alone or with its metadata beside it.
-    trained = with_metadata(network, sum(variable.size for variable in variables)) if variables else network
+    # What is trained is the network of the image, alone or with its clinical values beside it.
+    trained = with_clinical(network, sum(variable.size for variable in variables)) if variables else network
 
     if resume:
         run.update(status=RUNNING)
@@ -274,13 +275,13 @@ def _warn_of_absent_classes(dataset: Dataset) -> None:
         )
 
 
-def _check_metadata(dataset: Dataset, variables: tuple[Variable, ...]) -> None:
-    """Reads the metadata of every split, lest validation or test end a training that is done."""
+def _check_clinical(dataset: Dataset, variables: tuple[Variable, ...]) -> None:
+    """Reads the clinical values of every split, lest validation or test end a training that is done."""
     for number, row in enumerate(dataset.rows, start=2):
         for variable in () if row.is_left_out else variables:
             try:
                 if variable.is_number:
-                    value_of(variable, row.metadata.get(variable.name))
+                    value_of(variable, row.columns.get(variable.name))
             except ConfigError as problem:
                 raise DataError(
                     f"{dataset.manifest_csv} row {number} (split {row.split}): {problem} Each training image has a "

@@ -70,7 +70,7 @@ def create_app(predictor: Predictor, settings: Settings) -> ASGIApp:
 
 def _add_predict(app: FastAPI, scorer: Scorer, settings: Settings, metrics: Metrics) -> Endpoint:
     names = ", ".join(point.name for point in scorer.spec.operating_points)
-    taken = ", ".join(variable.name for variable in scorer.spec.metadata) or "none"
+    taken = ", ".join(variable.name for variable in scorer.spec.clinical) or "none"
     num_in_flight = 0
     metrics.in_flight.set_function(lambda: num_in_flight)
 
@@ -187,9 +187,9 @@ def _point(spec: ModelSpec, name: str | None) -> OperatingPoint:
         raise ApiError(422, "unknown_operating_point", str(problem)) from None
 
 
-def _values(spec: ModelSpec, metadata: str | None) -> Values:
+def _values(spec: ModelSpec, clinical: str | None) -> Values:
     try:
-        return values_of(spec.metadata, parse_pairs(metadata or ""))
+        return values_of(spec.clinical, parse_pairs(clinical or ""))
     except ConfigError as problem:
         raise ApiError(422, "unknown_metadata", str(problem)) from None
 

@@ -49,8 +49,8 @@ class _Prepared(NamedTuple):
     image: _Waiting
 
 
-# As `Predictor.answer`: uint8 [N, S, S, 3], whether to compute heatmaps and metadata float32 [N, M], to an answer for
-# each image.
+# As `Predictor.answer`: uint8 [N, S, S, 3], whether to compute heatmaps and clinical values float32 [N, M], to an
+# answer for each image.
 Model = Callable[[Pixels, bool, Values], Iterable[tuple[NDArray[np.float32], np.float32, NDArray[np.float32] | None]]]
 
 
@@ -94,7 +94,7 @@ class Batcher:
         Args:
             prepare: runs in a thread. The exception that it gives, or raises, the future raises.
             heatmap: whether to compute a heatmap.
-            values: metadata, float32 [M].
+            values: clinical values, float32 [M].
 
         Returns:
             A future; raises ModelFileError if the model does not answer for this image as a model should.

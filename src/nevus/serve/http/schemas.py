@@ -100,9 +100,9 @@ class Status(BaseModel):
 
 
 class ModelAnswer(BaseModel):
-    """The model's metadata as in the model file, and what the page needs beside it."""
+    """The model's description as in the model file, and what the page needs beside it."""
 
-    model: dict[str, Any] = Field(description="The metadata of the model file: see docs/model-file.md")
-    fingerprint: str = Field(description="SHA-256 of that metadata: each answer of predict names it")
+    model: dict[str, Any] = Field(description="The description of the model file: see docs/model-file.md")
+    fingerprint: str = Field(description="SHA-256 of that description: each answer of predict names it")
     heatmap_colours: dict[str, Any] = Field(description="Of what raises and lowers the risk, and the strongest opacity")
     limits: dict[str, int] = Field(description="Of this server: bytes and images a request, pixels an image")

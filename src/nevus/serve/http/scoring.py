@@ -33,7 +33,7 @@ MODEL_FAILED = "model_failed"
 
 
 class Question(NamedTuple):
-    """What a request wants to know of each of its images, and the metadata that it gives for all of them."""
+    """What a request wants to know of each of its images, and the clinical values that it gives for all of them."""
 
     point: OperatingPoint
     prevalence: float | None

@@ -20,7 +20,7 @@ RETIRING_WORKER = ENGINES / "retiring-worker.js"
 
 
 def describe_model(spec: ModelSpec) -> dict[str, Any]:
-    """What the page needs to know, for JSON: the model's metadata and the colours of its heatmaps."""
+    """What the page needs to know, for JSON: the model's description and the colours of its heatmaps."""
     return {
         "model": json.loads(spec.to_json()),
         "heatmap_colours": {"raises": RAISES, "lowers": LOWERS, "strongest": STRONGEST},

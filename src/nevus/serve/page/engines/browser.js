@@ -35,7 +35,7 @@ async function loadGraph(name) {
   return ort.InferenceSession.create(new Uint8Array(bytes));
 }
 
-/** The model's metadata and the colours of its heatmaps. */
+/** The model's description and the colours of its heatmaps. */
 export async function loadModel() {
   // One thread needs no headers that a plain static server does not send.
   ort.env.wasm.numThreads = 1;

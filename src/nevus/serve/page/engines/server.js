@@ -26,7 +26,7 @@ async function ask(address, options = {}) {
   }
 }
 
-/** The model's metadata and the colours of its heatmaps. */
+/** The model's description and the colours of its heatmaps. */
 export async function loadModel() {
   const response = await ask("./v1/model");
   if (!response.ok) throw new Error((await response.json()).error.message);
