@@ -48,9 +48,9 @@ def test_python(tmp_path: Path, picture: Path) -> None:
 
 
 def test_node(tmp_path: Path, picture: Path) -> None:
-    node, packages = shutil.which("node"), os.environ.get("NEVUS_NODE_MODULES")
-    if node is None or packages is None:
-        pytest.skip("needs node, and NEVUS_NODE_MODULES naming a node_modules with onnxruntime-web and pngjs")
+    node, packages = shutil.which("node"), Path(os.environ.get("NEVUS_NODE_MODULES", "node_modules")).resolve()
+    if node is None or not all((packages / name).is_dir() for name in ("onnxruntime-web", "pngjs")):
+        pytest.skip("needs node, and onnxruntime-web and pngjs: npm install, or set NEVUS_NODE_MODULES")
     (tmp_path / "node_modules").symlink_to(packages)
     (tmp_path / "use.mjs").write_text(snippet("Node", "javascript"))
     risk = float(printed([node, "use.mjs", str(MODEL), str(picture)], tmp_path))

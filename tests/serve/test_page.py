@@ -467,7 +467,7 @@ def web_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def write_folder(folder: Path, model: Path = MODEL) -> None:
     if not RUNTIME.is_dir():
-        pytest.skip(f"onnxruntime-web is not at {RUNTIME}: npm install onnxruntime-web, or set NEVUS_ONNXRUNTIME_WEB")
+        pytest.skip(f"onnxruntime-web is not at {RUNTIME}: npm install, or set NEVUS_ONNXRUNTIME_WEB")
     write_web_folder(model, folder, RUNTIME)
 
 

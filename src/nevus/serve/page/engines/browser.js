@@ -12,16 +12,34 @@ export const advice = "Reload the page.";
 export class KeyRequired extends Error {}
 export function useKey() {}
 
-const INPUT = "pixels";
-let described, model, quality;
+/** @import { Answer, Described, Problem } from "../contract" */
 
-/** A file of this folder, as the server has it now: the browser's own cache may hold one of another version. */
+/**
+ * What `nevus web` writes into model.json.
+ * @typedef {Described & { limits: { max_pixels: number }, refusals: Problem[], sha256: Record<string, string> }} Folder
+ */
+/** @typedef {{ data: Uint8Array, width: number, height: number }} Pixels  RGB, row by row. */
+/** @typedef {{ data: Float32Array, dims: readonly number[] }} Floats  What both graphs answer. */
+
+const INPUT = "pixels";
+/** @type {Folder} */
+let described;
+/** @type {ort.InferenceSession} */
+let model;
+/** @type {ort.InferenceSession} */
+let quality;
+
+/**
+ * A file of this folder, as the server has it now: the browser's own cache may hold one of another version.
+ * @param {string} name
+ */
 async function load(name) {
   const response = await fetch(`./${name}`, { cache: "no-cache" });
   if (!response.ok) throw new Error(`${name} is missing from this folder.`);
   return response;
 }
 
+/** @param {string} name */
 async function loadGraph(name) {
   const bytes = await (await load(name)).arrayBuffer();
   // Absent on plain HTTP, but for this machine.
@@ -35,7 +53,10 @@ async function loadGraph(name) {
   return ort.InferenceSession.create(new Uint8Array(bytes));
 }
 
-/** The model's description and the colours of its heatmaps. */
+/**
+ * The model's description and the colours of its heatmaps.
+ * @returns {Promise<Described>}
+ */
 export async function loadModel() {
   // One thread needs no headers that a plain static server does not send.
   ort.env.wasm.numThreads = 1;
@@ -47,15 +68,20 @@ export async function loadModel() {
   return described;
 }
 
-/** Pixels of a file, upright, transparent ones over white: { data, width, height }, data as uint8 RGB. */
-export async function decode(file, maxPixels) {
+/**
+ * Pixels of a file, upright, transparent ones over white.
+ * @param {File} file
+ * @param {number} maxPixels
+ * @returns {Promise<Pixels>}
+ */
+async function decode(file, maxPixels) {
   const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
   const { width, height } = bitmap;
   if (width * height > maxPixels) {
     bitmap.close();
     throw new RangeError(`${width} x ${height} pixels is over the limit of ${maxPixels.toLocaleString("en")}.`);
   }
-  const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  const context = contextOf(width, height, { willReadFrequently: true });
   context.fillStyle = "white";
   context.fillRect(0, 0, width, height);
   context.drawImage(bitmap, 0, 0);
@@ -70,20 +96,39 @@ export async function decode(file, maxPixels) {
   return { data, width, height };
 }
 
-/** What the model says of pixels: probabilities in the order of the classes, risk, and the raw heatmap. */
-export async function score({ data, width, height }) {
-  const { probabilities, risk, heatmap } = await model.run({ [INPUT]: new ort.Tensor("uint8", data, [1, height, width, 3]) });
-  return { probabilities: [...probabilities.data], risk: risk.data[0], heatmap };
+/**
+ * Something to draw on.
+ * @param {number} width
+ * @param {number} height
+ * @param {CanvasRenderingContext2DSettings} options
+ */
+function contextOf(width, height, options = {}) {
+  const context = new OffscreenCanvas(width, height).getContext("2d", options);
+  if (context === null) throw new Error("This browser cannot draw.");
+  return context;
 }
 
-/** Whether a file holds several frames. Not every browser tells; one that does not decodes the first. */
+/**
+ * What a graph answers to pixels.
+ * @param {ort.InferenceSession} graph
+ * @param {Pixels} pixels
+ */
+async function run(graph, { data, width, height }) {
+  const answers = await graph.run({ [INPUT]: new ort.Tensor("uint8", data, [1, height, width, 3]) });
+  return /** @type {Record<string, Floats>} */ (/** @type {unknown} */ (answers));
+}
+
+/**
+ * Whether a file holds several frames. Not every browser tells; one that does not decodes the first.
+ * @param {File} file
+ */
 async function isAnimated(file) {
   const type = await animatedType(file);
   if (type === null || typeof ImageDecoder === "undefined") return false;
   const decoder = new ImageDecoder({ type, data: file.stream() });
   try {
     await decoder.completed;
-    return decoder.tracks.selectedTrack.frameCount > 1;
+    return (decoder.tracks.selectedTrack?.frameCount ?? 1) > 1;
   } catch {
     return false; // Damaged: `decode` says so.
   } finally {
@@ -91,7 +136,10 @@ async function isAnimated(file) {
   }
 }
 
-/** The type of a file that may hold several frames, by its first bytes: names may be wrong. */
+/**
+ * The type of a file that may hold several frames, by its first bytes: names may be wrong.
+ * @param {File} file
+ */
 async function animatedType(file) {
   const head = String.fromCharCode(...new Uint8Array(await file.slice(0, 12).arrayBuffer()));
   if (head.startsWith("GIF8")) return "image/gif";
@@ -99,13 +147,21 @@ async function animatedType(file) {
   return head.startsWith("RIFF") && head.endsWith("WEBP") ? "image/webp" : null;
 }
 
-async function refusal({ data, width, height }) {
-  const { margins } = await quality.run({ [INPUT]: new ort.Tensor("uint8", data, [1, height, width, 3]) });
+/**
+ * @param {Pixels} pixels
+ * @returns {Promise<Problem | null>}
+ */
+async function refusal(pixels) {
+  const { margins } = await run(quality, pixels);
   const place = margins.data.findIndex((margin) => margin < 0);
   return place < 0 ? null : described.refusals[place];
 }
 
-/** Risk, probabilities and heatmap of one file, or the error. */
+/**
+ * Risk, probabilities and heatmap of one file, or the error.
+ * @param {File} file
+ * @returns {Promise<Answer>}
+ */
 export async function predict(file) {
   if (await isAnimated(file)) {
     const message = "The file cannot be read as an image: 2 frames or more; expected one still image.";
@@ -120,14 +176,18 @@ export async function predict(file) {
   }
   const error = await refusal(pixels);
   if (error !== null) return { error };
-  const { probabilities, risk, heatmap } = await score(pixels);
+  const { probabilities, risk: risks, heatmap } = await run(model, pixels);
+  const risk = risks.data[0];
   if (!Number.isFinite(risk)) return { error: { code: "no_answer", message: "The model gave no finite risk for this image." } };
-  const named = Object.fromEntries(described.model.classes.names.map((name, index) => [name, probabilities[index]]));
+  const named = Object.fromEntries(described.model.classes.names.map((name, index) => [name, probabilities.data[index]]));
   const picture = { url: await colour(heatmap), ratio: pixels.width / pixels.height };
   return { risk, probabilities: named, error: null, heatmap: picture };
 }
 
-/** A heatmap as a picture: the same colours as nevus.serve.heatmap; the browser smooths it when it stretches it. */
+/**
+ * A heatmap as a picture: the same colours as nevus.serve.heatmap; the browser smooths it when it stretches it.
+ * @param {Floats} heatmap
+ */
 async function colour({ data, dims: [, height, width] }) {
   const { raises, lowers, strongest } = described.heatmap_colours;
   const [above, below] = [raises, lowers].map((text) => [1, 3, 5].map((start) => parseInt(text.slice(start, start + 2), 16)));
@@ -137,12 +197,11 @@ async function colour({ data, dims: [, height, width] }) {
     picture.data.set(value > 0 ? above : below, 4 * index);
     picture.data[4 * index + 3] = most > 0 ? (255 * strongest * Math.abs(value)) / most : 0;
   });
-  const small = new OffscreenCanvas(width, height);
-  small.getContext("2d").putImageData(picture, 0, 0);
+  const small = contextOf(width, height);
+  small.putImageData(picture, 0, 0);
   const size = described.model.image_size;
-  const large = new OffscreenCanvas(size, size);
-  const context = large.getContext("2d");
-  context.imageSmoothingQuality = "high";
-  context.drawImage(small, 0, 0, size, size);
-  return URL.createObjectURL(await large.convertToBlob());
+  const large = contextOf(size, size);
+  large.imageSmoothingQuality = "high";
+  large.drawImage(small.canvas, 0, 0, size, size);
+  return URL.createObjectURL(await large.canvas.convertToBlob());
 }

@@ -6,17 +6,27 @@ export const atOnce = 4;
 /** What to look at where a question had no answer. */
 export const advice = "Is the server still there?";
 
+/** @import { Answer, Described } from "../contract" */
+
+/** @type {string | null} */
 let key = null;
+/** @type {string | null} */
 let fingerprint = null;
 
 /** Thrown where the server wants a key. */
 export class KeyRequired extends Error {}
 
+/** @param {string} text */
 export function useKey(text) {
   key = text;
 }
 
+/**
+ * @param {string} address
+ * @param {RequestInit} options
+ */
 async function ask(address, options = {}) {
+  /** @type {HeadersInit} */
   const headers = key === null ? {} : { Authorization: `Bearer ${key}` };
   for (let tries = 0; ; tries += 1) {
     const response = await fetch(address, { ...options, headers });
@@ -26,7 +36,10 @@ async function ask(address, options = {}) {
   }
 }
 
-/** The model's description and the colours of its heatmaps. */
+/**
+ * The model's description and the colours of its heatmaps.
+ * @returns {Promise<Described>}
+ */
 export async function loadModel() {
   const response = await ask("./v1/model");
   if (!response.ok) throw new Error((await response.json()).error.message);
@@ -35,7 +48,11 @@ export async function loadModel() {
   return described;
 }
 
-/** Risk, probabilities and heatmap of one file, or the error. */
+/**
+ * Risk, probabilities and heatmap of one file, or the error.
+ * @param {File} file
+ * @returns {Promise<Answer>}
+ */
 export async function predict(file) {
   const form = new FormData();
   form.append("images", file, file.name);
@@ -47,10 +64,13 @@ export async function predict(file) {
     return { error: { code: "another_model", message: "The server has another model now. Reload the page." } };
   }
   const [{ risk, probabilities, heatmap, error }] = answer.predictions;
-  return { risk, probabilities, error, heatmap: heatmap && pictureOf(heatmap) };
+  return error ? { error } : { risk, probabilities, error: null, heatmap: heatmap && pictureOf(heatmap) };
 }
 
-/** A heatmap for the page: its address, and the ratio of the picture that the model saw. */
+/**
+ * A heatmap for the page: its address, and the ratio of the picture that the model saw.
+ * @param {{ png: string, width: number, height: number }} heatmap
+ */
 function pictureOf({ png, width, height }) {
   return { url: `data:image/png;base64,${png}`, ratio: width / height };
 }

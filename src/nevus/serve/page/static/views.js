@@ -4,7 +4,12 @@ import { make, shape } from "./element.js";
 import { missedShare, percent, positivePredictiveValue, rebaseClasses } from "./risk.js";
 import { drawScale } from "./scale.js";
 
-const WORDS = { low: "Low risk", uncertain: "Uncertain", high: "High risk" };
+/** @import { Classes, OperatingPoint, Reading } from "../contract" */
+/** @import { Settings } from "./settings.js" */
+
+const WORDS = { none: "No answer", low: "Low risk", uncertain: "Uncertain", high: "High risk" };
+
+/** @type {Record<string, string>} */
 const REFUSED = {
   too_small: "Too small to tell",
   too_blurred: "Too blurred to tell",
@@ -13,49 +18,58 @@ const REFUSED = {
   too_many_pixels: "Too large",
 };
 
-/** The answer in full, as a list of elements. */
-export function answerOf(reading, { here, point, triage, model, waits }) {
+/**
+ * The answer in full, as a list of elements.
+ * @param {Reading} reading
+ * @param {Settings} settings
+ */
+export function answerOf(reading, settings) {
+  const { risk, triage, decision, error, probabilities } = reading;
   const name = make("p", { className: "file quiet" }, reading.file);
-  if (waits) return [name, make("p", { className: "verdict" }, "Reading …")];
-  if (reading.error) {
-    const title = REFUSED[reading.error.code] ?? "No answer";
+  if (error) {
     return [
       name,
-      make("p", { className: "verdict none" }, shape("none"), title),
-      make("p", { className: "why" }, reading.error.message),
+      make("p", { className: "verdict none" }, shape("none"), REFUSED[error.code] ?? "No answer"),
+      make("p", { className: "why" }, error.message),
       make("p", { className: "quiet" }, "No number is given: it would mean nothing."),
     ];
   }
-  const risk = here(reading.risk);
-  const threshold = here(point.threshold);
-  const called = reading.decision === "malignant";
+  if (risk === null || triage === null || decision === null) return [name, make("p", { className: "verdict" }, "Reading …")];
+  const { model, point } = settings;
+  const here = settings.here(risk);
+  const threshold = settings.here(point.threshold);
   return [
     name,
-    make("p", { className: `verdict ${reading.triage}` }, shape(reading.triage), WORDS[reading.triage]),
-    make("p", { className: "number" }, make("span", { className: "big" }, percent(risk)), " risk of malignancy, by the model"),
+    make("p", { className: `verdict ${triage}` }, shape(triage), WORDS[triage]),
+    make("p", { className: "number" }, make("span", { className: "big" }, percent(here)), " risk of malignancy, by the model"),
     drawScale({
-      risk,
+      risk: here,
       threshold,
-      ruleOut: here(triage.rule_out),
-      ruleIn: triage.rule_in === null ? null : here(triage.rule_in),
+      ruleOut: settings.here(model.triage.rule_out),
+      ruleIn: model.triage.rule_in === null ? null : settings.here(model.triage.rule_in),
       pointName: point.name,
     }),
     make(
       "p",
       { className: "decision" },
       `At the operating point ${point.name} the model calls it `,
-      make("strong", {}, reading.decision),
-      `: its risk is ${called ? "at or over" : "below"} ${percent(threshold)}.`,
+      make("strong", {}, decision),
+      `: its risk is ${decision === "malignant" ? "at or over" : "below"} ${percent(threshold)}.`,
     ),
     predictiveValues(point, reading.prevalence ?? model.assumed_prevalence),
     model.classes.names.length > 2
-      ? classTable(rebaseClasses(reading.probabilities, model.classes.malignant, reading.risk, risk), model.classes)
+      ? classTable(rebaseClasses(probabilities, model.classes.malignant, risk, here), model.classes)
       : null,
   ].filter((element) => element !== null);
 }
 
-/** What a call means where the lesion was seen; nothing where the model does not say how often it is right. */
+/**
+ * What a call means where the lesion was seen; nothing where the model does not say how often it is right.
+ * @param {OperatingPoint} point
+ * @param {number} prevalence
+ */
 function predictiveValues(point, prevalence) {
+  /** @type {[number, string][]} */
   const shares = [
     [positivePredictiveValue(point, prevalence), "of those called malignant here are"],
     [missedShare(point, prevalence), "of those called benign are malignant all the same"],
@@ -69,6 +83,10 @@ function predictiveValues(point, prevalence) {
   );
 }
 
+/**
+ * @param {Record<string, number>} probabilities
+ * @param {Classes} classes
+ */
 function classTable(probabilities, { names, malignant }) {
   const rows = [...names].sort((a, b) => probabilities[b] - probabilities[a]).map((name) => {
     const bar = make("span", { className: `bar ${malignant.includes(name) ? "malignant" : ""}` });
@@ -84,21 +102,26 @@ function classTable(probabilities, { names, malignant }) {
   return make("table", { className: "classes" }, make("caption", {}, "Probability of each class"), make("tbody", {}, ...rows));
 }
 
-/** The card of an image in the gallery, as a list of elements. */
-export function cardOf(reading, { url, waits, here }) {
-  const kind = reading.triage ?? "none";
-  const word = waits ? "Reading …" : reading.error ? "No answer" : WORDS[kind];
-  const second = reading.error
-    ? make("span", { className: "card-why" }, REFUSED[reading.error.code] ?? "")
-    : make("span", { className: "card-risk" }, reading.risk === null ? "" : percent(here(reading.risk)));
+/**
+ * The card of an image in the gallery, as a list of elements.
+ * @param {Reading} reading
+ * @param {string} url
+ * @param {Settings} settings
+ */
+export function cardOf({ file, risk, triage, error }, url, settings) {
+  const kind = triage ?? "none";
+  const waits = risk === null && error === null;
+  const second = error
+    ? make("span", { className: "card-why" }, REFUSED[error.code] ?? "")
+    : make("span", { className: "card-risk" }, risk === null ? "" : percent(settings.here(risk)));
   return [
     make("img", { src: url, alt: "", loading: "lazy" }),
     make(
       "span",
       { className: "card-text" },
-      make("span", { className: `card-word ${kind}` }, waits ? null : shape(kind), word),
+      make("span", { className: `card-word ${kind}` }, waits ? null : shape(kind), waits ? "Reading …" : WORDS[kind]),
       second,
-      make("span", { className: "file quiet" }, reading.file),
+      make("span", { className: "file quiet" }, file),
     ),
   ];
 }
