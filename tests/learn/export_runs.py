@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from nevus.core.chosen import Chosen, write_chosen
 from nevus.core.clinical import ClinicalHead
 from nevus.core.config import Config
 from nevus.core.dataset import Dataset, DatasetInfo, DatasetSource
@@ -17,6 +18,7 @@ from nevus.core.manifest import ManifestRow
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.predictions import Predictions, write_predictions
 from nevus.core.runs import Run
+from nevus.core.triage import Triage
 from nevus.learn.networks.architectures import build
 
 BINARY = Classes(("benign", "malignant"), ("malignant",))
@@ -111,15 +113,8 @@ def make_run(
         OperatingPoint("youden", "highest Youden index", 0.5, "val", fingerprints["val"], nothing, nothing),
         OperatingPoint("sensitivity-95", "sensitivity of .95", 0.3, "val", fingerprints["val"], nothing, nothing),
     ]
-    write_json(
-        run.operating_points_json,
-        {
-            "temperature": temperature,
-            "default": "sensitivity-95",
-            "operating_points": [point.to_json() for point in points],
-            "triage": {"rule_out": 0.2, "rule_in": 0.8},
-            "assumed_prevalence": 0.4,
-        },
+    write_chosen(
+        run.operating_points_json, Chosen(temperature, "sensitivity-95", tuple(points), {}, Triage(0.2, 0.8), 0.4)
     )
     figure = Estimate(0.9, 0.8, 0.95).to_json()
     write_json(

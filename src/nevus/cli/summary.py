@@ -16,6 +16,7 @@ from nevus.core.modelfile import DISCLAIMER, ModelSpec
 from nevus.core.printable import printable
 from nevus.core.runs import Run
 from nevus.core.shipped import DEFAULT
+from nevus.core.split_names import WITHOUT_LEAKS
 
 _TITLES = {"roc_auc": "ROC-AUC", "average_precision": "Average precision", "brier": "Brier score"}
 
@@ -32,7 +33,7 @@ _CLASS_TITLES = {
 _MOST_WARNINGS = 5
 
 # What a test score is called: two of them where the source's own test split leaks.
-_TEST_SCORES = {"test": "Test", "test_without_leaks": "Test without the leaked images"}
+_TEST_SCORES = {"test": "Test", WITHOUT_LEAKS: "Test without the leaked images"}
 
 
 def dataset_summary(dataset: Dataset) -> str:
@@ -176,7 +177,7 @@ def cross_validation_summary(run: Run) -> str:
         for key, title in _CLASS_TITLES.items():
             mean = value_text(_number(found["over_folds"][key]["mean"]))
             lines.append(f"  {title:<24} {Estimate.from_json(found['out_of_fold'][key])!s:<24} {mean}")
-    for name, text in (("test", "the source's test split"), ("test_without_leaks", "its images of groups in no fold")):
+    for name, text in (("test", "the source's test split"), (WITHOUT_LEAKS, "its images of groups in no fold")):
         if name in result["ensemble"]["splits"]:
             figures = result["ensemble"]["splits"][name]
             area = Estimate.from_json(figures["roc_auc"])

@@ -298,7 +298,6 @@ def test_predictions_newer_than_the_metrics_are_refused(copied: Run) -> None:
 @pytest.mark.parametrize(
     ("name", "change"),
     [
-        ("metrics_json", {"schema_version": 99}),
         ("metrics_json", {"operating_points": []}),
         ("operating_points_json", {"default": "unheard-of"}),
     ],

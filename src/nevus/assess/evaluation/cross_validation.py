@@ -38,6 +38,7 @@ from nevus.assess.sections import calibration, classification, decision_curve, s
 from nevus.assess.sections.decisions import measure, measure_decided
 from nevus.assess.sections.inputs import Scored, leaked, read_checked, scored
 from nevus.assess.statistics import metrics, uncertainty
+from nevus.core.chosen import Chosen, write_chosen
 from nevus.core.estimate import Estimate
 from nevus.core.files import sha256_of, write_json
 from nevus.core.operating_point import OperatingPoint
@@ -177,18 +178,8 @@ def cross_validate(
         "ensemble": ensemble,
         "warnings": notes,
     }
-    write_json(
-        run.operating_points_json,
-        {
-            "schema_version": SCHEMA_VERSION,
-            "temperature": 1.0,
-            "default": default_operating_point,
-            "operating_points": [point.to_json() for point in points],
-            "class_operating_points": {name: point.to_json() for name, point in class_points.items()},
-            "triage": bands.to_json(),
-            "assumed_prevalence": assumed_prevalence,
-        },
-    )
+    chosen = Chosen(1.0, default_operating_point, tuple(points), class_points, bands, assumed_prevalence)
+    write_chosen(run.operating_points_json, chosen)
     write_json(run.cross_validation_json, result)
     return result
 

@@ -28,6 +28,7 @@ from nevus.assess.sections.inputs import Scored, check_apart, leaked, read_check
 from nevus.assess.statistics import metrics, uncertainty
 from nevus.assess.statistics.calibration import Isotonic, fit_isotonic, fit_temperature
 from nevus.assess.statistics.metrics import Floats
+from nevus.core.chosen import Chosen, write_chosen
 from nevus.core.errors import RunError
 from nevus.core.files import sha256_of, write_json
 from nevus.core.operating_point import OperatingPoint
@@ -154,19 +155,16 @@ def evaluate(
         "subgroup_gaps": {split: subgroups.largest_gaps(rows) for split, rows in each("subgroups").items()},
         "warnings": notes,
     }
-    write_json(
-        run.operating_points_json,
-        {
-            "schema_version": SCHEMA_VERSION,
-            "temperature": fitted.temperature,
-            "isotonic": fitted.isotonic.to_json(),
-            "default": default_operating_point,
-            "operating_points": [point.to_json() for point in fitted.points],
-            "class_operating_points": {name: point.to_json() for name, point in fitted.class_points.items()},
-            "triage": fitted.bands.to_json(),
-            "assumed_prevalence": fitted.assumed_prevalence,
-        },
+    chosen = Chosen(
+        temperature=fitted.temperature,
+        default=default_operating_point,
+        operating_points=tuple(fitted.points),
+        class_points=fitted.class_points,
+        triage=fitted.bands,
+        assumed_prevalence=fitted.assumed_prevalence,
+        isotonic=fitted.isotonic.to_json(),
     )
+    write_chosen(run.operating_points_json, chosen)
     write_json(run.metrics_json, result)
     return result
 

@@ -14,6 +14,7 @@ import numpy as np
 from nevus.assess.sections import classification, thresholds
 from nevus.assess.sections.inputs import read_checked
 from nevus.assess.statistics.metrics import Bools, Floats
+from nevus.core.chosen import read_chosen
 from nevus.core.errors import RunError
 from nevus.core.files import read_json, sha256_of
 from nevus.core.operating_point import OperatingPoint
@@ -74,8 +75,7 @@ def _read_fold(fold: Run) -> Fold:
     figures = read_json(fold.metrics_json, RUN_AGAIN)
     if sha256_of(path) != figures["fingerprints"]["predictions"]["test"]:
         raise RunError(f"{path} has changed since {fold.metrics_json.name} was made from it. {RUN_AGAIN}")
-    chosen = read_json(fold.operating_points_json, RUN_AGAIN)
-    return Fold(fold.name, test, figures, float(chosen["assumed_prevalence"]))
+    return Fold(fold.name, test, figures, read_chosen(fold.operating_points_json, RUN_AGAIN).assumed_prevalence)
 
 
 def _check_apart(run: Run, folds: list[Fold]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from nevus.assess.evaluation.evaluate import SCHEMA_VERSION
 from nevus.assess.evaluation.metrics_form import METRICS
 from nevus.assess.evaluation.shapes import anything, count, figure, flag, number, parsed, text
+from nevus.core.chosen import read_chosen
 from nevus.core.dataset import DatasetInfo
 from nevus.core.errors import DataError, NevusError, RunError
 from nevus.core.files import read_json, sha256_of
@@ -177,7 +178,7 @@ def default_point(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
         RunError: the file is missing or damaged, or names none of them.
     """
     path = run.operating_points_json
-    name = parsed(_evaluation(path), {"default": text}, str(path), _EVALUATE)["default"]
+    name = read_chosen(path, "Run 'nevus evaluate' first.").default
     for point in metrics["operating_points"]:
         if point["name"] == name:
             found: dict[str, Any] = point

@@ -23,6 +23,7 @@ from nevus.core.errors import RunError
 from nevus.core.estimate import value_text
 from nevus.core.files import write_text
 from nevus.core.runs import Run
+from nevus.core.split_names import WITHOUT_LEAKS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,6 +59,7 @@ def write_comparison(runs: Sequence[Run], comparison: dict[str, Any], path: Path
         class_figures=CLASS_FIGURES,
         class_differences=CLASS_DIFFERENCES,
         versions=versions,
+        num_leaked=splits["test"]["num_images"] - splits.get(WITHOUT_LEAKS, splits["test"])["num_images"],
         plots=plots,
     )
     write_text(path, page)

@@ -15,6 +15,7 @@ from nevus.assess.plots.drawing import interval_text
 from nevus.core.dataset import DatasetInfo
 from nevus.core.estimate import value_text
 from nevus.core.modelfile import licence_of_weights
+from nevus.core.split_names import WITHOUT_LEAKS
 
 NOT_RECORDED = "not recorded"
 
@@ -81,7 +82,7 @@ def facts_of(
         {name: value for name, value in recipe.items() if name != "name"} if isinstance(recipe, dict) else {}
     )
     splits = metrics["splits"]
-    test = splits["test_without_leaks"] or splits["test"]
+    test = splits[WITHOUT_LEAKS] or splits["test"]
     columns = dict.fromkeys(row["column"] for row in (metrics["subgroups"] or {"test": []})["test"])
     environment = record["environment"]
     packages = environment["packages"]

@@ -2,8 +2,8 @@
 
 Reads `model.keras`, `operating_points.json`, `metrics.json` and the run's record; writes the file of one
 format of `FORMATS` and its entry in `parity.json`, both or neither. The files are made in `onnx_file`, `onnx_int8`,
-`litert_file`, `litert_int8` and `keras_file`, their agreement with Keras is measured in `parity`; nothing is trained or
-chosen here.
+`litert_file`, `litert_int8` and `keras_file`, what they say of themselves in `description`, and their agreement with
+Keras is measured in `parity`; nothing is trained or chosen here.
 """
 
 from __future__ import annotations
@@ -18,18 +18,16 @@ import keras
 import numpy as np
 
 from nevus.core.clinical import ClinicalHead, Variable
-from nevus.core.config import config_from_json
 from nevus.core.dataset import Dataset
 from nevus.core.errors import ModelFileError, RunError
 from nevus.core.files import read_json, replacing, sha256_of, write_json
-from nevus.core.manifest import ManifestRow, name_licences
-from nevus.core.modelfile import GoldenCase, ModelSpec, golden_pixels, licence_of_weights, parse_spec
-from nevus.core.operating_point import OperatingPoint
+from nevus.core.manifest import ManifestRow
+from nevus.core.modelfile import GoldenCase, ModelSpec, golden_pixels, parse_spec
 from nevus.core.preprocess import Pixels
 from nevus.core.runs import Run
-from nevus.core.triage import Triage
 from nevus.core.vocabulary import EXPORTED_FILES
 from nevus.learn.export import keras_file, litert_file, litert_int8, onnx_file, onnx_int8
+from nevus.learn.export.description import EVALUATE_FIRST, describe_network
 from nevus.learn.export.parity import Answering, Exported, Limits, Sample, answers_of_keras, check_parity, golden_sizes
 from nevus.learn.networks.activation_map import tap
 from nevus.learn.networks.clinical_head import read_head
@@ -42,8 +40,6 @@ MAX_PARITY_IMAGES = 512
 LEAST_PARITY_IMAGES = 256
 # Ranges of feature maps change little after the first hundred images.
 MAX_CALIBRATION_IMAGES = 256
-
-_EVALUATE_FIRST = "Run 'nevus evaluate' first."
 
 FLOAT32 = Limits(probability=1e-4, heatmap=1e-4, roc_auc_loss=1e-4, flipped=0.0)
 FLOAT16 = Limits(probability=0.01, heatmap=0.01, roc_auc_loss=0.001, flipped=0.01)
@@ -116,7 +112,7 @@ def export(run: Run, dataset: Dataset, file_format: str = "onnx") -> Path:
             takes age, sex or site, which files of this format cannot.
         ParityError: the exported model answers otherwise than model.keras; files of an older export stay.
     """
-    metrics = read_json(run.metrics_json, _EVALUATE_FIRST)
+    metrics = read_json(run.metrics_json, EVALUATE_FIRST)
     _check_fresh(run, dataset, metrics)
     head = read_head(run)
     if head and not FORMATS[file_format].takes_clinical:
@@ -127,7 +123,7 @@ def export(run: Run, dataset: Dataset, file_format: str = "onnx") -> Path:
             f"out. Expected one of: {able}. Name one with --format, or train without --metadata."
         )
     model = load_model(run)
-    spec, tapped = _make_spec(run, dataset, metrics, model, head), tap(model)
+    spec, tapped = describe_network(run, dataset, metrics, model, head), tap(model)
     calibration = pixels_of(dataset, spread(dataset, "train", MAX_CALIBRATION_IMAGES))
     content = FORMATS[file_format].build(tapped, spec, calibration, head)
     path = run.exported(file_format)
@@ -229,75 +225,6 @@ def _check_fresh(run: Run, dataset: Dataset, metrics: dict[str, Any]) -> None:
                 f"{run.predictions_csv(split)} has changed since {run.metrics_json.name} was made from it. "
                 "Run 'nevus evaluate' again."
             )
-
-
-def _make_spec(
-    run: Run, dataset: Dataset, metrics: dict[str, Any], model: keras.Model, head: ClinicalHead | None
-) -> ModelSpec:
-    chosen = read_json(run.operating_points_json, _EVALUATE_FIRST)
-    config = config_from_json(read_json(run.config_json, "Run 'nevus train' first."))
-    record = run.record
-    info = run.dataset_info
-    try:
-        return ModelSpec(
-            network=str(record["training"]["network"]),
-            num_parameters=model.count_params() + (head.weights.size if head else 0),
-            image_size=info.image_size,
-            classes=info.classes,
-            temperature=float(chosen["temperature"]),
-            operating_points=tuple(map(OperatingPoint.from_json, chosen["operating_points"])),
-            default_operating_point=str(chosen["default"]),
-            triage=Triage.from_json(chosen["triage"]),
-            assumed_prevalence=float(chosen["assumed_prevalence"]),
-            test_metrics=figures_of_test(metrics),
-            trained_on=_describe_training(record, [source.name for source in info.sources]),
-            generated=info.generated,
-            provenance={
-                "run": run.name,
-                "started": record["started"],
-                "dataset_fingerprint": record["dataset_fingerprint"],
-                "split_counts": record["split_counts"],
-                "pretrained": record.get("pretrained"),
-                "training": record["training"],
-                "config": config.to_json(),
-                "environment": record["environment"],
-            },
-            licence=licence_of_weights(
-                config.licence, name_licences(dataset.rows_of("train")), record.get("pretrained")
-            ),
-            clinical=head.variables if head else (),
-        )
-    except (KeyError, TypeError, ValueError) as problem:
-        raise RunError(
-            f"{run.directory}: run.json, operating_points.json or metrics.json lacks a field or holds a wrong one "
-            f"({type(problem).__name__}: {problem}). Run 'nevus evaluate' again."
-        ) from None
-
-
-def figures_of_test(metrics: dict[str, Any]) -> dict[str, list[float | None]]:
-    """The figures of the test split by name: 'roc_auc', 'sensitivity at youden', 'roc_auc without leaks'.
-
-    Of more than two classes those of all together as well: 'macro_roc_auc', 'balanced_accuracy', 'kappa'.
-    """
-    figures: dict[str, Any] = {}
-    for split, suffix in (("test", ""), ("test_without_leaks", " without leaks")):
-        if split not in metrics["splits"]:
-            continue
-        scores = metrics["splits"][split]
-        figures |= {f"{name}{suffix}": item for name, item in scores.items() if isinstance(item, dict)}
-        of_classes = metrics["classification"][split]
-        if len(of_classes["classes"]) > 2:
-            figures |= {f"{name}{suffix}": item for name, item in of_classes.items() if isinstance(item, dict)}
-        for point in metrics["operating_points"]:
-            for name in ("sensitivity", "specificity"):
-                figures[f"{name} at {point['name']}{suffix}"] = point[split][name]
-    return {name: [item["value"], item["low"], item["high"]] for name, item in figures.items()}
-
-
-def _describe_training(record: dict[str, Any], sources: list[str]) -> str:
-    counts = record["split_counts"]["train"]
-    by_class = ", ".join(f"{count:,} {name}" for name, count in counts.items())
-    return f"{', '.join(sources)}: {sum(counts.values()):,} training images ({by_class})"
 
 
 def golden_cases(answer: Exported, image_size: int, *, any_size: bool) -> tuple[GoldenCase, ...]:

@@ -1,0 +1,55 @@
+"""Versions of the files that Nevus writes: the rules are in docs/file-versions.md.
+
+Owns how an older file becomes one of today, step by step, and the two errors for a file that cannot.
+What a step changes is known to the module that owns the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nevus.core.errors import NevusError, RunError
+
+# From the JSON of one version to that of the next.
+Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def upgraded(
+    data: Any,
+    version: int,
+    where: str,
+    again: str,
+    *,
+    upgrades: Mapping[int, Upgrade] | None = None,
+    error: type[NevusError] = RunError,
+) -> dict[str, Any]:
+    """The JSON of a file as today's version has it.
+
+    Args:
+        data: the JSON, with its version as `schema_version`; without one it is of version 1.
+        version: today's.
+        where: names the file in an error.
+        again: how to make the file anew, the end of the error message.
+        upgrades: a step for each version that can be read, from it to the next.
+        error: what to raise.
+
+    Raises:
+        NevusError: `data` is no JSON object, or of a newer version, or of an older one that no step leads on from.
+    """
+    found = data.get("schema_version", 1) if isinstance(data, dict) else None
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise error(f"{where} is damaged: expected a JSON object with a schema_version. {again}")
+    if found > version:
+        raise error(
+            f"{where} was made by a newer version of Nevus: its schema_version is {found}, and this version reads "
+            f"up to {version}. Update Nevus."
+        )
+    for step in range(found, version):
+        if step not in (upgrades or {}):
+            raise error(
+                f"{where} was made by an older version of Nevus: its schema_version is {found}, and it lacks what "
+                f"{step + 1} has. {again}"
+            )
+        data = (upgrades or {})[step](data)
+    return {**data, "schema_version": version}
