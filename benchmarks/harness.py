@@ -20,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from nevus.core.processors import available_processors
+from nevus.core.machine import available_processors
 
 HERE = Path(__file__).parent
 PACKAGES = ("nevus", "numpy", "pillow", "onnxruntime", "tensorflow", "keras", "torch")

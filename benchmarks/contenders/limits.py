@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from nevus.core.machine import available_processors
 from nevus.core.preprocess import load_pixels
-from nevus.core.processors import available_processors
 
 
 def matmul(size: int = 2048, repeats: int = 8) -> float:

@@ -25,8 +25,8 @@ import torch
 from torch.nn import functional
 from torch_network import TorchNetwork
 
+from nevus.core.machine import available_processors
 from nevus.core.preprocess import load_pixels
-from nevus.core.processors import available_processors
 
 BATCH_SIZE = 32
 SECONDS = 3.0

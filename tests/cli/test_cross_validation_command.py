@@ -12,6 +12,7 @@ import pytest
 
 from nevus.cli.main import main
 from nevus.core.predictions import read_predictions
+from nevus.core.reuse import clear
 from nevus.core.runs import Run
 
 pytest.importorskip("tensorflow")
@@ -192,6 +193,6 @@ def test_folds_that_cannot_be_made_leave_no_run(
 
 
 def test_overwriting_clears_the_folds(copy: Run) -> None:
-    copy.clear()
+    clear(copy)
     assert not copy.cross_validation_json.exists()
     assert not list(copy.directory.glob("fold-*/run.json"))

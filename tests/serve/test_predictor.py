@@ -19,8 +19,8 @@ from PIL import Image
 import bad_inputs
 import nevus
 from nevus.core.errors import ConfigError, ImageError, ModelFileError
+from nevus.core.machine import available_processors
 from nevus.core.preprocess import load_pixels
-from nevus.core.processors import available_processors
 from nevus.serve import predictor as predictor_module
 from nevus.serve.predictor import Prediction, Predictor, load
 

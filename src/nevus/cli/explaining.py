@@ -93,8 +93,7 @@ COMMANDS = (add_explain, add_probe)
 def explain(arguments: argparse.Namespace) -> int:
     from nevus.core.overlay import side_by_side
     from nevus.core.preprocess import decode
-    from nevus.core.printable import printable
-    from nevus.core.progress import progress
+    from nevus.core.terminal import printable, progress
     from nevus.serve.images import find_images
     from nevus.serve.output import cell
     from nevus.serve.predictor import load
@@ -233,7 +232,7 @@ def _outlined(arguments: argparse.Namespace, run: Run | None, image_size: int) -
     """The images of a folder that have masks, at most so many of each kind, and what to say of them."""
     from nevus.assess.probing.probe import Outlined
     from nevus.core.preprocess import load_mask, load_pixels, read_image_file
-    from nevus.core.progress import progress
+    from nevus.core.terminal import progress
     from nevus.data.archives import ImageReader
     from nevus.data.diagnoses import is_malignant
     from nevus.data.masks import find_mask

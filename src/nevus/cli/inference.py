@@ -168,7 +168,7 @@ def _with_progress(images: Iterator[Path], arguments: argparse.Namespace) -> Ite
     if len(first) < _FEW or (sys.stdout.isatty() and not arguments.csv):
         return chain(first, images)
 
-    from nevus.core.progress import progress
+    from nevus.core.terminal import progress
 
     return progress(chain(first, images), total=None, label="Predicting")
 

@@ -13,10 +13,10 @@ from nevus.core.estimate import Estimate, value_text
 from nevus.core.files import read_json
 from nevus.core.manifest import SPLITS
 from nevus.core.modelfile import DISCLAIMER, ModelSpec
-from nevus.core.printable import printable
 from nevus.core.runs import Run
 from nevus.core.shipped import DEFAULT
 from nevus.core.split_names import WITHOUT_LEAKS
+from nevus.core.terminal import printable
 
 _TITLES = {"roc_auc": "ROC-AUC", "average_precision": "Average precision", "brier": "Brier score"}
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nevus.core.preprocess import Pixels
-from nevus.core.progress import progress
+from nevus.core.terminal import progress
 from nevus.data.alignment import resample
 
 Floats = NDArray[np.float32]

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nevus.core.errors import DataError, ImageError
+from nevus.core.machine import available_processors
 from nevus.core.preprocess import Pixels, decode, read_image_file, resize
-from nevus.core.processors import available_processors
 
 # A chunk is full at so many images, or so many bytes of images from archives, which travel to the workers.
 CHUNK = 32

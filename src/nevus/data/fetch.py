@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 
 import nevus
 from nevus.core.errors import DataError
-from nevus.core.progress import ByteProgress
+from nevus.core.terminal import ByteProgress
 from nevus.data.catalogue import CatalogueEntry, RemoteFile
 
 # Tries in a row that bring nothing; any that brings bytes starts the count anew.

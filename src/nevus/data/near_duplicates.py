@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from nevus.core.dataset import Dataset
 from nevus.core.errors import DataError
 from nevus.core.files import read_json, write_json
-from nevus.core.processors import available_processors
-from nevus.core.progress import progress
+from nevus.core.machine import available_processors
+from nevus.core.terminal import progress
 from nevus.data.alignment import TRANSFORMS, grey, similarity
 from nevus.data.candidates import candidate_pairs
 from nevus.data.duplicates import duplicate_groups

@@ -21,7 +21,7 @@ from nevus.core.errors import DataError, ImageError
 from nevus.core.files import replacing
 from nevus.core.manifest import SPLITS, ManifestRow
 from nevus.core.preprocess import MAX_PIXELS, Pixels
-from nevus.core.progress import progress
+from nevus.core.terminal import progress
 from nevus.data.archives import ImageReader
 from nevus.data.decoding import Decoded, Located, decode_all
 from nevus.data.diagnoses import Named, assign_classes

@@ -13,6 +13,7 @@ from nevus.core.config import Config
 from nevus.core.dataset import Dataset
 from nevus.core.errors import ConfigError
 from nevus.core.files import write_json
+from nevus.core.reuse import check_dataset, check_options, check_resumable, clear
 from nevus.core.runs import DONE, FAILED, RUNNING, Run, fold_directory
 from nevus.pipeline import datasets, stages
 
@@ -48,7 +49,7 @@ def cross_validate(
     folds = _make_folds(run, dataset, config, num_folds)
     single = replace(config, folds=None)
     if overwrite:
-        run.clear(but=[dataset, *folds])
+        clear(run, but=[dataset, *folds])
     _check_folds(run, folds, single)
     if run.run_json.exists():
         run.update(status=RUNNING)
@@ -95,8 +96,8 @@ def _join(run: Run, dataset: Dataset, config: Config) -> None:
 
 def _check_resumable(run: Run, dataset: Dataset, config: Config) -> None:
     """Options of evaluation and export may differ, for both are done again; those that made the models may not."""
-    run.check_dataset(dataset)
-    run.check_options(config, but=("evaluate", "export"))
+    check_dataset(run, dataset)
+    check_options(run, config, but=("evaluate", "export"))
 
 
 def _check_folds(run: Run, folds: Sequence[Dataset], config: Config) -> None:
@@ -104,4 +105,4 @@ def _check_folds(run: Run, folds: Sequence[Dataset], config: Config) -> None:
     for number, dataset in enumerate(folds, start=1):
         fold = Run(fold_directory(run.directory, number))
         if fold.run_json.exists():
-            fold.check_resumable(dataset, config)
+            check_resumable(fold, dataset, config)

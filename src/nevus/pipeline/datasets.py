@@ -12,6 +12,7 @@ from nevus.core.config import STAGES, Config
 from nevus.core.dataset import Dataset, DatasetSource
 from nevus.core.errors import RunError
 from nevus.core.files import read_json
+from nevus.core.reuse import check_options, clear
 from nevus.core.runs import Run
 from nevus.data.names import as_text
 from nevus.pipeline.stages import DEFAULTS, audit, check_sources, prepare, split
@@ -50,7 +51,7 @@ def dataset_of(images: Sequence[Path], run: Run, config: Config, *, resume: bool
         else:
             if overwrite:
                 check_sources(images, config)
-                run.clear()
+                clear(run)
             prepare(images, dataset.directory, config, overwrite=resume or overwrite)
     if config.image_size != DEFAULTS.image_size:
         check_image_size(dataset, config)
@@ -84,7 +85,7 @@ def _check_prepared_from(images: Sequence[Path], dataset: Dataset, run: Run, con
             "itself if that has moved; or start over with --overwrite."
         )
     if run.config_json.exists():
-        run.check_options(config, but=[stage for stage in STAGES if stage not in ("prepare", "split")])
+        check_options(run, config, but=[stage for stage in STAGES if stage not in ("prepare", "split")])
 
 
 def _is_of(path: Path, source: DatasetSource) -> bool:

@@ -16,6 +16,7 @@ from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
 from nevus.core.files import read_json, write_json
 from nevus.core.pretrained import describe_weights
+from nevus.core.reuse import check_clearable, check_resumable
 from nevus.core.runs import DONE, Run
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def check_fresh(run: Run, *, resume: bool, overwrite: bool, num_folds: int | Non
             overwritten is no run; or the run to resume has another number of folds.
     """
     if overwrite:
-        run.check_clearable()
+        check_clearable(run)
     elif not resume:
         run.check_absent()
     elif run.run_json.exists() and len(run.folds) != (num_folds or 0):
@@ -206,7 +207,7 @@ def train(
     check_fresh(run, resume=resume, overwrite=overwrite)
     resume = resume and run.run_json.exists()
     if resume:
-        run.check_resumable(dataset, config)
+        check_resumable(run, dataset, config)
         # They change nothing of the training; the stages behind it begin from them.
         _record_evaluation(run, config)
         _record_licence(run, config)

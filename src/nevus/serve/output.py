@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any, TextIO
 
 from nevus.core.modelfile import DISCLAIMER, ModelSpec
-from nevus.core.printable import printable
+from nevus.core.terminal import printable
 from nevus.serve.predictor import Prediction
 
 

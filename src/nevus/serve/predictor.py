@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from nevus.core.clinical import Values, values_of
 from nevus.core.errors import ConfigError, ImageError, ModelFileError, NevusError
+from nevus.core.machine import available_processors
 from nevus.core.modelfile import CLINICAL_INPUT, INPUT, OUTPUTS, ModelSpec
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels
 from nevus.core.prevalence import check_prevalence, rebase
-from nevus.core.processors import available_processors
 from nevus.core.shipped import DEFAULT, find_model
 from nevus.serve.answer_check import check_answer
 from nevus.serve.images import ImageLike, describe, is_one_image, to_pixels

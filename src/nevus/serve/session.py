@@ -14,7 +14,7 @@ import onnxruntime
 from nevus.core.errors import ModelFileError
 from nevus.core.model_archive import read_description
 from nevus.core.modelfile import CLINICAL_INPUT, DESCRIPTION_KEY, INPUT, OUTPUTS, ModelSpec, parse_spec
-from nevus.core.printable import printable
+from nevus.core.terminal import printable
 from nevus.core.vocabulary import ARCHIVED_SUFFIXES
 from nevus.serve.graph_check import check_graph
 

@@ -25,6 +25,7 @@ from nevus.core.files import write_json
 from nevus.core.labels import Classes
 from nevus.core.modelfile import DISCLAIMER, INTENDED_USE, LIMITATIONS
 from nevus.core.predictions import read_predictions
+from nevus.core.reuse import clear
 from nevus.core.runs import Run
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -378,7 +379,7 @@ def test_heatmaps_of_other_predictions_are_refused(copied: Run) -> None:
 
 def test_overwriting_a_run_removes_its_model_card(copied: Run) -> None:
     assert copied.model_card_md.exists()
-    copied.clear()
+    clear(copied)
     assert not copied.model_card_md.exists()
 
 

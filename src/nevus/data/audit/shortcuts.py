@@ -23,7 +23,7 @@ from nevus.core.dataset import Dataset
 from nevus.core.errors import DataError
 from nevus.core.manifest import ManifestRow
 from nevus.core.preprocess import FORMATS, Pixels
-from nevus.core.progress import progress
+from nevus.core.terminal import progress
 from nevus.data.archives import ImageReader
 from nevus.data.groups import connected_components, pairs_sharing
 from nevus.data.near_duplicates import DuplicatePair

@@ -24,8 +24,8 @@ from PIL.PngImagePlugin import PngInfo
 from nevus.core.errors import ConfigError, DataError
 from nevus.core.files import replacing
 from nevus.core.labels import BENIGN, MALIGNANT
-from nevus.core.processors import available_processors
-from nevus.core.progress import progress
+from nevus.core.machine import available_processors
+from nevus.core.terminal import progress
 from nevus.data.phantom.drawing import Phantom, check_arguments, phantom
 from nevus.data.phantom.latents import LESIONS_PER_PATIENT
 from nevus.data.sources.phantoms import PHANTOM_CSV

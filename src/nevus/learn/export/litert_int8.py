@@ -19,9 +19,9 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from ai_edge_litert.tools import flatbuffer_utils
 from numpy.typing import NDArray
 
+from nevus.core.machine import available_processors
 from nevus.core.modelfile import ModelSpec
 from nevus.core.preprocess import Pixels
-from nevus.core.processors import available_processors
 from nevus.learn.export import litert_file
 from nevus.learn.export.keras_file import NETWORK
 from nevus.learn.networks.tensors import LOGITS, POOL

@@ -18,7 +18,7 @@ from sklearn.metrics import log_loss
 from nevus.core.config import Config
 from nevus.core.dataset import Dataset
 from nevus.core.files import replacing
-from nevus.core.progress import progress
+from nevus.core.terminal import progress
 from nevus.learn.networks.tensors import LOGITS, PIXELS, POOL
 from nevus.learn.training.batches import EVALUATION_BATCH_SIZE, evaluation_batches, labels_of, steps_in_epoch
 from nevus.learn.training.optimization import compile_network

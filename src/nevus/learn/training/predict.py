@@ -15,8 +15,9 @@ from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
 from nevus.core.files import replacing
 from nevus.core.predictions import Predictions, write_predictions
-from nevus.core.progress import progress
+from nevus.core.reuse import check_dataset
 from nevus.core.runs import Run
+from nevus.core.terminal import progress
 from nevus.learn.networks.activation_map import malignancy_map, tap
 from nevus.learn.networks.architectures import class_logits
 from nevus.learn.networks.clinical_head import read_head
@@ -61,7 +62,7 @@ def predict(run: Run, dataset: Dataset, splits: Sequence[str] = ("val", "test"))
         DataError: a split has no images.
     """
     network, head = load_model(run), read_head(run)
-    run.check_dataset(dataset)
+    check_dataset(run, dataset)
     for split in splits:
         predictions, heatmaps = predict_split(network, dataset, split, head)
         if split == "test":

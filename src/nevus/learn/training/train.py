@@ -25,6 +25,7 @@ from nevus.core.dataset import Dataset
 from nevus.core.errors import ConfigError, DataError, RunError
 from nevus.core.files import replacing, write_json
 from nevus.core.pretrained import describe_weights
+from nevus.core.reuse import check_resumable, clear
 from nevus.core.runs import DONE, FAILED, RUNNING, Run
 from nevus.learn.networks import architectures
 from nevus.learn.networks.backbones import layers_below_top, load_weights
@@ -80,7 +81,7 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False, o
         run.update(status=RUNNING)
     else:
         if overwrite:
-            run.clear(but=[dataset])
+            clear(run, but=[dataset])
         run.start(dataset, pretrained=pretrained)
         write_json(run.config_json, config.to_json())
     run.checkpoints.mkdir(exist_ok=True)
@@ -295,7 +296,7 @@ def _check_resumable(run: Run, dataset: Dataset, config: Config) -> None:
             f"{run.directory} is done; nothing is left to resume. Name another folder with --out, "
             "or start over with --overwrite."
         )
-    run.check_resumable(dataset, config)
+    check_resumable(run, dataset, config)
 
 
 def _save(network: keras.Model, run: Run, dataset: Dataset, config: Config) -> None:

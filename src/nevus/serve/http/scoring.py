@@ -16,11 +16,11 @@ from starlette.requests import ClientDisconnect
 
 from nevus.core.clinical import Values
 from nevus.core.errors import ImageError, ImageTooLargeError, ModelFileError
+from nevus.core.machine import available_processors
 from nevus.core.modelfile import ModelSpec
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels, decode, resize
 from nevus.core.prevalence import rebase
-from nevus.core.processors import available_processors
 from nevus.serve.heatmap import heatmap_png
 from nevus.serve.http.batching import Answer, Batcher
 from nevus.serve.http.metrics import Metrics

@@ -1,4 +1,4 @@
-"""Progress bars on standard error, shown only for work that takes over two seconds."""
+"""What is shown on a terminal: texts of strangers, made safe, and progress bars."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from typing import Any, TypeVar
 Item = TypeVar("Item")
 
 
+def printable(text: str) -> str:
+    """`text` with its line ends and control characters as escapes, so that a file's name cannot steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 def progress(items: Iterable[Item], *, total: int | None, label: str, unit: str = "image") -> Iterator[Item]:
-    """Yields `items`, drawing a bar after two seconds; in a log file, a line every ten seconds."""
+    """Yields `items`, drawing a bar on standard error after two seconds; in a log file, a line every ten seconds."""
     yield from _bar(items, total=total, desc=label, unit=unit)
 
 
