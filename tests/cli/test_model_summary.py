@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from nevus.cli.summary import model_summary, run_summary, shipped_summary
+from nevus.cli.evaluation_summary import run_summary
+from nevus.cli.summary import model_summary, shipped_summary
 from nevus.core.files import read_json, write_json
 from nevus.core.runs import Run
 from nevus.core.shipped import find_model

@@ -255,7 +255,7 @@ def train(arguments: argparse.Namespace) -> int:
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    from nevus.cli.summary import run_summary
+    from nevus.cli.evaluation_summary import run_summary
 
     run = stages.single_run(arguments.run)
     stages.evaluate(run, config_of(arguments, **asdict(stages.recorded_options(run))))
@@ -297,7 +297,7 @@ def report(arguments: argparse.Namespace) -> int:
 
 
 def _run_all(arguments: argparse.Namespace, images: Sequence[Path], out: Path, config: Config) -> None:
-    from nevus.cli.summary import cross_validation_summary, run_summary
+    from nevus.cli.evaluation_summary import cross_validation_summary, run_summary
     from nevus.pipeline.run import run
 
     made = run(images, out, config, resume=arguments.resume, overwrite=arguments.overwrite)

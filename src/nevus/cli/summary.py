@@ -9,31 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from nevus.core.dataset import Dataset
-from nevus.core.estimate import Estimate, value_text
+from nevus.core.estimate import Estimate
 from nevus.core.files import read_json
 from nevus.core.manifest import SPLITS
 from nevus.core.modelfile import DISCLAIMER, ModelSpec
 from nevus.core.runs import Run
 from nevus.core.shipped import DEFAULT
-from nevus.core.split_names import WITHOUT_LEAKS
 from nevus.core.terminal import printable
-
-_TITLES = {"roc_auc": "ROC-AUC", "average_precision": "Average precision", "brier": "Brier score"}
-
-_CLASS_TITLES = {
-    "macro_roc_auc": "Macro ROC-AUC",
-    "macro_average_precision": "Macro average precision",
-    "balanced_accuracy": "Balanced accuracy",
-    "kappa": "Cohen's kappa",
-    "accuracy": "Accuracy",
-    "top_2_accuracy": "Top-2 accuracy",
-}
-
-# The others are in the file, lest they push the figures off the screen.
-_MOST_WARNINGS = 5
-
-# What a test score is called: two of them where the source's own test split leaks.
-_TEST_SCORES = {"test": "Test", WITHOUT_LEAKS: "Test without the leaked images"}
 
 
 def dataset_summary(dataset: Dataset) -> str:
@@ -50,141 +32,10 @@ def dataset_summary(dataset: Dataset) -> str:
     num_left_out = sum(row.is_left_out for row in dataset.rows)
     if num_left_out:
         lines.append(f"{num_left_out:,} images are in no split, because of a val or test that the source gives")
-    lines += ["", _counts_table(dataset.split_counts(), Counter(row.label for row in dataset.rows))]
+    lines += ["", counts_table(dataset.split_counts(), Counter(row.label for row in dataset.rows))]
     if any(not row.group for row in dataset.rows):
         lines += ["", f"Next: nevus split {dataset.directory}"]
     return "\n".join(lines)
-
-
-def run_summary(run: Run) -> str:
-    """The outcome of a run: data, training, test figures, operating points, files."""
-    record = run.record
-    metrics = read_json(run.metrics_json, "Run 'nevus evaluate' first.")
-    info = run.dataset_info
-    training = record.get("training", {})
-    lines = [
-        "",
-        f"{'Generated images (phantoms): ' if info.generated else ''}{info.num_images:,} images, "
-        f"{info.num_rejected:,} files rejected",
-    ]
-    if training:
-        lines.append(
-            f"{training['network']}, {training['num_parameters']:,} parameters: epoch {training['best_epoch']} of "
-            f"{training['epochs_run']} was best, {training['minutes']:.1f} minutes"
-        )
-    lines += ["", _counts_table(record["split_counts"]), ""]
-    if metrics["leak"]:
-        lines += [
-            f"The source's test split leaks: {metrics['leak']['num_images']:,} of its images share a lesion, "
-            "patient or picture with train or val.",
-            "",
-        ]
-    for split, name in _TEST_SCORES.items():
-        if split in metrics["splits"]:
-            lines += _score_lines(metrics, split, name)
-    lines += _warning_lines(metrics.get("warnings", []), run.metrics_json)
-    made_by = {"export": run.model_onnx, "report": run.report_html}
-    current = [path for path in made_by.values() if _is_current(run, path)]
-    lines += map(str, current)
-    if steps := [f"nevus {step} {run.directory}" for step, path in made_by.items() if path not in current]:
-        lines.append(f"Next: {', then '.join(steps)}")
-    return "\n".join([*lines, DISCLAIMER])
-
-
-def _is_current(run: Run, path: Path) -> bool:
-    """Whether an export or the report is of the last evaluation, as far as files can tell."""
-    if not path.exists():
-        return False
-    if path == run.report_html:
-        return path.stat().st_mtime_ns >= run.metrics_json.stat().st_mtime_ns
-    from nevus.assess.evaluation import results  # The summaries of models go without it.
-
-    entry = (results.read_parity(run) or {}).get("onnx")
-    return entry is not None and run.is_current(entry["made_from"] or {})
-
-
-def _warning_lines(warnings: Sequence[str], path: Path) -> list[str]:
-    """The first warnings, as the report has them, and where the others are."""
-    lines = [f"  Warning: {warning}" for warning in warnings[:_MOST_WARNINGS]]
-    left = len(warnings) - len(lines)
-    return [*lines, *([f"  {left} more warnings in {path}"] if left else [])]
-
-
-def _score_lines(metrics: dict[str, Any], split: str, name: str) -> list[str]:
-    figures = metrics["splits"][split]
-    return [
-        f"{name}, {figures['num_images']:,} images of {figures['num_groups']:,} groups (95 % intervals):",
-        *(f"  {title:<18} {Estimate.from_json(figures[key])}" for key, title in _TITLES.items()),
-        "",
-        f"  {'':<16} threshold  sensitivity             specificity             F1     accuracy",
-        *(
-            f"  {point['name']:<16} {point['threshold']:>9.4f}  {_decision_figures(point[split])}"
-            for point in metrics["operating_points"]
-        ),
-        "",
-        *_class_lines(metrics["classification"][split]),
-    ]
-
-
-def _class_lines(figures: dict[str, Any]) -> list[str]:
-    """Which of several classes it is; of two the operating points say it all."""
-    names = [row["name"] for row in figures["classes"]]
-    if len(names) == 2:
-        return []
-    width = max(map(len, [*names, *_CLASS_TITLES.values()]))
-    return [
-        f"  Which of {len(names)} classes, each against the rest (ROC-AUC) and the most probable one:",
-        *(f"  {title:<{width}} {Estimate.from_json(figures[name])}" for name, title in _CLASS_TITLES.items()),
-        "",
-        f"  {'':<{width}} {'ROC-AUC':<22}  {'sensitivity':<22}  images",
-        *(
-            f"  {row['name']:<{width}} {Estimate.from_json(row['roc_auc'])!s:<22}  "
-            f"{Estimate.from_json(row['sensitivity'])!s:<22}  {row['num_images']:>6,}"
-            for row in figures["classes"]
-        ),
-        "",
-    ]
-
-
-def cross_validation_summary(run: Run) -> str:
-    """The outcome of a cross-validation: figures pooled and over the folds, operating points, ensemble, files."""
-    result = read_json(run.cross_validation_json, "Run the cross-validation again with --resume.")
-    pooled, num_folds = result["out_of_fold"], result["num_folds"]
-    lines = [
-        "",
-        f"{'Generated images (phantoms): ' if result['generated'] else ''}{pooled['num_images']:,} images "
-        f"({pooled['num_malignant']:,} malignant) of {pooled['num_groups']:,} groups in {num_folds} folds,",
-        "each image tested once, by the model that saw none of its group.",
-        "",
-        f"  {'':<18} {'pooled (95 % interval)':<24} mean of the folds, standard deviation, range",
-    ]
-    for key, title in _TITLES.items():
-        spread = {name: value_text(_number(value)) for name, value in result["over_folds"][key].items()}
-        lines.append(
-            f"  {title:<18} {Estimate.from_json(pooled[key])!s:<24} {spread['mean']}, "
-            f"{spread['standard_deviation']}, {spread['min']} to {spread['max']}"
-        )
-    lines += ["", "Operating points, chosen on each fold's own validation, pooled:", ""]
-    lines += [f"  {'':<16} {'thresholds':<14}  sensitivity             specificity             F1     accuracy"]
-    lines += [
-        f"  {point['name']:<16} {min(point['thresholds']):.3f} to {max(point['thresholds']):.3f}  "
-        f"{_decision_figures(point['out_of_fold'])}"
-        for point in result["operating_points"]
-    ]
-    if len(result["classes"]["names"]) > 2:
-        found = result["classification"]
-        lines += ["", f"Which of {len(result['classes']['names'])} classes, pooled, and mean of the folds:", ""]
-        for key, title in _CLASS_TITLES.items():
-            mean = value_text(_number(found["over_folds"][key]["mean"]))
-            lines.append(f"  {title:<24} {Estimate.from_json(found['out_of_fold'][key])!s:<24} {mean}")
-    for name, text in (("test", "the source's test split"), (WITHOUT_LEAKS, "its images of groups in no fold")):
-        if name in result["ensemble"]["splits"]:
-            figures = result["ensemble"]["splits"][name]
-            area = Estimate.from_json(figures["roc_auc"])
-            lines += ["", f"Ensemble on {text}, {figures['num_images']:,} images: ROC-AUC {area}"]
-    lines += _warning_lines(result["warnings"], run.cross_validation_json)
-    reports = f"{run.report_html}, and one in each fold"
-    return "\n".join([*lines, "", str(run.ensemble_onnx), str(run.cross_validation_json), reports, DISCLAIMER])
 
 
 def parity_summary(run: Run, file_formats: Sequence[str]) -> str:
@@ -247,9 +98,14 @@ def model_summary(spec: ModelSpec) -> str:
     return "\n".join(lines)
 
 
+def _title(metric: str) -> str:
+    """A metric's name in a model file, as words. The table of metrics needs packages that reading a model does not."""
+    return "ROC-AUC" if metric == "roc_auc" else metric.replace("_", " ")
+
+
 def shipped_summary(path: Path, spec: ModelSpec) -> str:
     """A shipped model in a few lines; its card and `nevus info` say more."""
-    figures = [f"{_TITLES.get(name, name)} {_figure(spec.test_metrics[name])}" for name in _headlines(spec)]
+    figures = [f"{_title(name)} {_figure(spec.test_metrics[name])}" for name in _headlines(spec)]
     return "\n".join(
         [
             f"{path.stem}{' (default)' if path.stem == DEFAULT else ''}",
@@ -310,19 +166,11 @@ def _clinical_inputs(spec: ModelSpec) -> str:
     return f"{'; '.join(inputs)}; all optional" if inputs else "none: pixels alone"
 
 
-def _decision_figures(figures: dict[str, Any]) -> str:
-    """Sensitivity and specificity with intervals, F1 and accuracy without: cells of a table."""
-    sensitivity, specificity, f1, accuracy = (
-        Estimate.from_json(figures[key]) for key in ("sensitivity", "specificity", "f1", "accuracy")
-    )
-    return f"{sensitivity!s:<22}  {specificity!s:<22}  {value_text(f1.value)}  {value_text(accuracy.value)}"
-
-
 def _number(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
-def _counts_table(split_counts: dict[str, dict[str, int]], all_counts: dict[str, int] | None = None) -> str:
+def counts_table(split_counts: dict[str, dict[str, int]], all_counts: dict[str, int] | None = None) -> str:
     names = list(split_counts[SPLITS[0]])
     rows = {split: counts for split, counts in split_counts.items() if any(counts.values())}
     if not rows:

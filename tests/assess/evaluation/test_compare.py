@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nevus.assess.evaluation.compare import DIFFERENCES, FIGURES, compare, format_comparison
+from nevus.assess.evaluation.compare import COMPARED, DIFFERENCES, compare, format_comparison
 from nevus.assess.evaluation.evaluate import evaluate
 from nevus.assess.pages.comparison_page import write_comparison
 from nevus.assess.statistics.delong import roc_auc_difference
@@ -76,7 +76,7 @@ def test_figures_are_those_of_metrics_json(runs):
         assert (row["name"], row["operating_point"], row["threshold"]) == (run.name, "youden", point["threshold"])
         assert row["roc_auc"] == metrics["splits"]["test"]["roc_auc"]
         assert row["f1"] == point["test"]["f1"]
-        assert set(FIGURES) < set(row)
+        assert {metric.name for metric in COMPARED} < set(row)
 
 
 def test_differences_are_paired_whatever_the_order_of_the_files(runs):
@@ -93,11 +93,11 @@ def test_differences_are_paired_whatever_the_order_of_the_files(runs):
     assert noisy["roc_auc"]["value"] == pytest.approx(expected.estimate.value)
     assert noisy["roc_auc"]["p_value"] == pytest.approx(expected.p_value)
     rows = {row["name"]: row for row in found["splits"]["test"]["runs"]}
-    for name in DIFFERENCES:
+    for name in (metric.name for metric in DIFFERENCES):
         assert noisy[name]["value"] == pytest.approx(rows["noisy"][name]["value"] - rows["good"][name]["value"])
     assert noisy["roc_auc"]["high"] < 0.0
-    assert {same[name]["value"] for name in DIFFERENCES} == {0.0}
-    assert {same[name]["p_value"] for name in DIFFERENCES} == {1.0}
+    assert {same[metric.name]["value"] for metric in DIFFERENCES} == {0.0}
+    assert {same[metric.name]["p_value"] for metric in DIFFERENCES} == {1.0}
 
 
 def test_result_is_json_and_text(runs):

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from assess.fold_runs import CLASSES, INFO, NUM_FOLDS, make_cross_validation, make_fold, make_predictions
-from nevus.assess.evaluation.cross_validation import FIGURES_AT_POINT, cross_validate, spread
+from nevus.assess.evaluation.cross_validation import cross_validate, spread
 from nevus.assess.pages.cross_validation_page import write_cross_validation_page
-from nevus.assess.statistics.metrics import UndefinedMetricWarning
+from nevus.assess.sections.decisions import DECISIONS
+from nevus.assess.statistics.undefined import UndefinedMetricWarning
 from nevus.core.errors import RunError
 from nevus.core.files import finite, sha256_of, write_json
 from nevus.core.operating_point import OperatingPoint
@@ -106,7 +107,7 @@ def test_figures_over_the_folds_are_those_of_the_folds(run: Run) -> None:
             }
         )
     for place, point in enumerate(result["operating_points"]):
-        assert list(point["over_folds"]) == list(FIGURES_AT_POINT)
+        assert list(point["over_folds"]) == [metric.name for metric in DECISIONS]
         values = [metrics["operating_points"][place]["test"]["specificity"]["value"] for metrics in fold_metrics(run)]
         assert point["over_folds"]["specificity"]["mean"] == pytest.approx(np.mean(values))
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from assess.report_runs import make_run
 from nevus.assess.evaluation.results import default_point, read_audit, read_metrics, read_parity, read_record
-from nevus.assess.evaluation.shapes import count, figure, flag, known, number, parsed, positive, text
 from nevus.assess.pages.report import write_report
+from nevus.assess.sections.shapes import count, estimated, flag, known, number, parsed, positive, text
 from nevus.core.errors import RunError
 from nevus.core.estimate import Estimate
 from nevus.core.files import write_json
@@ -43,7 +43,7 @@ def ways(value: Any, way: tuple[str | int, ...] = ()) -> Iterator[tuple[str | in
 
 
 def test_figures_become_estimates_and_null_becomes_nan() -> None:
-    read = parsed({"a": {"value": 1, "low": None, "high": 2.5}}, {"a": figure, "b?": count}, "file", "mend")
+    read = parsed({"a": {"value": 1, "low": None, "high": 2.5}}, {"a": estimated, "b?": count}, "file", "mend")
     assert read["a"].value == 1
     assert read["a"].low != read["a"].low
     assert read["b"] is None
@@ -62,7 +62,7 @@ def test_figures_become_estimates_and_null_becomes_nan() -> None:
         (count, 1.5),
         (text, 3),
         (flag, 1),
-        (figure, {"value": 1}),
+        (estimated, {"value": 1}),
         ([text], {}),
     ],
 )

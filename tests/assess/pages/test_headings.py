@@ -173,7 +173,7 @@ def test_the_model_card(complete: Run) -> None:
 
 
 def test_the_terminal(complete: Run) -> None:
-    from nevus.cli.summary import run_summary
+    from nevus.cli.evaluation_summary import run_summary
 
     text = run_summary(complete)
     check_text(text, OF_THE_RISK)
@@ -181,17 +181,20 @@ def test_the_terminal(complete: Run) -> None:
 
 
 def check_columns(text: str) -> None:
-    """The tables of operating points: four numbers in each row, under their headings in this order."""
+    """The tables of operating points: numbers in each row under their headings, which may stand in any order."""
     lines = text.splitlines()
-    places = [index for index, line in enumerate(lines) if re.search(r"sensitivity +specificity +F1 +accuracy", line)]
+    places = [index for index, line in enumerate(lines) if re.search(r"Sensitivity +Specificity", line)]
     assert places
-    for line in (line for place in places for line in lines[place + 1 : place + 6]):
-        numbers = re.sub(r"\(.*?\)", "", line).split()[-4:]
-        assert numbers == [f"{NUMBERS[name]:.3f}" for name in ("sensitivity", "specificity", "f1", "accuracy")]
+    for place in places:
+        headings = re.findall("|".join(NAMES), lines[place])
+        assert {NAMES[heading] for heading in headings} == {"sensitivity", "specificity", "f1", "accuracy"}
+        for line in lines[place + 1 : place + 6]:
+            numbers = re.sub(r"\(.*?\)", "", line).split()[-4:]
+            assert numbers == [f"{NUMBERS[NAMES[heading]]:.3f}" for heading in headings]
 
 
 def test_several_classes_on_the_terminal(of_classes: Run) -> None:
-    from nevus.cli.summary import _class_lines
+    from nevus.cli.evaluation_summary import _class_lines
 
     found = read_json(of_classes.metrics_json, "")["classification"]["test"]
     text = "\n".join(_class_lines(found))
@@ -220,7 +223,7 @@ def test_a_comparison_on_the_terminal(comparison: tuple[list[Run], dict[str, Any
 
 
 def test_the_page_and_the_summary_of_a_cross_validation(tmp_path: Path) -> None:
-    from nevus.cli.summary import cross_validation_summary
+    from nevus.cli.evaluation_summary import cross_validation_summary
 
     run = make_cross_validation(tmp_path)
     cross_validate(run, default_operating_point="youden", bootstrap=100, seed=0, prevalence=0.02)

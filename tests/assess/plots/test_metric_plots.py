@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nevus.assess.evaluation.metrics_form import CALIBRATION, DECISION_CURVE, SUBGROUP, TRIAGE
-from nevus.assess.evaluation.shapes import parsed
 from nevus.assess.plots import metric_plots
 from nevus.assess.plots.drawing import Plot
 from nevus.assess.sections import calibration, decision_curve, subgroups, triage
+from nevus.assess.sections.shapes import parsed
 from nevus.assess.statistics.metrics import Bools, Floats
 from nevus.core.estimate import Estimate
 from nevus.core.files import finite
 
-pytestmark = pytest.mark.filterwarnings("ignore::nevus.assess.statistics.metrics.UndefinedMetricWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::nevus.assess.statistics.undefined.UndefinedMetricWarning")
 
 
 def read_back(section: Any, shape: Any) -> Any:
@@ -26,17 +25,18 @@ def read_back(section: Any, shape: Any) -> Any:
 
 def made(labels: Bools, risk: Floats, sex: list[str]) -> list[Plot]:
     groups = np.arange(labels.size)
-    figures = calibration.measure(labels, {"before": np.sqrt(risk), "after": risk}, groups, resamples=20, seed=0)
-    curve = decision_curve.measure(labels, risk, groups, float(labels.mean()))
+    risks = calibration.measure(labels, {"before": np.sqrt(risk), "after": risk}, groups, resamples=20, seed=0)
+    before, after = (read_back(risks, calibration.SECTION.shape)[name] for name in ("before", "after"))
+    curve = read_back(decision_curve.measure(labels, risk, groups, float(labels.mean())), decision_curve.SHAPE)
     bands = triage.measure(triage.Triage(0.2, 0.8), labels, risk, groups)
     rows = subgroups.measure({"sex": sex}, labels, risk, groups, called=risk >= 0.5)
     by_class = {"benign": int((~labels).sum()), "malignant": int(labels.sum())}
     return [
-        metric_plots.reliability(*(read_back(figures[name], CALIBRATION) for name in ("before", "after"))),
-        metric_plots.decision_curve(read_back(curve, DECISION_CURVE)),
-        metric_plots.decision_curve(read_back(curve, DECISION_CURVE), screening=True),
-        metric_plots.triage(read_back(bands, TRIAGE), by_class),
-        metric_plots.subgroups([read_back(row, SUBGROUP) for row in rows], Estimate(0.9, 0.8, 0.95)),
+        metric_plots.reliability(before, after),
+        metric_plots.decision_curve(curve),
+        metric_plots.decision_curve(curve, screening=True),
+        metric_plots.triage(read_back(bands, triage.SECTION.shape), by_class),
+        metric_plots.subgroups(read_back(rows, subgroups.SECTION.shape), Estimate(0.9, 0.8, 0.95)),
     ]
 
 
@@ -66,4 +66,4 @@ def test_an_absent_class_is_drawn_without_a_number(truth: bool) -> None:
 
 def test_a_useless_model_is_said_to_help_nowhere() -> None:
     curve = decision_curve.measure(np.arange(40) % 2 == 0, np.full(40, 0.999), np.arange(40), 0.5)
-    assert "at no threshold" in metric_plots.decision_curve(read_back(curve, DECISION_CURVE)).caption
+    assert "at no threshold" in metric_plots.decision_curve(read_back(curve, decision_curve.SHAPE)).caption

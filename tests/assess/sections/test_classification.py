@@ -11,16 +11,16 @@ import pytest
 from sklearn import metrics as sk
 
 from assess.simulated_runs import CLASSES, make_predictions, make_run
-from nevus.assess.evaluation.compare import CLASS_FIGURES, compare, format_comparison
+from nevus.assess.evaluation.compare import CLASSES_COMPARED, compare, format_comparison
 from nevus.assess.evaluation.results import read_metrics
 from nevus.assess.pages.card import make_card
 from nevus.assess.pages.comparison_page import write_comparison
 from nevus.assess.plots.class_plots import confusion_of_classes
 from nevus.assess.sections import classification
 from nevus.assess.statistics.delong import roc_auc, roc_auc_difference
-from nevus.assess.statistics.metrics import UndefinedMetricWarning
 from nevus.assess.statistics.paired import balanced_accuracy_difference, macro_roc_auc_difference
 from nevus.assess.statistics.uncertainty import group_codes
+from nevus.assess.statistics.undefined import UndefinedMetricWarning
 from nevus.core.errors import RunError
 from nevus.core.files import write_json
 from nevus.core.labels import Classes
@@ -55,7 +55,7 @@ def test_figures_equal_scikit_learn_and_lie_in_their_intervals(test):
         "accuracy": sk.accuracy_score(labels, named),
         "top_2_accuracy": sk.top_k_accuracy_score(labels, probabilities, k=2),
     }
-    assert set(expected) == set(classification.FIGURES)
+    assert set(expected) == {metric.name for metric in classification.CLASSIFICATION}
     for name, value in expected.items():
         assert found[name]["value"] == pytest.approx(value), name
         assert 0.0 < found[name]["low"] < value < found[name]["high"] < 1.0
@@ -87,7 +87,7 @@ def test_intervals_count_groups_not_images(test):
         logits=np.tile(test.logits, (2, 1)),
     )
     once, copied = (classification.measure(one, 1.0, {}, **BOOTSTRAP) for one in (test, twice))
-    for name in classification.FIGURES:
+    for name in (metric.name for metric in classification.CLASSIFICATION):
         assert copied[name]["value"] == pytest.approx(once[name]["value"])
         assert copied[name]["low"] == pytest.approx(once[name]["low"], abs=0.005)
 
@@ -121,7 +121,7 @@ def test_an_absent_class_leaves_no_number_where_it_is_needed(test):
         found = classification.measure(without, 1.0, {}, **BOOTSTRAP)
     assert len(caught) == 1
     nothing = {"value": np.nan, "low": np.nan, "high": np.nan}
-    for name in (*classification.RANKING, "balanced_accuracy"):
+    for name in (*(metric.name for metric in classification.RANKING), "balanced_accuracy"):
         assert found[name] == pytest.approx(nothing, nan_ok=True)
     for name in ("kappa", "accuracy", "top_2_accuracy"):
         assert found[name]["low"] < found[name]["value"] < found[name]["high"]
@@ -159,7 +159,7 @@ def test_two_classes_repeat_nothing_of_the_risk(tmp_path):
     assert [row["roc_auc"].value for row in found["classes"]] == pytest.approx(
         [metrics["splits"]["test"]["roc_auc"].value] * 2
     )
-    assert list(classification.shown_figures(2)) == ["accuracy", "balanced_accuracy", "kappa"]
+    assert [metric.name for metric in classification.shown_metrics(2)] == ["balanced_accuracy", "kappa", "accuracy"]
 
 
 @pytest.mark.parametrize("damage", ["names", "matrix"])
@@ -198,7 +198,7 @@ def test_card_names_the_classes_of_many_only(run):
     )
     text = make_card("first", facts, {"test": "test split"}, metrics, metrics["operating_points"][0]).to_markdown()
     value = metrics["classification"]["test"]["macro_roc_auc"].value
-    assert f"macro roc-auc {value:.3f}" in text
+    assert f"Macro ROC-AUC {value:.3f}" in text
     assert '"Which of 4 classes"' in text
     assert "ROC-AUC of akiec" in text
 
@@ -257,7 +257,7 @@ def test_runs_of_the_same_classes_are_compared_in_them(run, test, tmp_path):
     found = compare([run, other])
     of_classes = found["splits"]["test"]["classes"]
     rows = of_classes["runs"]
-    assert [set(row) for row in rows] == [{"name", *CLASS_FIGURES}] * 2
+    assert [set(row) for row in rows] == [{"name", *(metric.name for metric in CLASSES_COMPARED)}] * 2
     (difference,) = of_classes["differences"]
     for name in ("macro_roc_auc", "balanced_accuracy", "accuracy"):
         assert difference[name]["value"] == pytest.approx(rows[1][name]["value"] - rows[0][name]["value"])

@@ -10,6 +10,10 @@ from nevus.core.labels import Classes
 from nevus.core.predictions import Predictions
 
 
+def measured(predictions, least):
+    return conformal.measure(conformal.sets_of(predictions, 1.0, least), predictions)
+
+
 def make_predictions(labels, logits):
     names = [str(index) for index in range(len(labels))]
     class_names = tuple("abcdefg"[: logits.shape[1]])
@@ -54,7 +58,7 @@ def test_every_class_is_covered_as_promised(alpha):
     covered = np.zeros((200, 3))
     for row in covered:
         least = conformal.fit(simulated(random, 150), 1.0, alpha)
-        found = conformal.measure(simulated(random, 1000), 1.0, least)
+        found = measured(simulated(random, 1000), least)
         row[:] = [share["value"] for share in found["coverage"].values()]
     # The expected coverage lies between 1 - alpha and 1 - alpha + 1 / (n + 1), n about 50 images a class.
     error = covered.std(axis=0) / np.sqrt(200)
@@ -65,11 +69,11 @@ def test_every_class_is_covered_as_promised(alpha):
 def test_sets_are_counted_by_size():
     # Probabilities of a: .95, .60, .45, .55 and .70; a enters from .5 on, b from .42 on.
     predictions = with_own_probability([0, 0, 1, 1, 1], [0.95, 0.6, 0.55, 0.45, 0.3])
-    found = conformal.measure(predictions, 1.0, np.array([0.5, 0.42]))
+    found = measured(predictions, np.array([0.5, 0.42]))
     assert [row["num_images"] for row in found["set_sizes"]] == [0, 4, 1]
     assert found["mean_set_size"] == pytest.approx(6 / 5)
     assert found["coverage"]["a"]["value"] == 1.0
     assert found["coverage"]["b"]["value"] == pytest.approx(2 / 3)
     assert found["coverage_all"]["value"] == pytest.approx(4 / 5)
-    empty = conformal.measure(predictions, 1.0, np.array([0.99, 0.99]))
+    empty = measured(predictions, np.array([0.99, 0.99]))
     assert [row["num_images"] for row in empty["set_sizes"]] == [5, 0, 0]

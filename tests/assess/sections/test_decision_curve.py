@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nevus.assess.sections import decision_curve
-from nevus.assess.statistics.metrics import UndefinedMetricWarning
+from nevus.assess.statistics.undefined import UndefinedMetricWarning
 
 LABELS = np.array([True, True, True, False, False, False, False, False, False, False])
 RISK = np.array([0.9, 0.6, 0.1, 0.7, 0.3, 0.1, 0.1, 0.1, 0.1, 0.1])

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from nevus.assess.sections import screening
-from nevus.assess.statistics.metrics import UndefinedMetricWarning
 from nevus.assess.statistics.uncertainty import wilson
+from nevus.assess.statistics.undefined import UndefinedMetricWarning
 from nevus.core.estimate import Estimate
 from nevus.core.prevalence import rebase
 

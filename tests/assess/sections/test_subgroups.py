@@ -90,7 +90,12 @@ def test_absent_class_is_nan_without_a_number_or_a_warning():
 
 def row(value, share, low, high, **changes):
     figure = Estimate(share, low, high).to_json()
-    return {"column": "site", "value": value, "too_small": False, **dict.fromkeys(subgroups.FIGURES, figure)} | changes
+    return {
+        "column": "site",
+        "value": value,
+        "too_small": False,
+        **{metric.name: figure for metric in subgroups.METRICS},
+    } | changes
 
 
 def test_gap_worked_by_hand():
@@ -102,7 +107,7 @@ def test_gap_worked_by_hand():
         row("not recorded", 0.2, 0.1, 0.3),
     ]
     gaps = subgroups.largest_gaps(rows)
-    assert [gap["figure"] for gap in gaps] == list(subgroups.FIGURES)
+    assert [gap["figure"] for gap in gaps] == [metric.name for metric in subgroups.METRICS]
     assert (gaps[0]["lowest"], gaps[0]["highest"]) == ("b", "a")
     # .9 - .6, less the root of .1 ** 2 + .1 ** 2, plus that of .05 ** 2 + .1 ** 2.
     gap = gaps[0]["gap"]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nevus.assess.sections import triage
-from nevus.assess.statistics.metrics import UndefinedMetricWarning
+from nevus.assess.statistics.undefined import UndefinedMetricWarning
 
 
 def test_thresholds_worked_by_hand():
@@ -61,7 +61,7 @@ def test_no_image_is_high_where_no_threshold_is_specific_enough():
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=2, max_size=60))
-@pytest.mark.filterwarnings("ignore::nevus.assess.statistics.metrics.UndefinedMetricWarning")
+@pytest.mark.filterwarnings("ignore::nevus.assess.statistics.undefined.UndefinedMetricWarning")
 def test_targets_are_reached_on_validation(images):
     labels, risk = np.array([True, False, *(one[0] for one in images)]), np.array([0.5, 0.5, *(x[1] for x in images)])
     bands = triage.measure(triage.fit(labels, risk), labels, risk, np.arange(labels.size))

@@ -10,7 +10,8 @@ from scipy.special import expit, log_softmax
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 
-from nevus.assess.statistics import calibration, metrics
+from nevus.assess.statistics import calibration
+from nevus.assess.statistics.undefined import UndefinedMetricWarning
 from nevus.core.labels import Classes
 from nevus.core.predictions import Predictions
 
@@ -61,7 +62,7 @@ def test_temperature_is_the_most_likely_of_all():
 def test_without_a_best_temperature_the_risks_stay_as_they_are(sign, reason):
     labels = np.arange(40) % 2
     logits = np.stack([np.zeros(40), sign * (2.0 * labels - 1.0)], axis=1)
-    with pytest.warns(metrics.UndefinedMetricWarning, match=f"not calibrated.*40 validation images.*{reason}"):
+    with pytest.warns(UndefinedMetricWarning, match=f"not calibrated.*40 validation images.*{reason}"):
         assert calibration.fit_temperature(make_predictions(labels, logits)) == 1.0
 
 
@@ -69,7 +70,7 @@ def test_logits_too_small_for_any_temperature_are_not_said_to_separate():
     labels = np.arange(40) % 2
     signs = np.where(np.arange(40) % 5 == 0, -1.0, 1.0) * (2.0 * labels - 1.0)
     logits = np.stack([np.zeros(40), 1e-3 * signs], axis=1)
-    with pytest.warns(metrics.UndefinedMetricWarning, match="whose logits differ too little between the classes"):
+    with pytest.warns(UndefinedMetricWarning, match="whose logits differ too little between the classes"):
         assert calibration.fit_temperature(make_predictions(labels, logits)) == 1.0
 
 
@@ -77,14 +78,14 @@ def test_logits_too_small_for_any_temperature_are_not_said_to_separate():
 def test_equal_logits_are_said_to_say_nothing(num_classes):
     random = np.random.default_rng(0)
     logits = np.repeat(random.normal(size=(40, 1)), num_classes, axis=1)
-    with pytest.warns(metrics.UndefinedMetricWarning, match="whose logits do not rise with the truth"):
+    with pytest.warns(UndefinedMetricWarning, match="whose logits do not rise with the truth"):
         assert calibration.fit_temperature(make_predictions(np.arange(40) % num_classes, logits)) == 1.0
 
 
 def test_logits_too_large_for_a_slope_still_separate():
     labels = np.arange(40) % 2
     logits = np.stack([np.zeros(40), 1e4 * (2.0 * labels - 1.0)], axis=1)
-    with pytest.warns(metrics.UndefinedMetricWarning, match="without error"):
+    with pytest.warns(UndefinedMetricWarning, match="without error"):
         assert calibration.fit_temperature(make_predictions(labels, logits)) == 1.0
 
 
@@ -201,7 +202,7 @@ def test_intercept_makes_the_risks_add_up():
     ],
 )
 def test_undefined_lines_are_nan_and_say_why(labels, risk, reason, has_intercept):
-    with pytest.warns(metrics.UndefinedMetricWarning, match=reason):
+    with pytest.warns(UndefinedMetricWarning, match=reason):
         line = line_of(labels, risk)
     assert np.isnan(line.slope.value)
     assert np.isfinite(line.intercept.value) == has_intercept

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from nevus.assess.statistics import metrics
+from nevus.assess.statistics.undefined import UndefinedMetricWarning
 
 
 @st.composite
@@ -79,14 +80,14 @@ def test_absent_class_gives_nan_and_says_why(malignant):
         (metrics.balanced_accuracy, risk >= 0.5),
         (metrics.kappa, risk >= 0.5),
     ):
-        with pytest.warns(metrics.UndefinedMetricWarning, match=f"no image is {missing}"):
+        with pytest.warns(UndefinedMetricWarning, match=f"no image is {missing}"):
             assert np.isnan(figure(labels, argument))
     assert np.isfinite(metrics.brier(labels, risk))
 
 
 def test_f1_needs_malignant_images_only():
     decided = np.array([True, False])
-    with pytest.warns(metrics.UndefinedMetricWarning, match="F1 is undefined: no image is malignant"):
+    with pytest.warns(UndefinedMetricWarning, match="F1 is undefined: no image is malignant"):
         assert np.isnan(metrics.f1(np.array([False, False]), decided))
     assert metrics.f1(np.array([True, True]), decided) == pytest.approx(2 / 3)
     assert metrics.f1(np.array([True, False]), np.array([False, False])) == 0.0
@@ -123,7 +124,9 @@ def test_weighted_figures_equal_scikit_learn(data, seed):
     weights = np.random.default_rng(seed).integers(0, 3, size=(2, labels.size)).astype(float)
     roc_auc, average_precision = metrics.weighted_areas(labels, risk, weights)
     brier = metrics.weighted_brier(labels, risk, weights)
-    f1, balanced_accuracy, kappa = metrics.weighted_decision_figures(labels, decided, weights)
+    counts = metrics.weighted_counts(labels, decided, weights)
+    f1, kappa = metrics.weighted_f1(counts), metrics.weighted_kappa(counts)
+    balanced_accuracy = metrics.weighted_balanced_accuracy(counts)
     for row, weight in enumerate(weights):
         malignant, benign = weight[labels].sum(), weight[~labels].sum()
         if malignant and benign:

@@ -14,6 +14,7 @@ from scipy.special import expit
 from nevus.assess.statistics import delong, metrics, uncertainty
 from nevus.assess.statistics.delong import roc_auc, roc_auc_difference
 from nevus.assess.statistics.uncertainty import bootstrap, group_codes, proportion, wilson
+from nevus.assess.statistics.undefined import UndefinedMetricWarning
 from nevus.core.estimate import Estimate
 
 
@@ -212,7 +213,7 @@ class TestDeLong:
         # Three patients have one pair of a malignant and a benign image that no patient shares.
         expected = wilson(2 / 3, 1)
         assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high))
-        with pytest.warns(metrics.UndefinedMetricWarning, match="no image moves it"):
+        with pytest.warns(UndefinedMetricWarning, match="no image moves it"):
             macro = delong.macro_roc_auc(labels.astype(np.int64), np.stack([1 - risk, risk], axis=1), groups)
         assert math.isnan(macro.low)
 
@@ -230,15 +231,15 @@ class TestDeLong:
 
     def test_too_few_groups_have_no_interval(self):
         labels, risk = np.array([True, False, False]), np.array([0.7, 0.8, 0.1])
-        with pytest.warns(metrics.UndefinedMetricWarning, match="fewer than two groups"):
+        with pytest.warns(UndefinedMetricWarning, match="fewer than two groups"):
             estimate = roc_auc(labels, risk, np.arange(3))
         assert estimate.value == 0.5
         assert np.isnan([estimate.low, estimate.high]).all()
-        with pytest.warns(metrics.UndefinedMetricWarning, match="fewer than two groups"):
+        with pytest.warns(UndefinedMetricWarning, match="fewer than two groups"):
             assert np.isnan(roc_auc_difference(labels, risk, risk, np.arange(3)).p_value)
 
     def test_absent_class_is_nan(self):
-        with pytest.warns(metrics.UndefinedMetricWarning) as caught:
+        with pytest.warns(UndefinedMetricWarning) as caught:
             assert np.isnan(roc_auc([False, False], [0.1, 0.2], np.arange(2)).value)
         assert [str(warning.message).split(":")[0] for warning in caught] == [
             "ROC-AUC is undefined",
@@ -281,11 +282,11 @@ class TestBootstrap:
         def figures(weights):
             return metrics.weighted_areas(labels, risk, weights)[1][np.newaxis]
 
-        with pytest.warns(metrics.UndefinedMetricWarning, match="of the resamples lack a class"):
+        with pytest.warns(UndefinedMetricWarning, match="of the resamples lack a class"):
             assert np.isnan(bootstrap(figures, ["ap"], np.arange(20), resamples=300, seed=0)["ap"]).all()
 
     def test_constant_figure_has_no_interval(self):
-        with pytest.warns(metrics.UndefinedMetricWarning, match="every resample gives 1"):
+        with pytest.warns(UndefinedMetricWarning, match="every resample gives 1"):
             assert np.isnan(bootstrap(mean_of(np.ones(5)), ["m"], np.arange(5), resamples=100, seed=0)["m"]).all()
 
 
@@ -359,12 +360,14 @@ def coverage_of_the_bootstrap(sets, resamples, groups, group_size):
 
     def figures_of(labels, risk):
         def figures(weights):
-            at_point = metrics.weighted_decision_figures(labels, risk >= 0.6, weights)
+            counts = metrics.weighted_counts(labels, risk >= 0.6, weights)
             return np.stack(
                 [
                     metrics.weighted_areas(labels, risk, weights)[1],
                     metrics.weighted_brier(labels, risk, weights),
-                    *at_point,
+                    metrics.weighted_f1(counts),
+                    metrics.weighted_balanced_accuracy(counts),
+                    metrics.weighted_kappa(counts),
                 ]
             )
 
@@ -406,7 +409,7 @@ class TestMeansOverClasses:
     def test_a_class_of_one_group_or_of_none_has_no_interval(self):
         labels, groups = np.array([0, 0, 0, 1, 1, 1, 2]), np.arange(7)
         scores = np.random.default_rng(0).dirichlet(np.ones(3), 7)
-        with pytest.warns(metrics.UndefinedMetricWarning, match="fewer than two groups"):
+        with pytest.warns(UndefinedMetricWarning, match="fewer than two groups"):
             found = delong.macro_roc_auc(labels, scores, groups)
         assert 0 <= found.value <= 1
         assert math.isnan(found.low)
@@ -415,7 +418,7 @@ class TestMeansOverClasses:
 
     def test_a_perfect_ranking_has_no_interval(self):
         labels = np.repeat([0, 1, 2], 4)
-        with pytest.warns(metrics.UndefinedMetricWarning, match="no image moves it"):
+        with pytest.warns(UndefinedMetricWarning, match="no image moves it"):
             found = delong.macro_roc_auc(labels, np.eye(3)[labels], np.arange(12))
         assert found.value == 1.0
         assert math.isnan(found.low)

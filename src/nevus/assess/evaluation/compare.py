@@ -8,7 +8,6 @@ made in `comparison_page`. It must not choose a threshold or open a model.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,17 +15,14 @@ from typing import Any
 import numpy as np
 
 from nevus.assess.evaluation import results
-from nevus.assess.sections import classification
+from nevus.assess.sections.classification import CLASSIFICATION, Classified
+from nevus.assess.sections.decisions import DECISIONS, Decided
 from nevus.assess.sections.inputs import Scored, leaked, read_checked, scored
-from nevus.assess.statistics.class_metrics import most_probable
-from nevus.assess.statistics.delong import roc_auc_difference
-from nevus.assess.statistics.metrics import Bools, UndefinedMetricWarning
-from nevus.assess.statistics.paired import (
-    balanced_accuracy_difference,
-    macro_roc_auc_difference,
-    right_share_difference,
-)
+from nevus.assess.sections.metric import Metric, Surface, difference, shown_on
+from nevus.assess.sections.scores import SCORES
+from nevus.assess.statistics.metrics import Bools
 from nevus.assess.statistics.uncertainty import Difference, group_codes
+from nevus.assess.statistics.undefined import collected_notes
 from nevus.core import split_names
 from nevus.core.errors import RunError
 from nevus.core.estimate import Estimate
@@ -36,13 +32,14 @@ from nevus.core.split_names import WITHOUT_LEAKS
 
 SCHEMA_VERSION = 3
 
-SCORES = {"roc_auc": "ROC-AUC", "average_precision": "Average precision", "brier": "Brier score"}
-SHARES = {"sensitivity": "Sensitivity", "specificity": "Specificity", "accuracy": "Accuracy"}
-FIGURES = {**SCORES, **SHARES, "ppv": "PPV", "npv": "NPV", "f1": "F1"}
-DIFFERENCES = {"roc_auc": SCORES["roc_auc"], **SHARES}
+# Of the risk and of decisions at each run's default operating point.
+COMPARED = shown_on(Surface.COMPARISON, (*SCORES, *DECISIONS))
+SCORE_DIFFERENCES = shown_on(Surface.DIFFERENCE, SCORES)
+DECISION_DIFFERENCES = shown_on(Surface.DIFFERENCE, DECISIONS)
+DIFFERENCES = [*SCORE_DIFFERENCES, *DECISION_DIFFERENCES]
 # Of runs that tell the same several classes apart.
-CLASS_FIGURES = classification.FIGURES
-CLASS_DIFFERENCES = {name: CLASS_FIGURES[name] for name in ("macro_roc_auc", "balanced_accuracy", "accuracy")}
+CLASSES_COMPARED = shown_on(Surface.COMPARISON, CLASSIFICATION)
+CLASS_DIFFERENCES = shown_on(Surface.DIFFERENCE, CLASSIFICATION)
 
 _OTHER_LEAKS = (
     "the test images that leak are not the same in all runs, so there are no figures without them; "
@@ -118,9 +115,9 @@ def compare(runs: Sequence[Run]) -> dict[str, Any]:
 
     Returns:
         `splits`, by version of the test, the one to quote first: the counts of its images; `runs`: for each its
-        `FIGURES`, those of decisions at its default operating point; `differences`: for each run but the first its
-        figure less the first run's, with interval and p-value, ROC-AUC after DeLong, the shares of right decisions
-        after McNemar; `classes`: the same two for `CLASS_FIGURES`, where all runs have the same three classes or
+        `COMPARED`, those of decisions at its default operating point; `differences`: for each run but the first its
+        metric less the first run's, with interval and p-value, ROC-AUC after DeLong, the shares of right decisions
+        after McNemar; `classes`: the same two for `CLASSES_COMPARED`, where all runs have the same three classes or
         more. `warnings`. Undefined figures are NaN. The p-values are not adjusted for the number of runs.
 
     Raises:
@@ -128,10 +125,8 @@ def compare(runs: Sequence[Run]) -> dict[str, Any]:
     """
     entries = read_entries(runs)
     first = entries[0]
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UndefinedMetricWarning)
+    with collected_notes() as notes:
         splits = {split: _compare_on(split, entries) for split in first.tests}
-    notes = list(dict.fromkeys(str(warning.message) for warning in caught))
     if len(splits) == 1 and any(entry.metrics["leak"] for entry in entries):
         notes.append(_OTHER_LEAKS)
     return {
@@ -148,7 +143,7 @@ def _compare_on(split: str, entries: Sequence[Entry]) -> dict[str, Any]:
     counts = ("num_images", "num_groups", "num_malignant", "prevalence")
     return {
         **{name: entries[0].metrics["splits"][split][name] for name in counts},
-        "runs": [_figures(entry, split) for entry in entries],
+        "runs": [_metrics(entry, split) for entry in entries],
         "differences": [{"run": entry.name, **_differences(entry, entries[0], split)} for entry in entries[1:]],
         "classes": _compare_classes(split, entries),
     }
@@ -165,8 +160,8 @@ def _compare_classes(split: str, entries: Sequence[Entry]) -> dict[str, Any] | N
     found = [entry.metrics["classification"][split] for entry in entries]
     return {
         "runs": [
-            {"name": entry.name, **{name: figures[name].to_json() for name in CLASS_FIGURES}}
-            for entry, figures in zip(entries, found, strict=True)
+            {"name": entry.name, **{metric.name: one[metric.name].to_json() for metric in CLASSES_COMPARED}}
+            for entry, one in zip(entries, found, strict=True)
         ],
         "differences": [{"run": entry.name, **_class_differences(entry, entries[0], split)} for entry in entries[1:]],
     }
@@ -186,11 +181,11 @@ def format_comparison(comparison: dict[str, Any]) -> str:
             "",
             f"{num_images} test images of {num_groups} groups, {num_malignant} malignant{which}:",
             "",
-            *_tables(comparison["reference"], part, FIGURES, DIFFERENCES),
+            *_tables(comparison["reference"], part, COMPARED, DIFFERENCES),
         ]
         if part["classes"]:
             lines += ["", "Which class it is:", ""]
-            lines += _tables(comparison["reference"], part["classes"], CLASS_FIGURES, CLASS_DIFFERENCES)
+            lines += _tables(comparison["reference"], part["classes"], CLASSES_COMPARED, CLASS_DIFFERENCES)
     return "\n".join(
         [
             *lines,
@@ -203,19 +198,21 @@ def format_comparison(comparison: dict[str, Any]) -> str:
 
 
 def _tables(
-    reference: str, part: Mapping[str, Any], figures: Mapping[str, str], differences: Mapping[str, str]
+    reference: str, part: Mapping[str, Any], compared: Sequence[Metric], differences: Sequence[Metric]
 ) -> list[str]:
-    """The lines of two tables with a row a figure and a column a run: figures, then differences."""
+    """The lines of two tables with a row for each metric and a column for each run: metrics, then differences."""
     table = [["", *(row["name"] for row in part["runs"])]]
-    table += [[title, *(str(Estimate.from_json(row[name])) for row in part["runs"])] for name, title in figures.items()]
+    table += [
+        [metric.title, *(str(Estimate.from_json(row[metric.name])) for row in part["runs"])] for metric in compared
+    ]
     gaps = [[f"less {reference}", *(row["run"] for row in part["differences"])]]
-    gaps += [[title, *(_signed(row[name]) for row in part["differences"])] for name, title in differences.items()]
+    gaps += [[metric.title, *(_signed(row[metric.name]) for row in part["differences"])] for metric in differences]
     return [*_in_columns(table), "", *_in_columns(gaps)]
 
 
-def _signed(figure: dict[str, float]) -> str:
-    text = Estimate.from_json(figure).text("+")
-    return text if math.isnan(figure["p_value"]) else f"{text} p = {figure['p_value']:.2g}"
+def _signed(difference: dict[str, float]) -> str:
+    text = Estimate.from_json(difference).text("+")
+    return text if math.isnan(difference["p_value"]) else f"{text} p = {difference['p_value']:.2g}"
 
 
 def _in_columns(table: list[list[str]]) -> list[str]:
@@ -244,36 +241,31 @@ def _order(first_run: Run, first: Predictions, run: Run, test: Predictions) -> l
     return order
 
 
-def _figures(entry: Entry, split: str) -> dict[str, Any]:
-    scores: Mapping[str, Estimate] = entry.metrics["splits"][split]
-    at_point: Mapping[str, Estimate] = entry.point[split]
+def _metrics(entry: Entry, split: str) -> dict[str, Any]:
+    found: Mapping[str, Estimate] = {**entry.metrics["splits"][split], **entry.point[split]}
     return {
         "name": entry.name,
         "operating_point": entry.point["name"],
         "threshold": entry.point["threshold"],
-        **{name: (scores if name in SCORES else at_point)[name].to_json() for name in FIGURES},
+        **{metric.name: found[metric.name].to_json() for metric in COMPARED},
     }
 
 
 def _differences(entry: Entry, first: Entry, split: str) -> dict[str, dict[str, float]]:
-    labels, first_risk, groups = first.tests[split]
-    right, first_right = entry.decided(split) == labels, first.decided(split) == labels
-    found = {"roc_auc": roc_auc_difference(labels, entry.tests[split].risk, first_risk, groups)}
-    for name, members in {"sensitivity": labels, "specificity": ~labels, "accuracy": np.ones_like(labels)}.items():
-        found[name] = right_share_difference(right[members], first_right[members], groups[members])
-    return {name: _to_json(difference) for name, difference in found.items()}
+    own, other = entry.tests[split], first.tests[split]
+    decided, other_decided = (Decided(other.labels, one.decided(split)) for one in (entry, first))
+    return {
+        **{metric.name: _to_json(difference(metric, own, other, other.groups)) for metric in SCORE_DIFFERENCES},
+        **{
+            metric.name: _to_json(difference(metric, decided, other_decided, other.groups))
+            for metric in DECISION_DIFFERENCES
+        },
+    }
 
 
 def _class_differences(entry: Entry, first: Entry, split: str) -> dict[str, dict[str, float]]:
-    labels, groups = first.predictions[split].labels, first.tests[split].groups
-    own, others = (one.predictions[split].probabilities(one.metrics["temperature"]) for one in (entry, first))
-    named, first_named = most_probable(own), most_probable(others)
-    found = {
-        "macro_roc_auc": macro_roc_auc_difference(labels, own, others, groups),
-        "balanced_accuracy": balanced_accuracy_difference(labels, named, first_named, groups),
-        "accuracy": right_share_difference(named == labels, first_named == labels, groups),
-    }
-    return {name: _to_json(difference) for name, difference in found.items()}
+    own, other = (Classified(one.predictions[split], one.metrics["temperature"]) for one in (entry, first))
+    return {metric.name: _to_json(difference(metric, own, other, other.groups)) for metric in CLASS_DIFFERENCES}
 
 
 def _to_json(difference: Difference) -> dict[str, float]:

@@ -32,25 +32,26 @@ from typing import Any
 
 import numpy as np
 
-from nevus.assess.evaluation.evaluate import noting
-from nevus.assess.evaluation.folds import FOLD, Fold, called, decisions, pool, read_folds, rebased
-from nevus.assess.sections import calibration, classification, decision_curve, screening, subgroups, thresholds, triage
-from nevus.assess.sections.decisions import measure, measure_decided
-from nevus.assess.sections.inputs import Scored, leaked, read_checked, scored
-from nevus.assess.statistics import metrics, uncertainty
+from nevus.assess.evaluation import sections
+from nevus.assess.evaluation.evaluate import interval_methods, noting
+from nevus.assess.evaluation.folds import Fold, judge, pool, read_folds
+from nevus.assess.sections import classification, decisions, scores, subgroups
+from nevus.assess.sections.decisions import DECISIONS
+from nevus.assess.sections.inputs import leaked, read_checked, scored
+from nevus.assess.sections.metric import Metric, Sampling
+from nevus.assess.sections.scores import SCORES
+from nevus.assess.sections.section import Validation
+from nevus.assess.statistics.undefined import undefined
 from nevus.core.chosen import Chosen, write_chosen
 from nevus.core.estimate import Estimate
 from nevus.core.files import sha256_of, write_json
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.predictions import write_predictions
-from nevus.core.prevalence import rebase
 from nevus.core.runs import Run
 from nevus.core.split_names import WITHOUT_LEAKS
 
 SCHEMA_VERSION = 3
 OUT_OF_FOLD = "out_of_fold"
-FIGURES = ("roc_auc", "average_precision", "brier")
-FIGURES_AT_POINT = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "balanced_accuracy", "kappa", "f1")
 
 _ENSEMBLE_RULE = (
     "{rule}, where validation means every image out of fold, with the risk of the single model that never saw it: "
@@ -84,111 +85,55 @@ def cross_validate(
     pooled = pool(folds)
     write_predictions(run.predictions_csv(OUT_OF_FOLD), pooled)
     fingerprints = {OUT_OF_FOLD: sha256_of(run.predictions_csv(OUT_OF_FOLD))}
+    sampling = Sampling(bootstrap, seed)
     notes: list[str] = []
 
     with noting(notes, "out of fold"):
-        pooled_risks = scored(pooled, 1.0)
-        decided = decisions(folds)
-        figures, at_points = measure_decided(pooled_risks, decided, resamples=bootstrap, seed=seed)
-        calls = called(folds)
-        of_classes = classification.measure(pooled, 1.0, calls, resamples=bootstrap, seed=seed)
-        uncalibrated = np.concatenate([fold.test.risk() for fold in folds])
-        calibrated = calibration.measure(
-            pooled_risks.labels,
-            {"before": uncalibrated, "after": pooled_risks.risk},
-            pooled_risks.groups,
-            resamples=bootstrap,
-            seed=seed,
-        )
-        net_benefit = decision_curve.measure(*pooled_risks, prevalence=float(pooled_risks.labels.mean()))
-        screened = None if prevalence is None else _screen(folds, pooled_risks, at_points, prevalence)
-        columns = {name: cells for name, cells in pooled.columns.items() if name != FOLD}
-        subgroup_rows = subgroups.measure(columns, *pooled_risks, called=decided[default_operating_point])
-        points = [_of_ensemble(point) for point in thresholds.fit(pooled, fingerprint=fingerprints[OUT_OF_FOLD])]
-        class_points = {
-            name: _of_ensemble(point)
-            for name, point in classification.fit(
-                pooled, 1.0, default_operating_point, fingerprint=fingerprints[OUT_OF_FOLD]
-            ).items()
-        }
-        bands = triage.fit(pooled_risks.labels, pooled_risks.risk)
-        assumed_prevalence = screening.assumed_prevalence(*pooled_risks)
+        judged = judge(folds, pooled, default_operating_point, prevalence)
+        measured = sections.measure(judged, sampling)
+        fingerprint = fingerprints[OUT_OF_FOLD]
+        fitted = sections.fit(Validation(pooled, 1.0, judged.images, default_operating_point, fingerprint))
+        points = [_of_ensemble(point) for point in fitted["operating_points"]]
+        class_points = {name: _of_ensemble(point) for name, point in fitted["classification"].items()}
     with noting(notes, "over the folds"):
-        over_folds = {
-            name: spread(name, [_value(fold.metrics["splits"]["test"][name]) for fold in folds]) for name in FIGURES
-        }
-        points_over_folds = {
-            name: {
-                figure: spread(f"{figure} at {name}", [_value(fold.at(name)["test"][figure]) for fold in folds])
-                for figure in FIGURES_AT_POINT
-            }
-            for name in decided
-        }
-        classes_over_folds = {
-            name: spread(name, [_value(fold.metrics["classification"]["test"][name]) for fold in folds])
-            for name in classification.shown_figures(len(info.classes.names))
-        }
+        over_folds = _over_folds(folds, len(info.classes.names))
     ensemble: dict[str, Any] = {"operating_points": [point.to_json() for point in points], "splits": {}}
     if run.predictions_csv("test").exists():
         fingerprints["test"] = sha256_of(run.predictions_csv("test"))
         with noting(notes, "test"):
-            ensemble = _measure_ensemble(run, points, class_points, bootstrap, seed)
+            ensemble = _measure_ensemble(run, points, class_points, sampling)
 
     result = {
         "schema_version": SCHEMA_VERSION,
         "generated": info.generated,
         "classes": {"names": list(info.classes.names), "malignant": list(info.classes.malignant)},
         "num_folds": len(folds),
-        "interval_methods": {
-            name: text.format(resamples=bootstrap, seed=seed) for name, text in uncertainty.METHODS.items()
-        },
+        "interval_methods": interval_methods(sampling),
         "fingerprints": {"dataset": run.recorded("dataset_fingerprint"), "predictions": fingerprints},
-        "out_of_fold": figures,
-        "over_folds": over_folds,
-        "operating_points": [
-            {
-                "name": name,
-                "rule": folds[0].at(name)["rule"],
-                "thresholds": [fold.at(name)["threshold"] for fold in folds],
-                "out_of_fold": at_points[name],
-                "over_folds": points_over_folds[name],
-            }
-            for name in decided
-        ],
-        "classification": {
-            "operating_points": {
-                name: {
-                    "rule": folds[0].class_points[name]["rule"],
-                    "thresholds": [fold.class_points[name]["threshold"] for fold in folds],
-                }
-                for name in calls
-            },
-            OUT_OF_FOLD: of_classes,
-            "over_folds": classes_over_folds,
-        },
-        "folds": [
-            {"name": fold.name, "temperature": fold.temperature, "test": fold.metrics["splits"]["test"]}
-            for fold in folds
-        ],
-        "calibration": calibrated,
-        "screening": screened,
-        "decision_curve": net_benefit,
-        "subgroups": subgroup_rows,
-        "subgroup_gaps": subgroups.largest_gaps(subgroup_rows),
+        **_pooled(folds, measured, over_folds),
         "ensemble": ensemble,
         "warnings": notes,
     }
-    chosen = Chosen(1.0, default_operating_point, tuple(points), class_points, bands, assumed_prevalence)
-    write_chosen(run.operating_points_json, chosen)
+    write_chosen(
+        run.operating_points_json,
+        Chosen(
+            temperature=1.0,
+            default=default_operating_point,
+            operating_points=tuple(points),
+            class_points=class_points,
+            triage=fitted["triage"],
+            assumed_prevalence=fitted["screening"],
+        ),
+    )
     write_json(run.cross_validation_json, result)
     return result
 
 
-def spread(figure: str, values: Sequence[float]) -> dict[str, float]:
-    """Mean, standard deviation (n - 1), least and greatest of a figure over the folds; NaN if a fold has none."""
+def spread(metric: str, values: Sequence[float]) -> dict[str, float]:
+    """Mean, standard deviation (n - 1), least and greatest of a metric over the folds; NaN if a fold has none."""
     array = np.asarray(values)
     if np.isnan(array).any():
-        nan = metrics.undefined(figure, f"{np.isnan(array).sum()} of {array.size} folds have none")
+        nan = undefined(metric, f"{np.isnan(array).sum()} of {array.size} folds have none")
         return dict.fromkeys(("mean", "standard_deviation", "min", "max"), nan)
     return {
         "mean": float(array.mean()),
@@ -198,21 +143,75 @@ def spread(figure: str, values: Sequence[float]) -> dict[str, float]:
     }
 
 
-def _screen(
-    folds: list[Fold], images: Scored, at_points: Mapping[str, Mapping[str, Any]], prevalence: float
-) -> dict[str, Any]:
-    """What a screening would mean, each risk and threshold re-based from the prevalence that its fold assumes."""
-    risk_at_thresholds = {
-        name: [
-            rebase(fold.at(name)["threshold"], assumed=fold.assumed_prevalence, prevalence=prevalence) for fold in folds
-        ]
-        for name in at_points
-    }
-    there = images._replace(risk=rebased(folds, prevalence))
+def _over_folds(folds: Sequence[Fold], num_classes: int) -> dict[str, Any]:
+    """The metrics of each fold's own test by section, as mean and spread."""
+
+    def spreads(metrics: Sequence[Metric], found: Sequence[Mapping[str, Any]], suffix: str = "") -> dict[str, Any]:
+        return {
+            metric.name: spread(
+                metric.name + suffix, [Estimate.from_json(of_fold[metric.name]).value for of_fold in found]
+            )
+            for metric in metrics
+        }
+
     return {
-        "prevalence": prevalence,
-        "assumed_prevalence": [fold.assumed_prevalence for fold in folds],
-        OUT_OF_FOLD: screening.measure(prevalence, at_points, risk_at_thresholds, there),
+        "splits": spreads(SCORES, [fold.metrics["splits"]["test"] for fold in folds]),
+        "operating_points": {
+            point["name"]: spreads(
+                DECISIONS, [fold.at(point["name"])["test"] for fold in folds], f" at {point['name']}"
+            )
+            for point in folds[0].metrics["operating_points"]
+        },
+        "classification": spreads(
+            classification.shown_metrics(num_classes), [fold.metrics["classification"]["test"] for fold in folds]
+        ),
+    }
+
+
+def _pooled(folds: Sequence[Fold], measured: Mapping[str, Any], over_folds: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections of `cross_validation.json`."""
+    screened = measured.get("screening")
+    return {
+        OUT_OF_FOLD: measured["splits"],
+        "over_folds": over_folds["splits"],
+        "operating_points": [
+            {
+                "name": name,
+                "rule": folds[0].at(name)["rule"],
+                "thresholds": [fold.at(name)["threshold"] for fold in folds],
+                OUT_OF_FOLD: at_point,
+                "over_folds": over_folds["operating_points"][name],
+            }
+            for name, at_point in measured["operating_points"].items()
+        ],
+        "classification": {
+            "operating_points": {
+                name: {
+                    "rule": folds[0].class_points[name]["rule"],
+                    "thresholds": [fold.class_points[name]["threshold"] for fold in folds],
+                }
+                for name in folds[0].class_points
+                if all(name in fold.class_points for fold in folds)
+            },
+            OUT_OF_FOLD: measured["classification"],
+            "over_folds": over_folds["classification"],
+        },
+        "folds": [
+            {"name": fold.name, "temperature": fold.temperature, "test": fold.metrics["splits"]["test"]}
+            for fold in folds
+        ],
+        "calibration": measured["calibration"],
+        "screening": screened
+        and {
+            "prevalence": screened["decision_curve"]["prevalence"],
+            "assumed_prevalence": [fold.assumed_prevalence for fold in folds],
+            OUT_OF_FOLD: screened,
+        },
+        "decision_curve": measured["decision_curve"],
+        "triage": measured["triage"],
+        "conformal": [{"alpha": alpha, **found} for alpha, found in measured["conformal"].items()],
+        "subgroups": measured["subgroups"],
+        "subgroup_gaps": subgroups.largest_gaps(measured["subgroups"]),
     }
 
 
@@ -221,37 +220,28 @@ def _of_ensemble(point: OperatingPoint) -> OperatingPoint:
 
 
 def _measure_ensemble(
-    run: Run,
-    points: list[OperatingPoint],
-    class_points: dict[str, OperatingPoint],
-    bootstrap: int,
-    seed: int,
+    run: Run, points: Sequence[OperatingPoint], class_points: Mapping[str, OperatingPoint], sampling: Sampling
 ) -> dict[str, Any]:
     """The ensemble on the source's test split: as published, and without images whose group is in the folds, if any."""
     test = read_checked(run.predictions_csv("test"), run.dataset_info.classes)
     leaks = leaked(test)
     splits = {"test": test}
     if leaks.all():
-        metrics.undefined("the test without leaks", "every test image has its group in the folds")
+        undefined("the test without leaks", "every test image has its group in the folds")
     elif leaks.any():
         splits[WITHOUT_LEAKS] = test.where(~leaks)
-    measured = {
-        name: measure(scored(split, 1.0), points, resamples=bootstrap, seed=seed) for name, split in splits.items()
-    }
+    found: dict[str, dict[str, Any]] = {"splits": {}, "classification": {}}
+    at_points = {}
+    for name, predictions in splits.items():
+        images = scored(predictions, 1.0)
+        found["splits"][name] = scores.measure(images, sampling)
+        called = classification.called(predictions, 1.0, class_points)
+        found["classification"][name] = classification.measure(predictions, 1.0, called, **sampling._asdict())
+        at_points[name] = decisions.measure(images, decisions.decide(images, points), sampling)
     return {
-        "splits": {name: figures for name, (figures, _) in measured.items()},
-        "classification": {
-            name: classification.measure(
-                split, 1.0, classification.called(split, 1.0, class_points), resamples=bootstrap, seed=seed
-            )
-            for name, split in splits.items()
-        },
+        **found,
         "operating_points": [
-            {**point.to_json(), **{name: at_points[point.name] for name, (_, at_points) in measured.items()}}
+            {**point.to_json(), **{name: of_split[point.name] for name, of_split in at_points.items()}}
             for point in points
         ],
     }
-
-
-def _value(figure: dict[str, Any]) -> float:
-    return Estimate.from_json(figure).value

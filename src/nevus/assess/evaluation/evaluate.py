@@ -6,28 +6,22 @@ applied once to the test, and never the other way round. It must not open a mode
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from nevus.assess.sections import (
-    calibration,
-    classification,
-    conformal,
-    decision_curve,
-    decisions,
-    screening,
-    subgroups,
-    thresholds,
-    triage,
-)
-from nevus.assess.sections.inputs import Scored, check_apart, leaked, read_checked, scored, untrained
-from nevus.assess.statistics import metrics, uncertainty
-from nevus.assess.statistics.calibration import Isotonic, fit_isotonic, fit_temperature
+import numpy as np
+
+from nevus.assess.evaluation import sections
+from nevus.assess.sections import classification, conformal, decisions, thresholds
+from nevus.assess.sections.inputs import check_apart, leaked, read_checked, scored, untrained
+from nevus.assess.sections.metric import Sampling
+from nevus.assess.sections.section import Elsewhere, Judged, Validation
+from nevus.assess.statistics import uncertainty
+from nevus.assess.statistics.calibration import fit_temperature
 from nevus.assess.statistics.metrics import Floats
+from nevus.assess.statistics.undefined import collected_notes
 from nevus.core.chosen import Chosen, write_chosen
 from nevus.core.errors import RunError
 from nevus.core.files import sha256_of, write_json
@@ -36,35 +30,9 @@ from nevus.core.predictions import Predictions
 from nevus.core.prevalence import rebase
 from nevus.core.runs import Run
 from nevus.core.split_names import WITHOUT_LEAKS
-from nevus.core.triage import Triage
 
 SCHEMA_VERSION = 3
 SPLITS = ("val", "test")
-
-
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """What validation decides, before the test is looked at.
-
-    Attributes:
-        temperature: above 0.
-        isotonic: the other calibration, from risks after the temperature.
-        points: the operating points.
-        class_points: those on the probability of each class, by its name.
-        bands: the thresholds of the triage.
-        assumed_prevalence: for which the risks are right, in (0, 1).
-        least_probabilities: of the conformal sets, float64 [C] by error rate.
-        val: the images it was fitted on.
-    """
-
-    temperature: float
-    isotonic: Isotonic
-    points: list[OperatingPoint]
-    class_points: dict[str, OperatingPoint]
-    bands: Triage
-    assumed_prevalence: float
-    least_probabilities: dict[float, Floats]
-    val: Scored
 
 
 def evaluate(
@@ -99,143 +67,91 @@ def evaluate(
     if leaks.any() and not leaks.all():
         tests[WITHOUT_LEAKS] = test.where(~leaks)
     fingerprints = {split: sha256_of(run.predictions_csv(split)) for split in SPLITS}
+    sampling = Sampling(bootstrap, seed)
     notes: list[str] = []
 
     with noting(notes, "val"):
-        fitted = _fit(val, default_operating_point, fingerprints["val"])
-        risks = {"before": val.risk(), "after": fitted.val.risk}
-        measured = {"val": _measure(val, fitted.val, risks, fitted, bootstrap, seed)}
-    for name, images in tests.items():
+        temperature = fit_temperature(val)
+        images = scored(val, temperature)
+        fitted = sections.fit(Validation(val, temperature, images, default_operating_point, fingerprints["val"]))
+        judge = partial(_judge, temperature=temperature, fitted=fitted, default_point=default_operating_point)
+        of_val = [section for section in sections.SECTIONS if section.on_validation]
+        measured = {"val": sections.measure(judge(val), sampling, of_val)}
+    for name, predictions in tests.items():
         with noting(notes, name.replace("_", " ")):
-            measured[name] = _measure_test(images, fitted, default_operating_point, prevalence, bootstrap, seed)
-
-    def each(section: str) -> dict[str, Any]:
-        """A section by the name of the split, for all splits that have it."""
-        return {name: sections[section] for name, sections in measured.items() if section in sections}
+            judged = judge(predictions, prevalence=prevalence, is_test=True)
+            measured[name] = sections.measure(judged, sampling)
 
     result = {
         "schema_version": SCHEMA_VERSION,
         "generated": info.generated,
         "classes": {"names": list(info.classes.names), "malignant": list(info.classes.malignant)},
-        "temperature": fitted.temperature,
-        "interval_methods": {
-            name: text.format(resamples=bootstrap, seed=seed) for name, text in uncertainty.METHODS.items()
-        },
+        "temperature": temperature,
+        "interval_methods": interval_methods(sampling),
         "fingerprints": {"dataset": run.recorded("dataset_fingerprint"), "predictions": fingerprints},
         "leak": _leak(test) if leaks.any() else None,
-        "splits": each("figures"),
-        "operating_points": [
-            {**point.to_json(), **{split: at_points[point.name] for split, at_points in each("at_points").items()}}
-            for point in fitted.points
-        ],
-        "classification": {
-            "operating_points": {name: point.to_json() for name, point in fitted.class_points.items()},
-            **each("classification"),
-        },
-        "calibration": each("calibration"),
-        "screening": None
-        if prevalence is None
-        else {"prevalence": prevalence, "assumed_prevalence": fitted.assumed_prevalence, **each("screening")},
-        "decision_curve": each("decision_curve"),
-        "triage": {
-            **fitted.bands.to_json(),
-            "rules": triage.RULES,
-            "has_uncertain_band": fitted.bands.has_uncertain_band,
-            **each("triage"),
-        },
-        "conformal": [
-            {
-                "alpha": alpha,
-                "least_probability": dict(zip(info.classes.names, least.tolist(), strict=True)),
-                **{split: by_alpha[alpha] for split, by_alpha in each("conformal").items()},
-            }
-            for alpha, least in fitted.least_probabilities.items()
-        ],
-        "subgroups": each("subgroups"),
-        "subgroup_gaps": {split: subgroups.largest_gaps(rows) for split, rows in each("subgroups").items()},
+        **sections.to_json(fitted, measured),
         "warnings": notes,
     }
-    chosen = Chosen(
-        temperature=fitted.temperature,
-        default=default_operating_point,
-        operating_points=tuple(fitted.points),
-        class_points=fitted.class_points,
-        triage=fitted.bands,
-        assumed_prevalence=fitted.assumed_prevalence,
-        isotonic=fitted.isotonic.to_json(),
+    write_chosen(
+        run.operating_points_json,
+        Chosen(
+            temperature=temperature,
+            default=default_operating_point,
+            operating_points=tuple(fitted["operating_points"]),
+            class_points=fitted["classification"],
+            triage=fitted["triage"],
+            assumed_prevalence=fitted["screening"],
+            isotonic=fitted["calibration"].to_json(),
+        ),
     )
-    write_chosen(run.operating_points_json, chosen)
     write_json(run.metrics_json, result)
     return result
 
 
-def _fit(val: Predictions, default_operating_point: str, fingerprint: str) -> Fitted:
-    temperature = fit_temperature(val)
-    points = thresholds.fit(val, temperature, fingerprint=fingerprint)
-    images = scored(val, temperature)
-    return Fitted(
+def _judge(
+    predictions: Predictions,
+    *,
+    temperature: float,
+    fitted: Mapping[str, Any],
+    default_point: str,
+    prevalence: float | None = None,
+    is_test: bool = False,
+) -> Judged:
+    """Applies to the images of a split everything that was fitted on validation."""
+    images = scored(predictions, temperature)
+    risks = {"before": predictions.risk(), "after": images.risk}
+    if is_test:  # On the images that it was fitted on, the isotonic map would look better than it is.
+        risks["isotonic"] = fitted["calibration"](images.risk)
+    bands = fitted["triage"]
+    names = predictions.classes.names
+    points = fitted["operating_points"]
+    return Judged(
+        predictions=predictions,
         temperature=temperature,
-        isotonic=fit_isotonic(images.labels, images.risk),
-        points=points,
-        class_points=classification.fit(val, temperature, default_operating_point, fingerprint=fingerprint),
-        bands=triage.fit(images.labels, images.risk),
-        assumed_prevalence=screening.assumed_prevalence(*images),
-        least_probabilities={alpha: conformal.fit(val, temperature, alpha) for alpha in conformal.ALPHAS},
-        val=images,
+        images=images,
+        risks=risks,
+        decisions=decisions.decide(images, points),
+        default_point=default_point,
+        called=classification.called(predictions, temperature, fitted["classification"]),
+        low=images.risk < bands.rule_out,
+        high=images.risk >= bands.rule_in,
+        sets={
+            alpha: conformal.sets_of(predictions, temperature, np.array([least[name] for name in names]))
+            for alpha, least in fitted["conformal"].items()
+        },
+        elsewhere=None if prevalence is None else _elsewhere(images.risk, points, fitted["screening"], prevalence),
     )
 
 
-def _measure(
-    predictions: Predictions, images: Scored, risks: dict[str, Floats], fitted: Fitted, bootstrap: int, seed: int
-) -> dict[str, Any]:
-    """The sections of metrics.json that every split has; `risks` are the versions of its risk, by name."""
-    called = classification.called(predictions, fitted.temperature, fitted.class_points)
-    figures, at_points = decisions.measure(images, fitted.points, resamples=bootstrap, seed=seed)
-    return {
-        "figures": figures,
-        "at_points": at_points,
-        "classification": classification.measure(
-            predictions, fitted.temperature, called, resamples=bootstrap, seed=seed
-        ),
-        "calibration": calibration.measure(images.labels, risks, images.groups, resamples=bootstrap, seed=seed),
-        "triage": triage.measure(fitted.bands, *images),
-    }
+def _elsewhere(risk: Floats, points: Sequence[OperatingPoint], assumed: float, prevalence: float) -> Elsewhere:
+    there = partial(rebase, assumed=assumed, prevalence=prevalence)
+    return Elsewhere(prevalence, {point.name: there(point.threshold) for point in points}, there(risk))
 
 
-def _measure_test(
-    test: Predictions,
-    fitted: Fitted,
-    default_operating_point: str,
-    prevalence: float | None,
-    bootstrap: int,
-    seed: int,
-) -> dict[str, Any]:
-    """The sections of metrics.json of one version of the test: as published, or without the leaked images."""
-    images = scored(test, fitted.temperature)
-    risks = {
-        "before": test.risk(),
-        "after": images.risk,
-        "isotonic": fitted.isotonic(images.risk),
-    }
-    sections = _measure(test, images, risks, fitted, bootstrap, seed)
-    if prevalence is not None:
-        there = partial(rebase, assumed=fitted.assumed_prevalence, prevalence=prevalence)
-        sections["screening"] = screening.measure(
-            prevalence,
-            sections["at_points"],
-            {point.name: there(point.threshold) for point in fitted.points},
-            images._replace(risk=there(images.risk)),
-        )
-    threshold = next(point.threshold for point in fitted.points if point.name == default_operating_point)
-    return {
-        **sections,
-        "decision_curve": decision_curve.measure(*images, prevalence=float(images.labels.mean())),
-        "conformal": {
-            alpha: conformal.measure(test, fitted.temperature, least)
-            for alpha, least in fitted.least_probabilities.items()
-        },
-        "subgroups": subgroups.measure(test.columns, *images, called=images.risk >= threshold),
-    }
+def interval_methods(sampling: Sampling) -> dict[str, str]:
+    """How the intervals are made, for the reader of the file."""
+    return {name: text.format(**sampling._asdict()) for name, text in uncertainty.METHODS.items()}
 
 
 def _leak(test: Predictions) -> dict[str, Any]:
@@ -250,8 +166,7 @@ def _leak(test: Predictions) -> dict[str, Any]:
 
 @contextmanager
 def noting(notes: list[str], split: str) -> Iterator[None]:
-    """Adds each warning that the block raises to `notes`, once."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", metrics.UndefinedMetricWarning)
+    """Adds what the block finds undefined to `notes`, each once, after the name of the split."""
+    with collected_notes() as found:
         yield
-    notes += dict.fromkeys(f"{split}: {warning.message}" for warning in caught)
+    notes += [f"{split}: {note}" for note in found]

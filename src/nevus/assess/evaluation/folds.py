@@ -2,17 +2,21 @@
 
 Owns pooling: each image has one risk, from the model that never saw its group, divided by
 that model's own temperature, and is decided by that model's own thresholds. It must not
-compute a figure.
+compute a metric.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nevus.assess.sections import classification, thresholds
-from nevus.assess.sections.inputs import read_checked
+from nevus.assess.sections import classification, conformal, thresholds
+from nevus.assess.sections.inputs import read_checked, scored
+from nevus.assess.sections.section import Elsewhere, Judged
 from nevus.assess.statistics.metrics import Bools, Floats
 from nevus.core.chosen import read_chosen
 from nevus.core.errors import RunError
@@ -21,6 +25,7 @@ from nevus.core.operating_point import OperatingPoint
 from nevus.core.predictions import Predictions
 from nevus.core.prevalence import rebase
 from nevus.core.runs import Run
+from nevus.core.triage import Triage
 
 # The column of the pooled predictions that names the fold of an image.
 FOLD = "fold"
@@ -47,15 +52,40 @@ class Fold(NamedTuple):
         return float(self.metrics["temperature"])
 
     @property
+    def risk(self) -> Floats:
+        """float64 [N]: the calibrated risks of its test images."""
+        return self.test.risk(self.temperature)
+
+    @property
     def class_points(self) -> dict[str, dict[str, Any]]:
         """The points on the probability of each class, by its name."""
         points: dict[str, dict[str, Any]] = self.metrics["classification"]["operating_points"]
         return points
 
+    @property
+    def triage(self) -> Triage:
+        """The bands that it chose."""
+        return Triage.from_json(self.metrics["triage"])
+
     def at(self, operating_point: str) -> dict[str, Any]:
-        """The threshold, and the figures at it."""
+        """The threshold, and the metrics at it."""
         points: list[dict[str, Any]] = self.metrics["operating_points"]
         return next(point for point in points if point["name"] == operating_point)
+
+    def called(self) -> dict[str, Bools]:
+        """bool [N] by class name: which test images are called that class, at the threshold that it chose."""
+        points = {name: OperatingPoint.from_json(point) for name, point in self.class_points.items()}
+        return classification.called(self.test, self.temperature, points)
+
+    def sets(self, alpha: float) -> Bools:
+        """bool [N, C]: the conformal sets of its test images at an error rate."""
+        least = next(one["least_probability"] for one in self.metrics["conformal"] if one["alpha"] == alpha)
+        ordered = np.array([least[name] for name in self.test.classes.names])
+        return conformal.sets_of(self.test, self.temperature, ordered)
+
+    def rebased(self, risk: Any, prevalence: float) -> Any:
+        """Risks at another prevalence, from that which this fold's risks assume."""
+        return rebase(risk, assumed=self.assumed_prevalence, prevalence=prevalence)
 
 
 def read_folds(run: Run) -> list[Fold]:
@@ -115,33 +145,44 @@ def pool(folds: list[Fold]) -> Predictions:
     )
 
 
-def decisions(folds: list[Fold]) -> dict[str, Bools]:
-    """bool [N] by operating point: what each image's own fold decides at its own threshold."""
-    return {
-        name: np.concatenate([fold.test.risk(fold.temperature) >= fold.at(name)["threshold"] for fold in folds])
-        for name in thresholds.RULES
-    }
+def judge(folds: Sequence[Fold], pooled: Predictions, default_point: str, prevalence: float | None) -> Judged:
+    """The pooled images, each with what its own fold's model and thresholds decide about it.
 
-
-def rebased(folds: list[Fold], prevalence: float) -> Floats:
-    """float64 [N]: the risk of each image at another prevalence, from that which its own fold's risks assume."""
-    return np.concatenate(
-        [
-            rebase(fold.test.risk(fold.temperature), assumed=fold.assumed_prevalence, prevalence=prevalence)
-            for fold in folds
-        ]
+    Args:
+        folds: in the order in which `pool` put their images.
+        pooled: from `pool`.
+        default_point: the name of the operating point for decisions unless another is asked for.
+        prevalence: in (0, 1), for a screening; None for none.
+    """
+    images = scored(pooled, 1.0)
+    columns = {name: cells for name, cells in pooled.columns.items() if name != FOLD}
+    called = [fold.called() for fold in folds]
+    in_all = [name for name in called[0] if all(name in of_fold for of_fold in called)]
+    return Judged(
+        predictions=replace(pooled, columns=columns),
+        temperature=1.0,
+        images=images,
+        risks={"before": _joined(fold.test.risk() for fold in folds), "after": images.risk},
+        decisions={
+            name: _joined(fold.risk >= fold.at(name)["threshold"] for fold in folds) for name in thresholds.RULES
+        },
+        default_point=default_point,
+        called={name: _joined(of_fold[name] for of_fold in called) for name in in_all},
+        low=_joined(fold.risk < fold.triage.rule_out for fold in folds),
+        high=_joined(fold.risk >= fold.triage.rule_in for fold in folds),
+        sets={alpha: np.concatenate([fold.sets(alpha) for fold in folds]) for alpha in conformal.ALPHAS},
+        elsewhere=None if prevalence is None else _elsewhere(folds, prevalence),
     )
 
 
-def called(folds: list[Fold]) -> dict[str, Bools]:
-    """bool [N] by class name: what each image's own fold calls, for the classes that have a threshold in all folds."""
-    by_fold = [
-        classification.called(
-            fold.test,
-            fold.temperature,
-            {name: OperatingPoint.from_json(point) for name, point in fold.class_points.items()},
-        )
-        for fold in folds
-    ]
-    shared = [name for name in by_fold[0] if all(name in of_fold for of_fold in by_fold)]
-    return {name: np.concatenate([of_fold[name] for of_fold in by_fold]) for name in shared}
+def _elsewhere(folds: Sequence[Fold], prevalence: float) -> Elsewhere:
+    """Each risk and threshold at another prevalence, from that which its own fold's risks assume."""
+    return Elsewhere(
+        prevalence,
+        {name: [fold.rebased(fold.at(name)["threshold"], prevalence) for fold in folds] for name in thresholds.RULES},
+        _joined(fold.rebased(fold.risk, prevalence) for fold in folds),
+    )
+
+
+def _joined(arrays: Iterable[NDArray[Any]]) -> NDArray[Any]:
+    return np.concatenate(list(arrays))

@@ -12,7 +12,7 @@ from typing import Any
 
 from nevus.assess.evaluation.evaluate import SCHEMA_VERSION
 from nevus.assess.evaluation.metrics_form import METRICS
-from nevus.assess.evaluation.shapes import anything, count, figure, flag, number, parsed, text
+from nevus.assess.sections.shapes import anything, count, estimated, flag, number, parsed, text
 from nevus.core.chosen import read_chosen
 from nevus.core.dataset import DatasetInfo
 from nevus.core.errors import DataError, NevusError, RunError
@@ -49,7 +49,7 @@ _PARITY = {
         "checks": [{"figure": text, "input": text, "largest": number, "limit": number}],
     }
 }
-_HEAT = dict.fromkeys(("share_inside", "pointing_game", "deletion", "insertion"), figure)
+_HEAT = dict.fromkeys(("share_inside", "pointing_game", "deletion", "insertion"), estimated)
 _PROBE = {
     "data": text,
     "generated": flag,
@@ -57,8 +57,8 @@ _PROBE = {
     "num_malignant": count,
     "lesion_share": number,
     "heat": {"*": {**_HEAT, "over_bell": _HEAT}},
-    "randomised": [{"layers": text, "correlation": figure}],
-    "artefacts": [{"images": text, "roc_auc": figure, "mean_risk": figure, "mean_change": figure, "flipped": figure}],
+    "randomised": [{"layers": text, "correlation": estimated}],
+    "artefacts": [{"images": text, **dict.fromkeys(("roc_auc", "mean_risk", "mean_change", "flipped"), estimated)}],
 }
 _AUDIT_FILE = {
     "dataset_fingerprint": text,

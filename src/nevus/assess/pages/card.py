@@ -12,19 +12,25 @@ from __future__ import annotations
 import json
 import math
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any
 
 from nevus.assess.plots.drawing import interval_text
-from nevus.assess.sections import classification
+from nevus.assess.sections.calibration import CALIBRATION
+from nevus.assess.sections.classification import CLASSIFICATION
+from nevus.assess.sections.decisions import DECISIONS
+from nevus.assess.sections.metric import Metric, Surface, shown_on
+from nevus.assess.sections.scores import SCORES
 from nevus.core.estimate import Estimate
 from nevus.core.modelfile import DISCLAIMER, INTENDED_USE, LIMITATIONS
 from nevus.core.triage import BANDS
 
 OPEN = "Open: to be filled in by the author."
 
-_GET_STARTED = 'import nevus\n\nprint(nevus.load("model.onnx").predict(["image.jpg"]))'
+_CARD = shown_on(Surface.CARD, (*SCORES, *DECISIONS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,7 @@ class ModelCard:
 
     Attributes:
         name: of the run.
-        front_matter: the head, as JSON-like values.
+        front_matter: of the file, as JSON-like values.
         sections: in the template's order.
     """
 
@@ -85,11 +91,15 @@ def make_card(
         metrics: as `results.read_metrics` gives it.
         point: the default operating point in there.
     """
-    results = [(title, _figures(metrics["splits"][split], point[split])) for split, title in versions.items()]
-    of_classes = [(title, _class_figures(metrics, split)) for split, title in versions.items()]
+    results = {split: _results(metrics, point, split) for split in versions}
+    of_classes = {split: _class_results(metrics, split) for split in versions}
     num_classes = len(metrics["classes"]["names"])
-    entries = [_result(facts, "Malignant or benign", title, figures) for title, figures in results]
-    entries += [_result(facts, f"Which of {num_classes} classes", title, found) for title, found in of_classes if found]
+    entries = [_entry(facts, "Malignant or benign", title, results[split]) for split, title in versions.items()]
+    entries += [
+        _entry(facts, f"Which of {num_classes} classes", title, of_classes[split])
+        for split, title in versions.items()
+        if of_classes[split]
+    ]
     front_matter = {
         "license": "other",
         "license_name": _identifier(facts["licence"].split(";")[0]),
@@ -97,120 +107,67 @@ def make_card(
         "pipeline_tag": "image-classification",
         "tags": ["dermoscopy", "skin-lesion", "melanoma", "onnx", "research-only", "not-a-medical-device"],
         "datasets": [_identifier(name) for name in facts["source_names"].split("\n")],
-        "metrics": ["roc_auc", "average_precision", "brier_score", "recall", "specificity"],
+        "metrics": [metric.hub or metric.name for metric in _CARD],
         "model-index": [{"name": name, "results": entries}],
     }
-    sections = (
-        Section(
-            "Model details",
-            (
-                ("Description", f"{facts['task']} Network {facts['network']}, {facts['parameters']} parameters."),
-                ("Developed by", OPEN),
-                ("Funded by", OPEN),
-                ("Shared by", OPEN),
-                ("Model type", "Convolutional network for images, exported as one ONNX file with its preprocessing"),
-                ("License", facts["licence"]),
-                ("Finetuned from", facts["pretrained"]),
-                ("Made with", f"Nevus {facts['version']}"),
-                ("Repository, paper and demo", OPEN),
-            ),
-        ),
-        Section(
-            "Uses",
-            (
-                ("Direct use", INTENDED_USE),
-                ("Downstream use", "Comparison with other models on the same images, teaching, and prototypes."),
-                ("Out-of-scope use", f"Any use in the care of a person. {DISCLAIMER}"),
-            ),
-        ),
-        Section(
-            "Bias, risks and limitations",
-            (
-                ("Limitations", LIMITATIONS),
-                *(
-                    (f"Largest gaps between subgroups, {title}", _gaps((metrics["subgroup_gaps"] or {}).get(split)))
-                    for split, title in versions.items()
-                ),
-                ("Recommendations", "Test it on images from the place of use, by skin type, before any conclusion."),
-            ),
-        ),
-        Section("How to get started", (("Install", "pip install . in a copy of the Nevus repository"),), _GET_STARTED),
-        Section(
-            "Training details",
-            (
-                ("Training data", f"{facts['sources']}; {facts['split_counts']}; generated: {facts['generated']}"),
-                ("Licences of the images", facts["licences"]),
-                ("Preprocessing", f"Upright, RGB, resized to {facts['image_size']} x {facts['image_size']} pixels"),
-                ("Hyperparameters", f"recipe {facts['recipe']}: {facts['hyperparameters']}"),
-                ("Class weights", facts["class_weights"]),
-                ("Speeds, sizes, times", facts["speed"]),
-            ),
-        ),
-        Section(
-            "Evaluation",
-            (
-                (
-                    "Testing data",
-                    f"{facts['test_images']} images ({facts['test_malignant']} malignant) "
-                    f"of {facts['test_groups']} groups, none of them used to train or to choose a threshold",
-                ),
-                ("Factors", facts["factors"]),
-                ("Threshold", f"{point['name']}: risk of {point['threshold']:.4f} or more; chosen on validation"),
-                *(
-                    (
-                        f"Results, {title}",
-                        "; ".join(f"{label} {interval_text(estimate)}" for _, label, estimate in figures),
-                    )
-                    for title, figures in results
-                ),
-                *(
-                    (f"Classes, {title}", _classes(metrics, split))
-                    for split, title in versions.items()
-                    if _class_figures(metrics, split)
-                ),
-                *((f"Calibration, {title}", _calibration(metrics, split)) for split, title in versions.items()),
-                *((f"Triage, {title}", _triage(metrics, split)) for split, title in versions.items()),
-            ),
-        ),
-        Section(
-            "Environmental impact",
-            (
-                ("Hardware type", facts["machine"]),
-                ("Hours used", facts["hours"]),
-                ("Cloud provider and compute region", OPEN),
-                ("Carbon emitted", OPEN),
-            ),
-        ),
-        Section(
-            "Technical specifications",
-            (
-                ("Architecture and objective", f"{facts['network']}; {facts['objective']} over {facts['classes']}"),
-                ("Software", facts["packages"]),
-                ("Dataset fingerprint", facts["fingerprint"]),
-                ("Command", facts["command"]),
-            ),
-        ),
-        Section("Citation", (("BibTeX", OPEN),)),
-        Section("More information", (("Model card authors", OPEN), ("Model card contact", OPEN))),
-    )
-    return ModelCard(name, front_matter, sections)
+    facts = {
+        **facts,
+        "disclaimer": DISCLAIMER,
+        "intended_use": INTENDED_USE,
+        "limitations": LIMITATIONS,
+        "point": point["name"],
+        "threshold": f"{point['threshold']:.4f}",
+    }
+    of_tests = {
+        title: {
+            "results": _sentence(results[split]),
+            "of_classes": _classes(metrics, split, of_classes[split]),
+            "calibration": _calibration(metrics, split),
+            "triage": _triage(metrics, split),
+            "gaps": _gaps((metrics["subgroup_gaps"] or {}).get(split)),
+        }
+        for split, title in versions.items()
+    }
+    return ModelCard(name, front_matter, _fill_in(facts, of_tests))
 
 
-def _figures(split: Mapping[str, Any], at_point: Mapping[str, Any]) -> list[tuple[str, str, Estimate]]:
-    """Metric id, label and figure."""
-    return [
-        ("roc_auc", "ROC-AUC", split["roc_auc"]),
-        ("average_precision", "average precision", split["average_precision"]),
-        ("brier_score", "Brier score", split["brier"]),
-        ("recall", "sensitivity", at_point["sensitivity"]),
-        ("specificity", "specificity", at_point["specificity"]),
-    ]
+def _fill_in(facts: Mapping[str, str], of_tests: Mapping[str, Mapping[str, str]]) -> tuple[Section, ...]:
+    """The sections of `model_card.toml` with these facts, and those of each version of the test by its title."""
+    file = resources.files("nevus.assess.pages") / "model_card.toml"
+    sections = []
+    for section in tomllib.loads(file.read_text(encoding="utf-8"))["sections"]:
+        fields: list[tuple[str, str]] = []
+        for field in section["fields"]:
+            if "of_each_test" in field:
+                texts = {title: field["of_each_test"].format_map(found) for title, found in of_tests.items()}
+                fields += [(f"{field['name']}, {title}", text) for title, text in texts.items() if text]
+            else:
+                fields.append((field["name"], field.get("text", OPEN).format_map(facts)))
+        sections.append(Section(section["title"], tuple(fields), section.get("code", "").strip()))
+    return tuple(sections)
 
 
-def _result(
-    facts: Mapping[str, str], task: str, title: str, figures: Sequence[tuple[str, str, Estimate]]
+def _results(metrics: Mapping[str, Any], point: Mapping[str, Any], split: str) -> list[tuple[Metric, Estimate]]:
+    found = {**metrics["splits"][split], **point[split]}
+    return [(metric, found[metric.name]) for metric in _CARD]
+
+
+def _class_results(metrics: Mapping[str, Any], split: str) -> list[tuple[Metric, Estimate]]:
+    """Which class it is; nothing for two classes, where the risk says it all."""
+    found = metrics["classification"][split]
+    if len(found["classes"]) == 2:
+        return []
+    return [(metric, found[metric.name]) for metric in shown_on(Surface.CARD, CLASSIFICATION)]
+
+
+def _sentence(results: Sequence[tuple[Metric, Estimate]]) -> str:
+    return "; ".join(f"{metric.title} {interval_text(estimate)}" for metric, estimate in results)
+
+
+def _entry(
+    facts: Mapping[str, str], task: str, title: str, results: Sequence[tuple[Metric, Estimate]]
 ) -> dict[str, Any]:
-    """One result of `model-index`; a figure that is not defined has no place there."""
+    """One result of `model-index`; a metric that is not defined has no place there."""
     return {
         "task": {"type": "image-classification", "name": task},
         "dataset": {
@@ -220,29 +177,22 @@ def _result(
         },
         "metrics": [
             {
-                "type": metric,
-                "name": label if math.isnan(estimate.low) else f"{label} (95 % interval {_ends(estimate)})",
+                "type": metric.hub or metric.name,
+                "name": metric.title
+                if math.isnan(estimate.low)
+                else f"{metric.title} (95 % interval {_ends(estimate)})",
                 "value": round(estimate.value, 4),
             }
-            for metric, label, estimate in figures
+            for metric, estimate in results
             if not math.isnan(estimate.value)
         ],
     }
 
 
-def _class_figures(metrics: Mapping[str, Any], split: str) -> list[tuple[str, str, Estimate]]:
-    """Metric id, label and figure of which class it is; none for two classes, where the risk says it all."""
-    found = metrics["classification"][split]
-    if len(found["classes"]) == 2:
-        return []
-    return [(name, title, found[name]) for name, title in classification.FIGURES.items()]
-
-
-def _classes(metrics: Mapping[str, Any], split: str) -> str:
-    figures = [f"{title.lower()} {interval_text(estimate)}" for _, title, estimate in _class_figures(metrics, split)]
-    rows = metrics["classification"][split]["classes"] if figures else []
-    figures += [f"ROC-AUC of {row['name']} {interval_text(row['roc_auc'])}" for row in rows]
-    return "; ".join(figures)
+def _classes(metrics: Mapping[str, Any], split: str, results: Sequence[tuple[Metric, Estimate]]) -> str:
+    rows = metrics["classification"][split]["classes"] if results else []
+    of_each = [f"ROC-AUC of {row['name']} {interval_text(row['roc_auc'])}" for row in rows]
+    return "; ".join([_sentence(results), *of_each]) if results else ""
 
 
 def _ends(estimate: Estimate) -> str:
@@ -253,8 +203,7 @@ def _calibration(metrics: Mapping[str, Any], split: str) -> str:
     if not metrics["calibration"]:
         return "Not known."
     after = metrics["calibration"][split]["after"]
-    figures = {"expected calibration error": "ece", "slope": "slope", "intercept": "intercept"}
-    return "; ".join(f"{label} {interval_text(after[name])}" for label, name in figures.items())
+    return _sentence([(row, after[row.name]) for row in CALIBRATION if isinstance(row, Metric)])
 
 
 def _triage(metrics: Mapping[str, Any], split: str) -> str:

@@ -14,7 +14,14 @@ import numpy as np
 from markupsafe import Markup
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from nevus.assess.evaluation.compare import CLASS_DIFFERENCES, CLASS_FIGURES, DIFFERENCES, FIGURES, Entry, read_entries
+from nevus.assess.evaluation.compare import (
+    CLASS_DIFFERENCES,
+    CLASSES_COMPARED,
+    COMPARED,
+    DIFFERENCES,
+    Entry,
+    read_entries,
+)
 from nevus.assess.pages.rendering import template
 from nevus.assess.plots.drawing import BENIGN, INK, MALIGNANT, Plot
 from nevus.assess.statistics.metrics import Bools, Floats
@@ -54,9 +61,9 @@ def write_comparison(runs: Sequence[Run], comparison: dict[str, Any], path: Path
     }
     page = template("comparison.html.j2").render(
         comparison=comparison,
-        figures=FIGURES,
+        compared=COMPARED,
         differences=DIFFERENCES,
-        class_figures=CLASS_FIGURES,
+        classes_compared=CLASSES_COMPARED,
         class_differences=CLASS_DIFFERENCES,
         versions=versions,
         num_leaked=splits["test"]["num_images"] - splits.get(WITHOUT_LEAKS, splits["test"])["num_images"],

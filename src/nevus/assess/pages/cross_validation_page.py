@@ -16,26 +16,26 @@ import numpy as np
 from nevus.assess.evaluation import results
 from nevus.assess.evaluation.cross_validation import OUT_OF_FOLD, SCHEMA_VERSION
 from nevus.assess.evaluation.folds import FOLD, RUN_AGAIN
-from nevus.assess.evaluation.metrics_form import (
-    AT_POINT,
-    CALIBRATION,
-    CLASSIFICATION,
-    DECISION_CURVE,
-    DECISION_FIGURES,
-    GAP,
-    SCREENED,
-    SPLIT,
-    SUBGROUP,
-)
-from nevus.assess.evaluation.shapes import flag, known, number, parsed, positive, text
 from nevus.assess.pages import wording
 from nevus.assess.pages.mistakes import most_confident, pictures
 from nevus.assess.pages.rendering import template
 from nevus.assess.pages.report_plots import Figures, drawn, mark, write_pngs
 from nevus.assess.plots import class_plots, curve_plots, decision_plots, metric_plots
 from nevus.assess.plots.drawing import Floats
-from nevus.assess.sections import classification
+from nevus.assess.sections import (
+    calibration,
+    classification,
+    decision_curve,
+    decisions,
+    scores,
+    screening,
+    subgroups,
+)
+from nevus.assess.sections.calibration import CALIBRATION
+from nevus.assess.sections.decisions import DECISIONS
 from nevus.assess.sections.inputs import scored
+from nevus.assess.sections.scores import SCORES
+from nevus.assess.sections.shapes import flag, known, number, parsed, positive, text
 from nevus.assess.statistics.bands import curve_bands
 from nevus.core import split_names
 from nevus.core.errors import RunError
@@ -44,51 +44,49 @@ from nevus.core.predictions import Predictions, read_predictions
 from nevus.core.runs import Run
 from nevus.core.split_names import WITHOUT_LEAKS
 
-SCORES = {"roc_auc": "ROC-AUC", "average_precision": "Average precision", "brier": "Brier score"}
-
 # Those that share an axis: a Brier score is a matter of another size.
-_RANKING = {name: SCORES[name] for name in ("roc_auc", "average_precision")}
+_RANKING = {metric.name: metric.title for metric in SCORES if metric.name != "brier"}
 _SPREAD = dict.fromkeys(("mean", "standard_deviation", "min", "max"), number)
 _VERSIONS = (WITHOUT_LEAKS, "test")
 _SHAPE = {
     "generated": flag,
     "interval_methods": {"*": text},
     "fingerprints": {"dataset": text, "predictions": {"*": text}},
-    "out_of_fold": SPLIT,
-    "over_folds": dict.fromkeys(SCORES, _SPREAD),
+    "out_of_fold": scores.SHAPE,
+    "over_folds": {metric.name: _SPREAD for metric in SCORES},
     "operating_points": [
         {
             "name": text,
             "rule": text,
             "thresholds": [known],
-            "out_of_fold": AT_POINT,
-            "over_folds": dict.fromkeys(DECISION_FIGURES, _SPREAD),
+            "out_of_fold": decisions.SHAPE,
+            "over_folds": {metric.name: _SPREAD for metric in DECISIONS},
         }
     ],
     "classification": {
         "operating_points": {"*": {"thresholds": [known]}},
-        "out_of_fold": CLASSIFICATION,
+        "out_of_fold": classification.SHAPE,
         "over_folds": {"*": _SPREAD},
     },
     "classes": {"names": [text], "malignant": [text]},
-    "folds": [{"name": text, "temperature": positive, "test": SPLIT}],
-    "calibration": {"before": CALIBRATION, "after": CALIBRATION},
+    "folds": [{"name": text, "temperature": positive, "test": scores.SHAPE}],
+    "calibration": calibration.SECTION.shape,
     "screening?": {
         "prevalence": known,
         "assumed_prevalence": [number],
         "out_of_fold": {
-            "operating_points": [{**SCREENED, "risk_at_threshold": [number]}],
-            "decision_curve": DECISION_CURVE,
+            "operating_points": [{**screening.SCREENED, "risk_at_threshold": [number]}],
+            "decision_curve": decision_curve.SHAPE,
         },
     },
-    "decision_curve": DECISION_CURVE,
-    "subgroups": [SUBGROUP],
-    "subgroup_gaps": [GAP],
+    "decision_curve": decision_curve.SHAPE,
+    "subgroups": subgroups.SECTION.shape,
+    "subgroup_gaps": [subgroups.GAP_SHAPE],
     "ensemble": {
-        "splits": {f"{name}?": SPLIT for name in _VERSIONS},
-        "classification?": {f"{name}?": CLASSIFICATION for name in _VERSIONS},
+        "splits": {f"{name}?": scores.SHAPE for name in _VERSIONS},
+        "classification?": {f"{name}?": classification.SHAPE for name in _VERSIONS},
         "operating_points": [
-            {"name": text, "threshold": known, "fitted_on": text, **{f"{name}?": AT_POINT for name in _VERSIONS}}
+            {"name": text, "threshold": known, "fitted_on": text, **{f"{name}?": decisions.SHAPE for name in _VERSIONS}}
         ],
     },
     "warnings": [text],
@@ -120,8 +118,10 @@ def write_cross_validation_page(run: Run) -> Path:
         found=found,
         point=point,
         scores=SCORES,
-        class_figures=classification.shown_figures(len(info.classes.names)),
-        decision_figures=DECISION_FIGURES,
+        decisions=DECISIONS,
+        calibration=CALIBRATION,
+        class_metrics=classification.shown_metrics(len(info.classes.names)),
+        subgroup_metrics=subgroups.METRICS,
         plots=shown,
         reports=[quote(f"{fold.name}/{fold.report_html.name}") for fold in run.folds],
         versions={name: split_names.VERSIONS[name] for name in _VERSIONS if ensemble[name]},
@@ -164,7 +164,7 @@ def _own_thresholds(pooled: Predictions, found: Mapping[str, Any], point: Mappin
 
 def _figures(found: Mapping[str, Any], default_name: str, pooled: Predictions) -> Figures:
     images = scored(pooled, 1.0)
-    scores = found["out_of_fold"]
+    of_all = found["out_of_fold"]
     # One threshold stands for all where a figure only marks what came of them.
     marks = [
         mark({**point, "threshold": float(np.mean(point["thresholds"]))}, OUT_OF_FOLD, default_name)
@@ -175,12 +175,12 @@ def _figures(found: Mapping[str, Any], default_name: str, pooled: Predictions) -
     roc_band, precision_band = curve_bands(*images)
     made = [
         metric_plots.fold_spread(
-            {title: scores[name] for name, title in _RANKING.items()},
+            {title: of_all[name] for name, title in _RANKING.items()},
             {title: [fold["test"][name].value for fold in found["folds"]] for name, title in _RANKING.items()},
         ),
-        curve_plots.roc(images.labels, images.risk, marks, scores["roc_auc"], roc_band, parts),
+        curve_plots.roc(images.labels, images.risk, marks, of_all["roc_auc"], roc_band, parts),
         curve_plots.precision_recall(
-            images.labels, images.risk, marks, scores["average_precision"], precision_band, parts
+            images.labels, images.risk, marks, of_all["average_precision"], precision_band, parts
         ),
         decision_plots.confusion_matrices(marks),
         class_plots.confusion_of_classes(found["classification"][OUT_OF_FOLD], found["classes"]["malignant"]),
@@ -190,5 +190,5 @@ def _figures(found: Mapping[str, Any], default_name: str, pooled: Predictions) -
     if found["screening"]:
         made.append(metric_plots.decision_curve(found["screening"][OUT_OF_FOLD]["decision_curve"], screening=True))
     if found["subgroups"]:
-        made.append(metric_plots.subgroups(found["subgroups"], scores["roc_auc"]))
+        made.append(metric_plots.subgroups(found["subgroups"], of_all["roc_auc"]))
     return {plot.name: [plot] for plot in made}

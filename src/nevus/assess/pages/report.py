@@ -16,14 +16,16 @@ from urllib.parse import quote
 import jinja2
 
 from nevus.assess.evaluation import results
-from nevus.assess.evaluation.metrics_form import DECISION_FIGURES
 from nevus.assess.pages import checklist, wording
 from nevus.assess.pages.card import make_card
 from nevus.assess.pages.mistakes import most_confident_at, pictures
 from nevus.assess.pages.rendering import template
 from nevus.assess.pages.report_plots import drawn, report_figures, write_pngs
 from nevus.assess.plots.history import read_history
-from nevus.assess.sections import classification, screening
+from nevus.assess.sections import classification, screening, subgroups
+from nevus.assess.sections.calibration import CALIBRATION
+from nevus.assess.sections.decisions import DECISIONS
+from nevus.assess.sections.scores import SCORES
 from nevus.core import split_names
 from nevus.core.config import options
 from nevus.core.errors import RunError
@@ -91,8 +93,11 @@ def _render(run: Run) -> tuple[str, str, dict[str, bytes]]:
         plots=shown,
         ppv_when_rare=screening.ppv_at(_SCREENING_PREVALENCE, quoted["sensitivity"], quoted["specificity"]).value,
         screening_prevalence=_SCREENING_PREVALENCE,
-        class_figures=classification.shown_figures(len(info.classes.names)),
-        decision_figures=DECISION_FIGURES,
+        scores=SCORES,
+        decisions=DECISIONS,
+        calibration=CALIBRATION,
+        class_metrics=classification.shown_metrics(len(info.classes.names)),
+        subgroup_metrics=subgroups.METRICS,
         training=training,
         config=config,
         options=options(),

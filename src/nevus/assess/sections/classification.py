@@ -8,43 +8,159 @@ risk (a threshold a class) or is always 1 (top 2) is left out there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nevus.assess.sections import thresholds
-from nevus.assess.statistics import class_metrics, delong, metrics, uncertainty
-from nevus.assess.statistics.class_metrics import Labels
+from nevus.assess.sections.metric import Bootstrapped, Direct, Metric, Part, Sampling, Share, Surface, estimate
+from nevus.assess.sections.section import Section
+from nevus.assess.sections.shapes import count, estimated, known, text
+from nevus.assess.statistics import class_metrics, delong, metrics, paired, uncertainty
 from nevus.assess.statistics.metrics import Bools, Floats
 from nevus.assess.statistics.uncertainty import Groups, group_codes
+from nevus.assess.statistics.undefined import undefined
 from nevus.core.estimate import Estimate
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.predictions import Predictions
 
-# By name, in the order in which they are shown: the figures over all classes.
-RANKING = {
-    "macro_roc_auc": "Macro ROC-AUC",
-    "weighted_roc_auc": "Weighted ROC-AUC",
-    "macro_average_precision": "Macro average precision",
-    "weighted_average_precision": "Weighted average precision",
-}
-MOST_PROBABLE = {
-    "balanced_accuracy": "Balanced accuracy",
-    "kappa": "Cohen's kappa",
-    "accuracy": "Accuracy",
-    "top_2_accuracy": "Top-2 accuracy",
-}
-FIGURES = {**RANKING, **MOST_PROBABLE}
+
+class Classified:
+    """The class probabilities of a split's N images, and what several metrics need of them."""
+
+    def __init__(self, predictions: Predictions, temperature: float) -> None:
+        self.names = predictions.classes.names
+        self.labels = predictions.labels
+        self.probabilities = predictions.probabilities(temperature)
+        self.groups = group_codes(predictions.groups)
+        self.named = class_metrics.most_probable(self.probabilities)
+        self.sensitivities = [
+            _share(self.labels == index, self.named == index, self.groups) for index in range(len(self.names))
+        ]
+
+    @cached_property
+    def unweighted(self) -> Weighed:
+        """Every image once."""
+        return self.weigh(np.ones((1, self.labels.size)))
+
+    def weigh(self, weights: Floats) -> Weighed:
+        """The areas and the confusion matrix under weights, float64 [R, N]."""
+        areas = [
+            metrics.weighted_areas(self.labels == index, self.probabilities[:, index], weights)
+            for index in range(len(self.names))
+        ]
+        roc_auc, average_precision = (np.stack(of_classes, axis=-1) for of_classes in zip(*areas, strict=True))
+        matrices = class_metrics.weighted_matrices(self.labels, self.named, len(self.names), weights)
+        return Weighed(roc_auc, average_precision, matrices)
 
 
-def shown_figures(num_classes: int) -> dict[str, str]:
-    """The titles of `FIGURES` that tell something new: of two classes, the ranking is that of the risk."""
-    return (
-        FIGURES
-        if num_classes > 2
-        else {name: MOST_PROBABLE[name] for name in ("accuracy", "balanced_accuracy", "kappa")}
-    )
+class Weighed(NamedTuple):
+    """Under R sets of weights: ROC-AUC and average precision float64 [R, C], confusion matrices float64 [R, C, C]."""
+
+    roc_auc: Floats
+    average_precision: Floats
+    matrices: Floats
+
+
+def _bootstrapped(weighted: Callable[[Weighed], Floats]) -> Bootstrapped:
+    return Bootstrapped(lambda classified: float(weighted(classified.unweighted)[0]), weighted)
+
+
+_MEANS = "Sokolova and Lapalme, Information Processing and Management 45:427 (2009)"
+_EVERYWHERE = frozenset({Surface.TERMINAL, Surface.CARD, Surface.COMPARISON})
+_COMPARED = _EVERYWHERE | {Surface.DIFFERENCE}
+
+# How well the probabilities rank the images, each class against the rest.
+RANKING = (
+    Metric(
+        "macro_roc_auc",
+        "Macro ROC-AUC",
+        "the mean of the classes' ROC-AUC, each class against the rest; every class counts the same",
+        _MEANS,
+        Direct(
+            lambda one: delong.macro_roc_auc(one.labels, one.probabilities, one.groups),
+            "macro_roc_auc",
+            lambda own, other: paired.macro_roc_auc_difference(
+                own.labels, own.probabilities, other.probabilities, own.groups
+            ),
+        ),
+        _COMPARED,
+    ),
+    Metric(
+        "weighted_roc_auc",
+        "Weighted ROC-AUC",
+        "the mean of the classes' ROC-AUC; every class counts by its images",
+        _MEANS,
+        _bootstrapped(lambda under: class_metrics.weighted_mean_of_classes(under.roc_auc, under.matrices)),
+        frozenset({Surface.CARD, Surface.COMPARISON}),
+    ),
+    Metric(
+        "macro_average_precision",
+        "Macro average precision",
+        "the mean of the classes' average precision; every class counts the same",
+        _MEANS,
+        _bootstrapped(lambda under: class_metrics.mean_of_classes(under.average_precision)),
+        _EVERYWHERE,
+    ),
+    Metric(
+        "weighted_average_precision",
+        "Weighted average precision",
+        "the mean of the classes' average precision; every class counts by its images",
+        _MEANS,
+        _bootstrapped(lambda under: class_metrics.weighted_mean_of_classes(under.average_precision, under.matrices)),
+        frozenset({Surface.CARD, Surface.COMPARISON}),
+    ),
+)
+# How often the most probable class is right.
+MOST_PROBABLE = (
+    Metric(
+        "balanced_accuracy",
+        "Balanced accuracy",
+        "the mean of the classes' sensitivities",
+        "Brodersen et al., ICPR 2010",
+        Direct(
+            lambda one: uncertainty.mean_of_independent(one.sensitivities),
+            "balanced_accuracy",
+            lambda own, other: paired.balanced_accuracy_difference(own.labels, own.named, other.named, own.groups),
+        ),
+        _COMPARED,
+    ),
+    Metric(
+        "kappa",
+        "Cohen's kappa",
+        "the agreement of the most probable class with the truth beyond what chance gives",
+        "Cohen, Educational and Psychological Measurement 20:37 (1960)",
+        _bootstrapped(lambda under: class_metrics.kappa(under.matrices)),
+        _EVERYWHERE,
+    ),
+    Metric(
+        "accuracy",
+        "Accuracy",
+        "the share of images whose most probable class is the true one",
+        _MEANS,
+        Share(lambda one: (np.ones(one.labels.size, dtype=bool), one.labels == one.named)),
+        _COMPARED,
+    ),
+)
+# Always 1 for two classes.
+TOP_2 = Metric(
+    "top_2_accuracy",
+    "Top-2 accuracy",
+    "the share of images whose true class is among the two most probable",
+    "Russakovsky et al., IJCV 115:211 (2015)",
+    Share(
+        lambda one: (np.ones(one.labels.size, dtype=bool), class_metrics.in_top(one.labels, one.probabilities)),
+    ),
+    _EVERYWHERE,
+)
+CLASSIFICATION = (*RANKING, *MOST_PROBABLE, TOP_2)
+
+
+def shown_metrics(num_classes: int) -> tuple[Metric, ...]:
+    """The metrics of `CLASSIFICATION` that say something new: for two classes the ranking is that of the risk."""
+    return CLASSIFICATION if num_classes > 2 else MOST_PROBABLE
 
 
 def fit(predictions: Predictions, temperature: float, rule: str, *, fingerprint: str = "") -> dict[str, OperatingPoint]:
@@ -68,7 +184,7 @@ def fit(predictions: Predictions, temperature: float, rule: str, *, fingerprint:
     for index, name in enumerate(names):
         is_class = predictions.labels == index
         if not is_class.any() or is_class.all():
-            metrics.undefined(
+            undefined(
                 f"the threshold of class '{name}'", f"{'all images are' if is_class.any() else 'no image is'} of it"
             )
             continue
@@ -89,41 +205,31 @@ def called(predictions: Predictions, temperature: float, points: Mapping[str, Op
 def measure(
     predictions: Predictions, temperature: float, called: Mapping[str, Bools], *, resamples: int, seed: int
 ) -> dict[str, Any]:
-    """Every figure of the classes on one split, with intervals.
+    """Every metric of the classes on one split, with intervals.
 
     Args:
         predictions: of the split.
         temperature: above 0; logits are divided by it.
-        called: as from `called`, for the figures at the thresholds of the classes.
+        called: as from `called`, for the metrics at the thresholds of the classes.
         resamples: of the bootstrap.
         seed: of the bootstrap.
 
     Returns:
-        `FIGURES`, `confusion` and `classes`, as docs/evaluation.md describes them.
+        `CLASSIFICATION`, `confusion` and `classes`, as docs/evaluation.md describes them.
     """
-    names, labels = predictions.classes.names, predictions.labels
-    probabilities, groups = predictions.probabilities(temperature), group_codes(predictions.groups)
-    named = class_metrics.most_probable(probabilities)
+    classified = Classified(predictions, temperature)
+    names, labels, named, groups = classified.names, classified.labels, classified.named, classified.groups
     counts = class_metrics.count_matrix(labels, named, len(names))
     for name, size in zip(names, counts.sum(axis=1), strict=True):
         if size == 0:
-            metrics.undefined(f"what needs class '{name}'", "no image is of it")
-    areas = [_roc_auc(labels == index, _one_against_rest(probabilities, index), groups) for index in range(len(names))]
-    values = _bootstrapped(predictions, probabilities, named, np.ones((1, labels.size)))
-    ends = _bootstrap(predictions, probabilities, named, values, resamples, seed)
-    estimates = {name: Estimate(float(value[0]), *ends[name]).to_json() for name, value in values.items()}
-    sensitivities = [_share(labels == index, named == index, groups) for index in range(len(names))]
-    estimates["macro_roc_auc"] = delong.macro_roc_auc(labels, probabilities, groups).to_json()
-    estimates["balanced_accuracy"] = uncertainty.mean_of_independent(sensitivities).to_json()
-    result = {
-        **{name: estimates[name] for name in FIGURES if name in estimates},
-        "accuracy": uncertainty.proportion(labels == named, groups).to_json(),
-    }
-    if len(names) > 2:
-        in_top = class_metrics.in_top(labels, probabilities)
-        result["top_2_accuracy"] = uncertainty.proportion(in_top, groups).to_json()
+            undefined(f"what needs class '{name}'", "no image is of it")
+    rows = CLASSIFICATION if len(names) > 2 else (*RANKING, *MOST_PROBABLE)
+    hows = {metric.name: metric.how for metric in rows}
+    hows |= {_average_precision_of(name): _average_precision(index) for index, name in enumerate(names)}
+    part = Part(hows, classified, classified.weigh)
+    estimates = estimate({"": part}, groups, Sampling(resamples, seed))[""]
     return {
-        **result,
+        **{metric.name: estimates[metric.name].to_json() for metric in rows},
         "confusion": [
             {
                 "counts": row.tolist(),
@@ -136,15 +242,21 @@ def measure(
                 "name": name,
                 "num_images": int(counts[index].sum()),
                 "num_groups": int(np.unique(groups[labels == index]).size),
-                "roc_auc": areas[index].to_json(),
-                "average_precision": estimates[_average_precision_of(name)],
-                "sensitivity": sensitivities[index].to_json(),
+                "roc_auc": _roc_auc(
+                    labels == index, _one_against_rest(classified.probabilities, index), groups
+                ).to_json(),
+                "average_precision": estimates[_average_precision_of(name)].to_json(),
+                "sensitivity": classified.sensitivities[index].to_json(),
                 "ppv": _share(named == index, labels == index, groups).to_json(),
                 "at_threshold": _at_threshold(labels == index, called[name], groups) if name in called else None,
             }
             for index, name in enumerate(names)
         ],
     }
+
+
+def _average_precision(index: int) -> Bootstrapped:
+    return _bootstrapped(lambda under: under.average_precision[:, index])
 
 
 def _one_against_rest(probabilities: Floats, index: int) -> Floats:
@@ -174,38 +286,37 @@ def _at_threshold(is_class: Bools, decided: Bools, groups: Groups) -> dict[str, 
     }
 
 
-def _bootstrapped(predictions: Predictions, probabilities: Floats, named: Labels, weights: Floats) -> dict[str, Floats]:
-    """The figures whose intervals need resampling, float64 [R] each, under weights float64 [R, N]."""
-    labels, names = predictions.labels, predictions.classes.names
-    areas = [metrics.weighted_areas(labels == index, probabilities[:, index], weights) for index in range(len(names))]
-    roc_auc, average_precision = (np.stack(of_classes, axis=-1) for of_classes in zip(*areas, strict=True))
-    matrices = class_metrics.weighted_matrices(labels, named, len(names), weights)
-    return {
-        "weighted_roc_auc": class_metrics.weighted_mean_of_classes(roc_auc, matrices),
-        "macro_average_precision": class_metrics.mean_of_classes(average_precision),
-        "weighted_average_precision": class_metrics.weighted_mean_of_classes(average_precision, matrices),
-        "kappa": class_metrics.kappa(matrices),
-        **{_average_precision_of(name): average_precision[:, index] for index, name in enumerate(names)},
-    }
+_SHARES = dict.fromkeys(("sensitivity", "specificity", "ppv"), estimated)
 
+SHAPE = {
+    **{metric.name: estimated for metric in (*RANKING, *MOST_PROBABLE)},
+    f"{TOP_2.name}?": estimated,
+    "confusion": [{"counts": [count], "shares": [estimated]}],
+    "classes": [
+        {
+            "name": text,
+            **dict.fromkeys(("num_images", "num_groups"), count),
+            **dict.fromkeys(("roc_auc", "average_precision", "sensitivity", "ppv"), estimated),
+            "at_threshold?": _SHARES,
+        }
+    ],
+}
 
-def _bootstrap(
-    predictions: Predictions,
-    probabilities: Floats,
-    named: Labels,
-    values: Mapping[str, Floats],
-    resamples: int,
-    seed: int,
-) -> dict[str, tuple[float, float]]:
-    """The intervals of `values`, from one set of resamples; what is not defined has none."""
-    nowhere = dict.fromkeys(values, (np.nan, np.nan))
-    defined = [name for name, value in values.items() if not np.isnan(value[0])]
-    if not defined:
-        return nowhere
-
-    def figures(weights: Floats) -> Floats:
-        found = _bootstrapped(predictions, probabilities, named, weights)
-        return np.stack([found[name] for name in defined])
-
-    groups = group_codes(predictions.groups)
-    return {**nowhere, **uncertainty.bootstrap(figures, defined, groups, resamples=resamples, seed=seed)}
+SECTION = Section(
+    "classification",
+    SHAPE,
+    lambda judged, sampling: measure(judged.predictions, judged.temperature, judged.called, **sampling._asdict()),
+    fit=lambda validation: fit(
+        validation.predictions,
+        validation.temperature,
+        validation.default_point,
+        fingerprint=validation.fingerprint,
+    ),
+    to_json=lambda points, splits: {
+        "classification": {"operating_points": {name: point.to_json() for name, point in points.items()}, **splits}
+    },
+    form=lambda of_splits: {
+        "classification": {"operating_points": {"*": {"name": text, "rule": text, "threshold": known}}, **of_splits}
+    },
+    on_validation=True,
+)

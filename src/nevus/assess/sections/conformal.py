@@ -8,11 +8,14 @@ validation strains that. It must not read files.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from nevus.assess.statistics.metrics import Floats
+from nevus.assess.sections.section import Section, Validation
+from nevus.assess.sections.shapes import count, estimated, number
+from nevus.assess.statistics.metrics import Bools, Floats
 from nevus.assess.statistics.uncertainty import group_codes, proportion
 from nevus.core.predictions import Predictions
 
@@ -50,20 +53,23 @@ def fit(predictions: Predictions, temperature: float, alpha: float) -> Floats:
     return least
 
 
-def measure(predictions: Predictions, temperature: float, least: Floats) -> dict[str, Any]:
+def sets_of(predictions: Predictions, temperature: float, least: Floats) -> Bools:
+    """bool [N, C]: the classes in the conformal set of each image; `least` is float64 [C] from `fit`."""
+    return np.asarray(predictions.probabilities(temperature) >= least)
+
+
+def measure(inside: Bools, predictions: Predictions) -> dict[str, Any]:
     """Coverage by class and sizes of the sets on one split.
 
     Args:
-        predictions: of the split.
-        temperature: as in `fit`.
-        least: float64 [C] from `fit`.
+        inside: bool [N, C] from `sets_of`.
+        predictions: of the N images.
 
     Returns:
         `coverage` by class name and `coverage_all`, the shares of images whose set holds their true class;
         `set_sizes`, the share of images by number of classes in their set, 0 to C.
     """
     names, labels, groups = predictions.classes.names, predictions.labels, group_codes(predictions.groups)
-    inside = predictions.probabilities(temperature) >= least
     covered = inside[np.arange(labels.size), labels]
     sizes = inside.sum(axis=1)
     return {
@@ -82,3 +88,41 @@ def measure(predictions: Predictions, temperature: float, least: Floats) -> dict
         ],
         "mean_set_size": float(sizes.mean()),
     }
+
+
+def _fit(validation: Validation) -> dict[float, dict[str, float]]:
+    """By error rate, the least probability by class name."""
+    names = validation.predictions.classes.names
+    return {
+        alpha: dict(zip(names, fit(validation.predictions, validation.temperature, alpha).tolist(), strict=True))
+        for alpha in ALPHAS
+    }
+
+
+def _to_json(least: Mapping[float, Mapping[str, float]], splits: Mapping[str, Mapping[float, Any]]) -> dict[str, Any]:
+    return {
+        "conformal": [
+            {
+                "alpha": alpha,
+                "least_probability": dict(by_class),
+                **{split: by_alpha[alpha] for split, by_alpha in splits.items()},
+            }
+            for alpha, by_class in least.items()
+        ]
+    }
+
+
+SECTION = Section(
+    "conformal",
+    {
+        "coverage": {"*": estimated},
+        "coverage_all": estimated,
+        "mean_set_size": number,
+        "set_sizes": [{"size": count, "num_images": count, "share": estimated}],
+    },
+    lambda judged, sampling: {alpha: measure(inside, judged.predictions) for alpha, inside in judged.sets.items()},
+    fit=_fit,
+    to_json=_to_json,
+    form=lambda of_splits: {"conformal?": [{"alpha": number, **of_splits}]},
+    is_optional=True,
+)

@@ -11,11 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from nevus.assess.statistics.metrics import Bools, Floats, undefined
+from nevus.assess.sections.section import Section
+from nevus.assess.sections.shapes import estimated, known, number
+from nevus.assess.statistics.metrics import Bools, Floats
 from nevus.assess.statistics.uncertainty import Groups, linearised
+from nevus.assess.statistics.undefined import undefined
 from nevus.core.estimate import Estimate
 
 THRESHOLDS: Floats = np.arange(1, 100) / 100
+
+SHAPE = {
+    "prevalence": known,
+    "thresholds": [known],
+    "model": [estimated],
+    "treat_all": [number],
+    "treat_none": [number],
+}
 
 
 def net_benefit(labels: Bools, risk: Floats, groups: Groups, prevalence: float, thresholds: Floats) -> list[Estimate]:
@@ -70,3 +81,11 @@ def measure(
         "treat_all": (prevalence - (1.0 - prevalence) * thresholds / (1.0 - thresholds)).tolist(),
         "treat_none": [0.0] * thresholds.size,
     }
+
+
+SECTION = Section(
+    "decision_curve",
+    SHAPE,
+    lambda judged, sampling: measure(*judged.images, prevalence=float(judged.images.labels.mean())),
+    is_optional=True,
+)

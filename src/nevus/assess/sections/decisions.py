@@ -1,110 +1,165 @@
-"""Every figure of one split, with its interval: those that need no threshold, and those of decisions.
-
-Owns which figures a split gets and by which method their intervals are made. Figures
-of the classes, calibration, screening, triage, conformal sets and subgroups have their
-own modules.
-"""
+"""Decisions at operating points: what thresholds that validation chose make of a split, with intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from nevus.assess.sections import thresholds
 from nevus.assess.sections.inputs import Scored
-from nevus.assess.statistics import delong, metrics, uncertainty
-from nevus.assess.statistics.metrics import Bools, Floats
-from nevus.assess.statistics.uncertainty import Groups
-from nevus.core.estimate import Estimate
+from nevus.assess.sections.metric import Bootstrapped, Metric, Part, Sampling, Share, Surface, estimate
+from nevus.assess.sections.section import Section, Validation
+from nevus.assess.sections.shapes import count, estimated, known, text
+from nevus.assess.statistics import metrics
+from nevus.assess.statistics.metrics import Bools
 from nevus.core.operating_point import OperatingPoint
 
 
-def measure(
-    split: Scored, points: Sequence[OperatingPoint], *, resamples: int, seed: int
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Every figure of one split, with intervals.
+class Decided(NamedTuple):
+    """What is judged: the truth, bool [N], True for malignant; and the decision, bool [N], True for called so."""
+
+    labels: Bools
+    decided: Bools
+
+
+_ALTMAN_1 = "Altman and Bland, BMJ 308:1552 (1994)"
+_ALTMAN_2 = "Altman and Bland, BMJ 309:102 (1994)"
+_COMPARED = frozenset({Surface.COMPARISON, Surface.DIFFERENCE})
+
+DECISIONS = (
+    Metric(
+        "sensitivity",
+        "Sensitivity",
+        "of the malignant images, the share that is found; also called recall",
+        _ALTMAN_1,
+        Share(lambda images: (images.labels, images.decided), "no image is malignant"),
+        _COMPARED | {Surface.TERMINAL, Surface.CARD, Surface.SUBGROUPS},
+        "TP / (TP + FN)",
+        hub="recall",
+    ),
+    Metric(
+        "specificity",
+        "Specificity",
+        "of the benign images, the share that is not called malignant",
+        _ALTMAN_1,
+        Share(lambda images: (~images.labels, ~images.decided), "no image is benign"),
+        _COMPARED | {Surface.TERMINAL, Surface.CARD, Surface.SUBGROUPS},
+        "TN / (TN + FP)",
+    ),
+    Metric(
+        "ppv",
+        "PPV",
+        "positive predictive value: of the images called malignant, the share that is; also called precision",
+        _ALTMAN_2,
+        Share(lambda images: (images.decided, images.labels), "no image is called malignant"),
+        frozenset({Surface.COMPARISON, Surface.SUBGROUPS}),
+        "TP / (TP + FP)",
+    ),
+    Metric(
+        "npv",
+        "NPV",
+        "negative predictive value: of the images called benign, the share that is",
+        _ALTMAN_2,
+        Share(lambda images: (~images.decided, ~images.labels), "no image is called benign"),
+        frozenset({Surface.COMPARISON}),
+        "TN / (TN + FN)",
+    ),
+    Metric(
+        "accuracy",
+        "Accuracy",
+        "the share of right decisions; at a prevalence of .02, calling all images benign gets .98",
+        _ALTMAN_1,
+        Share(lambda images: (np.ones_like(images.labels), images.labels == images.decided)),
+        _COMPARED | {Surface.TERMINAL_WITHOUT_INTERVAL},
+        "(TP + TN) / all",
+    ),
+    Metric(
+        "balanced_accuracy",
+        "Balanced accuracy",
+        "accuracy as if both classes were of one size; .5 for guessing",
+        "Brodersen et al., ICPR 2010",
+        Bootstrapped(lambda images: metrics.balanced_accuracy(*images), metrics.weighted_balanced_accuracy),
+        frozenset(),
+        "(sensitivity + specificity) / 2",
+    ),
+    Metric(
+        "kappa",
+        "Cohen's kappa",
+        "the agreement of decision and truth beyond what chance gives",
+        "Cohen, Educational and Psychological Measurement 20:37 (1960)",
+        Bootstrapped(lambda images: metrics.kappa(*images), metrics.weighted_kappa),
+        frozenset(),
+        "(agreement - chance) / (1 - chance)",
+    ),
+    Metric(
+        "f1",
+        "F1",
+        "the harmonic mean of PPV and sensitivity; ignores the true negatives",
+        "van Rijsbergen, Information Retrieval (1979)",
+        Bootstrapped(lambda images: metrics.f1(*images), metrics.weighted_f1),
+        frozenset({Surface.COMPARISON, Surface.TERMINAL_WITHOUT_INTERVAL}),
+        "2 TP / (2 TP + FP + FN)",
+    ),
+)
+
+SHAPE = {
+    **dict.fromkeys(("true_positives", "false_positives", "true_negatives", "false_negatives"), count),
+    **{metric.name: estimated for metric in DECISIONS},
+}
+
+
+def decide(images: Scored, points: Sequence[OperatingPoint]) -> dict[str, Bools]:
+    """bool [N] by name of the operating point: which images are called malignant at its threshold."""
+    return {point.name: images.risk >= point.threshold for point in points}
+
+
+def measure(images: Scored, decisions: Mapping[str, Bools], sampling: Sampling) -> dict[str, dict[str, Any]]:
+    """Counts and metrics of one split at each operating point.
 
     Args:
-        split: its labels, risks and groups.
-        points: whose thresholds are applied as they are.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
-
-    Returns:
-        The figures that need no threshold, and by name of the operating point those that need one.
+        images: labels bool [N], risk float64 [N] in [0, 1] and groups int64 [N].
+        decisions: bool [N] by name of the operating point, True for called malignant.
+        sampling: of the bootstrap.
     """
-    decisions = {point.name: split.risk >= point.threshold for point in points}
-    return measure_decided(split, decisions, resamples=resamples, seed=seed)
-
-
-def measure_decided(
-    split: Scored, decisions: dict[str, Bools], *, resamples: int, seed: int
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """`measure`, given what was decided at each operating point: bool [N] by its name, True for called malignant."""
-    labels, risk, groups = split
-    ends = _bootstrap(labels, risk, decisions, groups, resamples, seed)
-
-    figures = {
-        "num_images": int(labels.size),
-        "num_groups": int(groups.max()) + 1,
-        "num_malignant": int(labels.sum()),
-        "prevalence": float(labels.mean()),
-        "roc_auc": delong.roc_auc(labels, risk, groups).to_json(),
-        "average_precision": _with(ends["average_precision"], metrics.average_precision(labels, risk)),
-        "brier": _with(ends["brier"], metrics.brier(labels, risk)),
+    labels, _, groups = images
+    hows = {metric.name: metric.how for metric in DECISIONS}
+    parts = {
+        name: Part(hows, Decided(labels, decided), partial(metrics.weighted_counts, labels, decided), f" at {name}")
+        for name, decided in decisions.items()
     }
-    at_points = {}
-    for name, decided in decisions.items():
-        shares = {
-            # Which images count, which of them are right, and what it means if none counts.
-            "sensitivity": (labels, decided, "no image is malignant"),
-            "specificity": (~labels, ~decided, "no image is benign"),
-            "ppv": (decided, labels, "no image is called malignant"),
-            "npv": (~decided, ~labels, "no image is called benign"),
-            "accuracy": (np.ones_like(labels), labels == decided, ""),
-        }
-        at_points[name] = {
+    found = estimate(parts, groups, sampling)
+    return {
+        name: {
             **asdict(metrics.confusion(labels, decided)),
-            **{
-                figure: _share(f"{figure} at {name}", counted, right, groups, why)
-                for figure, (counted, right, why) in shares.items()
-            },
-            "balanced_accuracy": _with(
-                ends[f"balanced_accuracy at {name}"], metrics.balanced_accuracy(labels, decided)
-            ),
-            "kappa": _with(ends[f"kappa at {name}"], metrics.kappa(labels, decided)),
-            "f1": _with(ends[f"f1 at {name}"], metrics.f1(labels, decided)),
+            **{metric: one.to_json() for metric, one in found[name].items()},
         }
-    return figures, at_points
+        for name, decided in decisions.items()
+    }
 
 
-def _bootstrap(
-    labels: Bools, risk: Floats, decisions: dict[str, Bools], groups: Groups, resamples: int, seed: int
-) -> dict[str, tuple[float, float]]:
-    """The intervals of all figures that need resampling, from one set of resamples."""
-    names = ["average_precision", "brier"]
-    for point in decisions:
-        names += [f"f1 at {point}", f"balanced_accuracy at {point}", f"kappa at {point}"]
+def _fit(validation: Validation) -> list[OperatingPoint]:
+    return thresholds.fit(validation.predictions, validation.temperature, fingerprint=validation.fingerprint)
 
-    def figures(weights: Floats) -> Floats:
-        rows = [
-            metrics.weighted_areas(labels, risk, weights)[1],
-            metrics.weighted_brier(labels, risk, weights),
+
+def _to_json(points: list[OperatingPoint], splits: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        "operating_points": [
+            {**point.to_json(), **{split: at_points[point.name] for split, at_points in splits.items()}}
+            for point in points
         ]
-        for decided in decisions.values():
-            rows += metrics.weighted_decision_figures(labels, decided, weights)
-        return np.stack(rows)
-
-    return uncertainty.bootstrap(figures, names, groups, resamples=resamples, seed=seed)
+    }
 
 
-def _share(figure: str, counted: Bools, right: Bools, groups: Groups, why_none: str) -> dict[str, float]:
-    if not counted.any():
-        metrics.undefined(figure, why_none)
-    return uncertainty.proportion(right[counted], groups[counted]).to_json()
-
-
-def _with(ends: tuple[float, float], value: float) -> dict[str, float]:
-    return Estimate(value, *ends).to_json()
+SECTION = Section(
+    "operating_points",
+    SHAPE,
+    lambda judged, sampling: measure(judged.images, judged.decisions, sampling),
+    fit=_fit,
+    to_json=_to_json,
+    form=lambda of_splits: {"operating_points": [{"name": text, "rule": text, "threshold": known, **of_splits}]},
+    on_validation=True,
+)

@@ -13,9 +13,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from nevus.assess.sections import decision_curve
+from nevus.assess.sections.metric import Sampling
+from nevus.assess.sections.section import Judged, Section, Validation
+from nevus.assess.sections.shapes import estimated, known, number, text
 from nevus.assess.statistics import calibration
-from nevus.assess.statistics.metrics import Bools, Floats, undefined
-from nevus.assess.statistics.uncertainty import Groups
+from nevus.assess.statistics.metrics import Bools, Floats
+from nevus.assess.statistics.uncertainty import Groups, proportion
+from nevus.assess.statistics.undefined import undefined
 from nevus.core.estimate import Estimate
 from nevus.core.prevalence import odds
 
@@ -114,7 +118,7 @@ def assumed_prevalence(labels: Bools, risk: Floats, groups: Groups) -> float:
 
 def measure(
     prevalence: float,
-    at_points: Mapping[str, Mapping[str, Any]],
+    at_points: Mapping[str, tuple[Estimate, Estimate]],
     risk_at_thresholds: Mapping[str, float | list[float]],
     images: tuple[Bools, Floats, Groups],
 ) -> dict[str, Any]:
@@ -122,16 +126,14 @@ def measure(
 
     Args:
         prevalence: in (0, 1).
-        at_points: the figures on these images by operating point, with `sensitivity` and `specificity`.
+        at_points: sensitivity and specificity on these images by operating point.
         risk_at_thresholds: by operating point what its threshold, or that of each fold, means at `prevalence`.
         images: labels bool [N], risk float64 [N] in [0, 1], re-based to `prevalence`, and groups int64 [N].
     """
     labels, risk, groups = images
     rows = []
     for name, risk_at_threshold in risk_at_thresholds.items():
-        sensitivity, specificity = (
-            Estimate.from_json(at_points[name][figure]) for figure in ("sensitivity", "specificity")
-        )
+        sensitivity, specificity = at_points[name]
         ppv = ppv_at(prevalence, sensitivity, specificity)
         rows.append(
             {
@@ -163,3 +165,43 @@ def _complement(share: Estimate) -> Estimate:
 
 def _divided(above: float, below: float) -> float:
     return math.inf if below == 0.0 else above / below
+
+
+def _fit(validation: Validation) -> float:
+    return assumed_prevalence(*validation.images)
+
+
+def _measure(judged: Judged, sampling: Sampling) -> dict[str, Any] | None:
+    if judged.elsewhere is None:
+        return None
+    labels, _, groups = judged.images
+    at_points = {
+        name: (proportion(decided[labels], groups[labels]), proportion(~decided[~labels], groups[~labels]))
+        for name, decided in judged.decisions.items()
+    }
+    there = judged.elsewhere
+    return measure(there.prevalence, at_points, there.risk_at_thresholds, (labels, there.risk, groups))
+
+
+def _to_json(assumed: float, splits: Mapping[str, Any]) -> dict[str, Any]:
+    if not splits:
+        return {"screening": None}
+    prevalence = next(iter(splits.values()))["decision_curve"]["prevalence"]
+    return {"screening": {"prevalence": prevalence, "assumed_prevalence": assumed, **splits}}
+
+
+SCREENED = {
+    "name": text,
+    "risk_at_threshold": number,
+    **dict.fromkeys(("ppv", "npv", "number_needed_to_refer"), estimated),
+}
+
+SECTION = Section(
+    "screening",
+    {"operating_points": [SCREENED], "decision_curve": decision_curve.SHAPE},
+    _measure,
+    fit=_fit,
+    to_json=_to_json,
+    form=lambda of_splits: {"screening?": {"prevalence": known, "assumed_prevalence": number, **of_splits}},
+    is_optional=True,
+)

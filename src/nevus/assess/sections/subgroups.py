@@ -7,22 +7,33 @@ It must not choose a threshold: decisions are given, by the one rule for all.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from nevus.assess.statistics import delong, uncertainty
-from nevus.assess.statistics.metrics import Bools, Floats, UndefinedMetricWarning
+from nevus.assess.sections.decisions import DECISIONS, Decided
+from nevus.assess.sections.inputs import Scored
+from nevus.assess.sections.metric import Part, Sampling, Surface, estimate, shown_on
+from nevus.assess.sections.scores import SCORES
+from nevus.assess.sections.section import Judged, Section
+from nevus.assess.sections.shapes import count, estimated, flag, text
+from nevus.assess.statistics.metrics import Bools, Floats
 from nevus.assess.statistics.uncertainty import Groups
+from nevus.assess.statistics.undefined import collected_notes
 from nevus.core.estimate import Estimate
 
-FIGURES = ("roc_auc", "sensitivity", "specificity", "ppv")
+# The metrics that are given for each subgroup.
+_OF_RISK = shown_on(Surface.SUBGROUPS, SCORES)
+_OF_DECISIONS = shown_on(Surface.SUBGROUPS, DECISIONS)
+METRICS = (*_OF_RISK, *_OF_DECISIONS)
 NOT_RECORDED = "not recorded"
 
 # With fewer groups of a class a figure moves by over a tenth with one of them.
 FEWEST_GROUPS = 10
+
+# No metric of a subgroup has an interval that needs the bootstrap.
+_NO_SAMPLING = Sampling(0, 0)
 
 _MOST_VALUES = 20
 _IDENTIFIERS = ("lesion_id", "patient_id")
@@ -71,9 +82,9 @@ def largest_gaps(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """
     gaps = []
     for column in dict.fromkeys(row["column"] for row in rows):
-        for figure in FIGURES:
+        for name in (metric.name for metric in METRICS):
             found = [
-                (row["value"], Estimate.from_json(row[figure]))
+                (row["value"], Estimate.from_json(row[name]))
                 for row in rows
                 if row["column"] == column and not row["too_small"] and row["value"] != NOT_RECORDED
             ]
@@ -81,17 +92,26 @@ def largest_gaps(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             if len(defined) > 1:
                 (lowest, low), (highest, high) = defined[0], defined[-1]
                 gap = _difference(high, low).to_json()
-                gaps.append({"column": column, "figure": figure, "lowest": lowest, "highest": highest, "gap": gap})
+                gaps.append({"column": column, "figure": name, "lowest": lowest, "highest": highest, "gap": gap})
     return gaps
 
 
 def _figures(labels: Bools, risk: Floats, called: Bools, groups: Groups) -> dict[str, Any]:
     malignant_groups, benign_groups = (int(np.unique(groups[members]).size) for members in (labels, ~labels))
-    codes = np.unique(groups, return_inverse=True)[1].astype(np.int64)
-    with warnings.catch_warnings():
-        # The counts beside a figure say why it is undefined.
-        warnings.simplefilter("ignore", UndefinedMetricWarning)
-        roc_auc = delong.roc_auc(labels, risk, codes)
+    images = Scored(labels, risk, np.unique(groups, return_inverse=True)[1].astype(np.int64))
+    with collected_notes():  # The counts beside a metric say why it is undefined.
+        estimates = estimate(
+            {
+                "risk": Part({metric.name: metric.how for metric in _OF_RISK}, images, lambda weights: weights),
+                "decisions": Part(
+                    {metric.name: metric.how for metric in _OF_DECISIONS},
+                    Decided(labels, called),
+                    lambda weights: weights,
+                ),
+            },
+            images.groups,
+            _NO_SAMPLING,
+        )
     return {
         "num_images": int(labels.size),
         "num_malignant": int(labels.sum()),
@@ -99,10 +119,7 @@ def _figures(labels: Bools, risk: Floats, called: Bools, groups: Groups) -> dict
         "num_malignant_groups": malignant_groups,
         "num_benign_groups": benign_groups,
         "too_small": min(malignant_groups, benign_groups) < FEWEST_GROUPS,
-        "roc_auc": roc_auc.to_json(),
-        "sensitivity": uncertainty.proportion(called[labels], codes[labels]).to_json(),
-        "specificity": uncertainty.proportion(~called[~labels], codes[~labels]).to_json(),
-        "ppv": uncertainty.proportion(labels[called], codes[called]).to_json(),
+        **{name: one.to_json() for found in estimates.values() for name, one in found.items()},
     }
 
 
@@ -137,3 +154,33 @@ def _difference(high: Estimate, low: Estimate) -> Estimate:
         gap - math.hypot(high.value - high.low, low.high - low.value),
         gap + math.hypot(high.high - high.value, low.value - low.low),
     )
+
+
+def _measure(judged: Judged, sampling: Sampling) -> list[dict[str, Any]]:
+    called = judged.decisions[judged.default_point]
+    return measure(judged.predictions.columns, *judged.images, called=called)
+
+
+GAP_SHAPE = {**dict.fromkeys(("column", "figure", "lowest", "highest"), text), "gap": estimated}
+
+SECTION = Section(
+    "subgroups",
+    [
+        {
+            **dict.fromkeys(("column", "value"), text),
+            "too_small": flag,
+            **dict.fromkeys(("num_images", "num_malignant", "num_benign"), count),
+            **{metric.name: estimated for metric in METRICS},
+        }
+    ],
+    _measure,
+    to_json=lambda fitted, splits: {
+        "subgroups": splits,
+        "subgroup_gaps": {split: largest_gaps(rows) for split, rows in splits.items()},
+    },
+    form=lambda of_splits: {
+        "subgroups?": of_splits,
+        "subgroup_gaps?": {split: [GAP_SHAPE] for split in of_splits},
+    },
+    is_optional=True,
+)

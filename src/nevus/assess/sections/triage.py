@@ -5,11 +5,15 @@ It must not read files. What the thresholds mean stands in `nevus.core.triage`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from nevus.assess.sections.section import Section
+from nevus.assess.sections.shapes import count, estimated, flag, number, text
 from nevus.assess.sections.thresholds import cuts, sensitivity_at_least
-from nevus.assess.statistics.metrics import Bools, Floats, undefined
+from nevus.assess.statistics.metrics import Bools, Floats
 from nevus.assess.statistics.uncertainty import Groups, proportion
+from nevus.assess.statistics.undefined import undefined
 from nevus.core.triage import BANDS, Triage
 
 RULE_OUT_SENSITIVITY = 0.98
@@ -40,13 +44,13 @@ def fit(labels: Bools, risk: Floats) -> Triage:
     return Triage(rule_out, max(rule_out, float(found.thresholds[specific][-1])))
 
 
-def measure(triage: Triage, labels: Bools, risk: Floats, groups: Groups) -> dict[str, Any]:
+def count_bands(low: Bools, high: Bools, labels: Bools, groups: Groups) -> dict[str, Any]:
     """What becomes of the images of one split: counts and shares with intervals.
 
     Args:
-        triage: the thresholds.
+        low: bool [N], True for images that are ruled out.
+        high: bool [N], True for images that are ruled in.
         labels: bool [N], True for malignant.
-        risk: float64 [N] in [0, 1].
         groups: int64 [N].
 
     Returns:
@@ -54,7 +58,6 @@ def measure(triage: Triage, labels: Bools, risk: Floats, groups: Groups) -> dict
         `sensitivity_of_rule_out`, the share of malignant images that is not called low, and
         `specificity_of_rule_in`, the share of benign images that is not called high.
     """
-    low, high = risk < triage.rule_out, risk >= triage.rule_in
     bands = dict(zip(BANDS, (low, ~low & ~high, high), strict=True))
     return {
         **{
@@ -69,3 +72,45 @@ def measure(triage: Triage, labels: Bools, risk: Floats, groups: Groups) -> dict
         "sensitivity_of_rule_out": proportion(~low[labels], groups[labels]).to_json(),
         "specificity_of_rule_in": proportion(~high[~labels], groups[~labels]).to_json(),
     }
+
+
+def measure(triage: Triage, labels: Bools, risk: Floats, groups: Groups) -> dict[str, Any]:
+    """`count_bands` of risks, float64 [N] in [0, 1], at the thresholds of a triage."""
+    return count_bands(risk < triage.rule_out, risk >= triage.rule_in, labels, groups)
+
+
+def _to_json(triage: Triage, splits: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "triage": {
+            **triage.to_json(),
+            "rules": RULES,
+            "has_uncertain_band": triage.has_uncertain_band,
+            **splits,
+        }
+    }
+
+
+_BAND = {"num_benign": count, "num_malignant": count, "share": estimated, "share_malignant": estimated}
+
+SECTION = Section(
+    "triage",
+    {
+        **dict.fromkeys(BANDS, _BAND),
+        "sensitivity_of_rule_out": estimated,
+        "specificity_of_rule_in": estimated,
+    },
+    lambda judged, sampling: count_bands(judged.low, judged.high, judged.images.labels, judged.images.groups),
+    fit=lambda validation: fit(validation.images.labels, validation.images.risk),
+    to_json=_to_json,
+    form=lambda of_splits: {
+        "triage?": {
+            "rule_out": number,
+            "rule_in": number,
+            "rules": {"rule_out": text, "rule_in": text},
+            "has_uncertain_band": flag,
+            **of_splits,
+        }
+    },
+    on_validation=True,
+    is_optional=True,
+)

@@ -7,14 +7,14 @@ with 95 %, and the whole curve at once with less.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from nevus.assess.statistics import uncertainty
-from nevus.assess.statistics.metrics import Bools, Floats, UndefinedMetricWarning
+from nevus.assess.statistics.metrics import Bools, Floats
 from nevus.assess.statistics.uncertainty import Groups
+from nevus.assess.statistics.undefined import collected_notes
 
 # Steps of half a per cent: finer than a figure shows.
 GRID: Floats = np.arange(0, 201) / 200
@@ -64,9 +64,7 @@ def curve_bands(
         return np.stack(rows, axis=1)
 
     names = [f"{curve} {index}" for curve in ("ROC", "precision") for index in range(GRID.size)]
-    with warnings.catch_warnings():
-        # Where all resamples agree the band has no width, which is what a missing band shows.
-        warnings.simplefilter("ignore", UndefinedMetricWarning)
+    with collected_notes():  # Where all resamples agree the band has no width, which is what a missing band shows.
         ends = uncertainty.bootstrap(curves, names, groups, resamples=resamples, seed=seed)
     both = np.array([ends[name] for name in names])
     roc, precision = both[: GRID.size], both[GRID.size :]

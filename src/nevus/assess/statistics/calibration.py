@@ -7,7 +7,6 @@ files or thresholds. The tables of metrics.json are made of it in `calibration_f
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +15,9 @@ from scipy.optimize import brentq, minimize
 from scipy.special import expit, logit, softmax
 from sklearn.isotonic import IsotonicRegression
 
-from nevus.assess.statistics.metrics import Bools, Floats, UndefinedMetricWarning, check_risk, undefined
+from nevus.assess.statistics.metrics import Bools, Floats, check_risk
 from nevus.assess.statistics.uncertainty import Groups, linearised
+from nevus.assess.statistics.undefined import say, undefined
 from nevus.core.estimate import Estimate
 from nevus.core.predictions import Predictions
 
@@ -64,12 +64,10 @@ def fit_temperature(predictions: Predictions) -> float:
             reason = "tell the classes apart without error"
         else:
             reason = "differ too little between the classes"
-        warnings.warn(
+        say(
             f"the risks are not calibrated: no temperature fits the {true_logits.size} validation images, whose logits "
             f"{reason}. Expected a best one between {coldest:g} and {hottest:g}; it stays at {UNCALIBRATED:g}. "
             "Validate on more images, or train for longer.",
-            UndefinedMetricWarning,
-            stacklevel=2,
         )
         return UNCALIBRATED
     return 1.0 / float(brentq(slope, 1.0 / hottest, 1.0 / coldest))

@@ -14,8 +14,9 @@ from scipy import stats
 from scipy.special import expit, logit
 
 from nevus.assess.statistics import metrics
-from nevus.assess.statistics.metrics import Bools, Floats, check_risk, undefined
+from nevus.assess.statistics.metrics import Bools, Floats, check_risk
 from nevus.assess.statistics.uncertainty import Difference, Groups, linearised_error, wilson
+from nevus.assess.statistics.undefined import undefined
 from nevus.core.estimate import Estimate
 
 # How many groups the variance of Hanley and McNeil counts for. With 20 groups in the smaller class and an AUC of .90 to

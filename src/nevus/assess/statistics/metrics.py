@@ -10,19 +10,17 @@ A figure that needs a class which is absent is NaN, with an `UndefinedMetricWarn
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn import metrics as sk
 
+from nevus.assess.statistics.undefined import undefined
+
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
-
-
-class UndefinedMetricWarning(UserWarning):
-    """A figure is NaN, and the message says why."""
 
 
 def check_labels(labels: ArrayLike) -> Bools:
@@ -202,32 +200,60 @@ def weighted_brier(labels: Bools, risk: Floats, weights: Floats) -> Floats:
     return ratio(weights @ (risk - labels) ** 2, weights.sum(axis=1))
 
 
-def weighted_decision_figures(labels: Bools, decided: Bools, weights: Floats) -> tuple[Floats, Floats, Floats]:
-    """`f1`, `balanced_accuracy` and `kappa` under many sets of weights.
+def weighted_average_precision(labels: Bools, risk: Floats, weights: Floats) -> Floats:
+    """`average_precision` under many sets of weights, float64 [R]; arguments as in `weighted_areas`."""
+    return weighted_areas(labels, risk, weights)[1]
+
+
+class Counts(NamedTuple):
+    """Images by truth and decision under R sets of weights; each float64 [R]."""
+
+    true_positives: Floats
+    true_negatives: Floats
+    malignant: Floats
+    benign: Floats
+
+    @property
+    def called(self) -> Floats:
+        """float64 [R]: images that are called malignant."""
+        return self.true_positives + self.benign - self.true_negatives
+
+    @property
+    def total(self) -> Floats:
+        """float64 [R]: all images."""
+        return self.malignant + self.benign
+
+
+def weighted_counts(labels: Bools, decided: Bools, weights: Floats) -> Counts:
+    """The counts of a decision under many sets of weights.
 
     Args:
-        labels: bool [N].
-        decided: bool [N].
+        labels: bool [N], True for malignant.
+        decided: bool [N], True for called malignant.
         weights: float64 [R, N], 0 or more.
-
-    Returns:
-        Three float64 [R]; NaN where the weights leave a class empty that the figure needs.
     """
     # One matrix product for all counts: the weights are by far the largest array, and are read once.
     columns = np.stack([labels & decided, ~labels & ~decided, labels, ~labels], axis=1).astype(np.float64)
-    true_positives, true_negatives, malignant, benign = (weights @ columns).T
-    called, total = true_positives + benign - true_negatives, malignant + benign
-    f1_scores = ratio(np.where(malignant > 0, 2.0 * true_positives, np.nan), malignant + called)
-    balanced = (ratio(true_positives, malignant) + ratio(true_negatives, benign)) / 2.0
-    by_chance = malignant * called + benign * (total - called)
-    both = (malignant > 0) & (benign > 0)
-    return f1_scores, balanced, beyond_chance(true_positives + true_negatives, by_chance, total, both)
+    return Counts(*(weights @ columns).T)
 
 
-def undefined(figure: str, reason: str) -> float:
-    """NaN, after warning that `figure` is undefined and why."""
-    warnings.warn(f"{figure} is undefined: {reason}. It is given as NaN.", UndefinedMetricWarning, stacklevel=3)
-    return float("nan")
+def weighted_f1(counts: Counts) -> Floats:
+    """`f1` under many sets of weights: float64 [R]; NaN where they leave no malignant image."""
+    doubled = np.where(counts.malignant > 0, 2.0 * counts.true_positives, np.nan)
+    return ratio(doubled, counts.malignant + counts.called)
+
+
+def weighted_balanced_accuracy(counts: Counts) -> Floats:
+    """`balanced_accuracy` under many sets of weights: float64 [R]; NaN where they leave a class empty."""
+    return (ratio(counts.true_positives, counts.malignant) + ratio(counts.true_negatives, counts.benign)) / 2.0
+
+
+def weighted_kappa(counts: Counts) -> Floats:
+    """`kappa` under many sets of weights: float64 [R]; NaN where they leave a class empty."""
+    total, called = counts.total, counts.called
+    by_chance = counts.malignant * called + counts.benign * (total - called)
+    both = (counts.malignant > 0) & (counts.benign > 0)
+    return beyond_chance(counts.true_positives + counts.true_negatives, by_chance, total, both)
 
 
 def _both_classes(labels: Bools, figure: str) -> bool:

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from nevus.assess.statistics.metrics import Bools, Floats, undefined
+from nevus.assess.statistics.metrics import Bools, Floats
+from nevus.assess.statistics.undefined import undefined
 from nevus.core.estimate import Estimate
 
 Groups = NDArray[np.int64]

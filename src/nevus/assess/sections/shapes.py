@@ -62,10 +62,10 @@ def flag(value: Any) -> bool:
     return value
 
 
-def figure(value: Any) -> Estimate:
-    """A figure with its interval, {value, low, high}."""
+def estimated(value: Any) -> Estimate:
+    """A metric with its interval, {value, low, high}."""
     if not isinstance(value, dict) or value.keys() != {"value", "low", "high"}:
-        raise ValueError("a figure {value, low, high}")
+        raise ValueError("an estimate {value, low, high}")
     return Estimate(*(number(value[end]) for end in ("value", "low", "high")))
 
 
