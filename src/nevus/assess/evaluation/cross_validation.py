@@ -209,7 +209,7 @@ def _pooled(folds: Sequence[Fold], measured: Mapping[str, Any], over_folds: Mapp
         },
         "decision_curve": measured["decision_curve"],
         "triage": measured["triage"],
-        "conformal": [{"alpha": alpha, **found} for alpha, found in measured["conformal"].items()],
+        "conformal": [{"alpha": alpha, OUT_OF_FOLD: found} for alpha, found in measured["conformal"].items()],
         "subgroups": measured["subgroups"],
         "subgroup_gaps": subgroups.largest_gaps(measured["subgroups"]),
     }

@@ -25,11 +25,13 @@ from nevus.assess.plots.drawing import Floats
 from nevus.assess.sections import (
     calibration,
     classification,
+    conformal,
     decision_curve,
     decisions,
     scores,
     screening,
     subgroups,
+    triage,
 )
 from nevus.assess.sections.calibration import CALIBRATION
 from nevus.assess.sections.decisions import DECISIONS
@@ -80,6 +82,9 @@ _SHAPE = {
         },
     },
     "decision_curve": decision_curve.SHAPE,
+    # Absent from files of earlier versions.
+    "triage?": triage.SECTION.shape,
+    "conformal?": [{"alpha": number, OUT_OF_FOLD: conformal.SECTION.shape}],
     "subgroups": subgroups.SECTION.shape,
     "subgroup_gaps": [subgroups.GAP_SHAPE],
     "ensemble": {
