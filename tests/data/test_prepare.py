@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import multiprocessing
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,9 @@ from nevus.core.errors import DataError
 from nevus.core.files import sha256_of
 from nevus.core.preprocess import load_pixels
 from nevus.data import decoding
-from nevus.data import prepare as module
 from nevus.data.audit import audit, write_audit
-from nevus.data.prepare import prepare
+from nevus.data.manifest_rows import image_ids
+from nevus.data.prepare import check_sources, prepare
 from nevus.data.sources import TableColumns
 from nevus.data.splits import split
 
@@ -181,7 +182,7 @@ paths = st.lists(
 @given(paths)
 def test_image_ids_are_unique_and_stems_where_they_can_be(parts: list[tuple[str, str, str]]) -> None:
     names = [Path(folder) / f"{stem}.{suffix}" for folder, stem, suffix in parts]
-    ids = module._image_ids([("images", name) for name in names])
+    ids = image_ids([("images", name) for name in names])
     assert len(set(ids)) == len(names)
     stems = [name.stem for name in names]
     assert all(image_id == stem for image_id, stem in zip(ids, stems, strict=True) if stems.count(stem) == 1)
@@ -268,7 +269,7 @@ def test_a_class_that_was_rejected_unopened_is_told_of(tmp_path: Path) -> None:
     reason = (
         r"3 other images were rejected\. The first, malignant/2020/image_0001\.png: in a folder below a class folder"
     )
-    for check in (lambda: prepare(root, tmp_path / "dataset", image_size=16), lambda: module.check_sources([root])):
+    for check in (lambda: prepare(root, tmp_path / "dataset", image_size=16), lambda: check_sources([root])):
         with pytest.raises(DataError, match=rf"All diagnoses found are benign.* {reason}"):
             check()
 
@@ -330,7 +331,7 @@ def test_an_image_without_a_diagnosis_is_rejected_and_not_benign(
 
 def test_a_disk_too_small_is_an_error_before_any_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = write_images(tmp_path / "images", 4)
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: module.shutil._ntuple_diskusage(0, 0, 1000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, 1000))
     with pytest.raises(DataError, match="GiB are free"):
         prepare(root, tmp_path / "dataset", image_size=16)
 

@@ -91,6 +91,7 @@ class Dataset:
         self.duplicates_json = directory / "duplicates.json"
         self.audit_json = directory / "audit.json"
         self.audit_html = directory / "audit.html"
+        self._rows: list[ManifestRow] | None = None
 
     @cached_property
     def info(self) -> DatasetInfo:
@@ -104,10 +105,16 @@ class Dataset:
                 f"{self.info_json}: missing or wrong field ({problem}). Run 'nevus prepare' again."
             ) from None
 
-    @cached_property
+    @property
     def rows(self) -> list[ManifestRow]:
-        """The manifest's rows, checked against the dataset's classes and pixels."""
-        rows = manifest.read_manifest(self.manifest_csv)
+        """The manifest's rows, checked against the dataset's classes and pixels; read once."""
+        if self._rows is None:
+            rows = manifest.read_manifest(self.manifest_csv)
+            self._check(rows)
+            self._rows = rows
+        return self._rows
+
+    def _check(self, rows: list[ManifestRow]) -> None:
         for number, row in enumerate(rows, start=2):
             if row.label not in self.info.classes.names:
                 raise DataError(
@@ -119,7 +126,6 @@ class Dataset:
                     f"{self.manifest_csv} row {number}: pixel_index {row.pixel_index} is out of range. "
                     f"Expected 0 to {self.info.num_images - 1}. Run 'nevus prepare' again."
                 )
-        return rows
 
     @cached_property
     def pixels(self) -> Pixels:
@@ -168,12 +174,12 @@ class Dataset:
         self.audit_json.unlink(missing_ok=True)
         self.audit_html.unlink(missing_ok=True)
         manifest.write_manifest(self.manifest_csv, rows)
-        self.__dict__.pop("rows", None)
+        self._rows = None
 
     def write_info(self, info: DatasetInfo) -> None:
         """Replaces `dataset.json`."""
         write_json(self.info_json, info.to_json())
-        self.__dict__.pop("info", None)
+        self.info = info
 
     @property
     def fingerprint(self) -> str:

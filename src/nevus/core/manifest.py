@@ -74,7 +74,7 @@ def write_manifest(path: Path, rows: Sequence[ManifestRow]) -> None:
 def write_csv(path: Path, rows: Iterable[Iterable[object]]) -> None:
     """Writes rows of cells as CSV, whole or not at all; every cell can be read back as it was."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        # Cells with a carriage return are quoted only where one ends the rows.
+        # Python before 3.11.9 and 3.12.3 quotes a cell with a carriage return only where one ends the rows (gh-67044).
         csv.writer(_UnixLines(file), lineterminator="\r\n").writerows(rows)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
+from nevus.core.manifest import ManifestRow
+
 
 def pairs_sharing(keys: Iterable[Hashable]) -> Iterator[tuple[int, int]]:
     """Yields pairs of positions that have the same key, enough of them to join all that share it.
@@ -15,6 +17,13 @@ def pairs_sharing(keys: Iterable[Hashable]) -> Iterator[tuple[int, int]]:
     for position, key in enumerate(keys):
         if key and first.setdefault(key, position) != position:
             yield first[key], position
+
+
+def pairs_related(rows: Sequence[ManifestRow]) -> Iterator[tuple[int, int]]:
+    """Yields pairs of positions of rows that share a lesion or a patient of one source, or show the same picture."""
+    yield from pairs_sharing((row.source, row.lesion_id) if row.lesion_id else None for row in rows)
+    yield from pairs_sharing((row.source, row.patient_id) if row.patient_id else None for row in rows)
+    yield from pairs_sharing(row.duplicate_group for row in rows)
 
 
 def connected_components(num_items: int, pairs: Iterable[tuple[int, int]]) -> list[int]:

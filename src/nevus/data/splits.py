@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from nevus.core.dataset import Dataset
 from nevus.core.errors import ConfigError, DataError
 from nevus.core.manifest import SPLITS
-from nevus.data.groups import connected_components, pairs_sharing
+from nevus.data.groups import connected_components, pairs_related
 
 Positions = NDArray[np.int64]
 
@@ -53,14 +52,7 @@ def split(dataset: Dataset, *, val_fraction: float, test_fraction: float, seed: 
             f"Received: {val_fraction} and {test_fraction}."
         )
     rows = dataset.rows
-    components = connected_components(
-        len(rows),
-        chain(
-            pairs_sharing((row.source, row.lesion_id) if row.lesion_id else None for row in rows),
-            pairs_sharing((row.source, row.patient_id) if row.patient_id else None for row in rows),
-            pairs_sharing(row.duplicate_group for row in rows),
-        ),
-    )
+    components = connected_components(len(rows), pairs_related(rows))
     groups = np.array(components)
     labels = np.array([row.label for row in rows])
     splits = np.array([row.split for row in rows], dtype="<U5")

@@ -10,21 +10,17 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from itertools import pairwise
-from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
+from nevus.core.damage import DAMAGE
 from nevus.core.errors import DataError, ImageError
 from nevus.core.preprocess import MAX_FILE_BYTES
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer as Buffer
-
-# What zipfile raises for an archive that is damaged, or compressed in a way it does not know.
-DAMAGE = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, NotImplementedError, ValueError, struct.error)
 
 # Deflate reaches 1,032; images are compressed already, and tables reach about 20.
 MOST_EXPANSION = 200

@@ -25,7 +25,7 @@ from nevus.core.manifest import ManifestRow
 from nevus.core.preprocess import FORMATS, Pixels
 from nevus.core.terminal import progress
 from nevus.data.archives import ImageReader
-from nevus.data.groups import connected_components, pairs_sharing
+from nevus.data.groups import connected_components, pairs_related
 from nevus.data.near_duplicates import DuplicatePair
 
 Floats = NDArray[np.float64]
@@ -96,13 +96,8 @@ def find_shortcuts(dataset: Dataset, pairs: Sequence[DuplicatePair]) -> Shortcut
 
 def _groups(rows: Sequence[ManifestRow], pairs: Sequence[DuplicatePair]) -> NDArray[np.int64]:
     positions = {row.image_id: position for position, row in enumerate(rows)}
-    joined = chain(
-        ((positions[pair.first], positions[pair.second]) for pair in pairs),
-        pairs_sharing(row.duplicate_group for row in rows),
-        pairs_sharing((row.source, row.lesion_id) if row.lesion_id else None for row in rows),
-        pairs_sharing((row.source, row.patient_id) if row.patient_id else None for row in rows),
-    )
-    return np.array(connected_components(len(rows), joined))
+    found = ((positions[pair.first], positions[pair.second]) for pair in pairs)
+    return np.array(connected_components(len(rows), chain(found, pairs_related(rows))))
 
 
 def _pixel_features(pixels: Pixels, indices: Sequence[int]) -> tuple[Floats, Floats]:

@@ -76,21 +76,9 @@ def generate(
         ConfigError: an argument is out of range.
         DataError: the directory holds something, or cannot be written.
     """
-    for name, value, low in (
-        ("num_images", num_images, 1),
-        ("views_per_lesion", views_per_lesion, 1),
-        ("exact_duplicates", exact_duplicates, 0),
-        ("near_duplicates", near_duplicates, 0),
-    ):
-        if value < low:
-            raise ConfigError(f"{name}: expected {low} or more. Received: {value!r}.")
+    _check_numbers(num_images, views_per_lesion, exact_duplicates, near_duplicates)
     if not 0.0 <= malignant_fraction <= 1.0:
         raise ConfigError(f"malignant_fraction: expected a number from 0 to 1. Received: {malignant_fraction!r}.")
-    if exact_duplicates + near_duplicates > num_images:
-        raise ConfigError(
-            f"exact_duplicates and near_duplicates: expected at most num_images ({num_images}) together. "
-            f"Received: {exact_duplicates} and {near_duplicates}."
-        )
     check_arguments(image_size, difficulty, seed)
     if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
         raise DataError(f"{directory} is not an empty folder. Name a new one, or empty it first.")
@@ -119,6 +107,22 @@ def generate(
         writer.writeheader()
         writer.writerows({**row, "difficulty": difficulty, "seed": seed} for row in rows)
     return directory
+
+
+def _check_numbers(num_images: int, views_per_lesion: int, exact_duplicates: int, near_duplicates: int) -> None:
+    for name, value, low in (
+        ("num_images", num_images, 1),
+        ("views_per_lesion", views_per_lesion, 1),
+        ("exact_duplicates", exact_duplicates, 0),
+        ("near_duplicates", near_duplicates, 0),
+    ):
+        if value < low:
+            raise ConfigError(f"{name}: expected {low} or more. Received: {value!r}.")
+    if exact_duplicates + near_duplicates > num_images:
+        raise ConfigError(
+            f"exact_duplicates and near_duplicates: expected at most num_images ({num_images}) together. "
+            f"Received: {exact_duplicates} and {near_duplicates}."
+        )
 
 
 def _is_malignant(lesion: int, fraction: float) -> bool:

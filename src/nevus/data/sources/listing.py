@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from nevus.data.diagnoses import Named
+
 PHANTOM_PREFIX = "generated_"
 # Names of images in the ISIC Archive; ISIC 2019 marks those that it made smaller.
 _ISIC_ID = re.compile(r"(ISIC_\d{7})(_downsampled)?")
@@ -39,6 +41,11 @@ class SourceImage:
     patient_id: str = ""
     licence: str = ""
     columns: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def named(self) -> Named:
+        """What the image's class is decided by."""
+        return self.diagnosis, self.malignant
 
     @property
     def isic_id(self) -> str:

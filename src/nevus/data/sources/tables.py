@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from sys import intern
 
 from nevus.core.clinical import known
+from nevus.core.damage import DAMAGE
 from nevus.core.errors import DataError
-from nevus.data.archives.zips import DAMAGE
 from nevus.data.sources.files import Files
 
 

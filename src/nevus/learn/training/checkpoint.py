@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import json
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from nevus.core.damage import DAMAGE
 from nevus.core.errors import RunError
 from nevus.core.files import replacing
 
@@ -144,5 +144,5 @@ class Checkpoint(keras.callbacks.Callback):
                 self._arrays = {name: file[name] for name in file.files}
             # Files of before there were stages lack their number.
             self._state = {"stage": 0, **json.loads(str(self._arrays.pop("state")))}
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as problem:
+        except (OSError, KeyError, *DAMAGE) as problem:
             raise RunError(f"{self._path} is damaged ({problem}). Start over with --overwrite.") from None

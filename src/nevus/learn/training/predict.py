@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 
 import keras
@@ -11,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nevus.core.clinical import ClinicalHead
+from nevus.core.damage import DAMAGE
 from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
 from nevus.core.files import replacing
@@ -41,7 +40,7 @@ def load_model(run: Run) -> keras.Model:
         raise RunError(f"{run.model_keras} does not exist. Run 'nevus train' first, or go on with --resume.")
     try:
         return keras.saving.load_model(run.model_keras, compile=False, safe_mode=True)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as problem:
+    except (OSError, KeyError, TypeError, *DAMAGE) as problem:
         reason = str(problem).partition("\n")[0]
         raise RunError(f"{run.model_keras} cannot be loaded ({reason}). Run 'nevus train' again.") from None
 
