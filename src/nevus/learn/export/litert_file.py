@@ -20,7 +20,6 @@ from nevus.core.errors import ParityError
 from nevus.core.model_archive import add_description
 from nevus.core.modelfile import INPUT, OUTPUTS, ModelSpec
 from nevus.core.preprocess import Pixels
-from nevus.learn import without_chatter
 from nevus.learn.export.keras_file import with_answers
 from nevus.learn.export.parity import Exported, in_batches
 from nevus.learn.rounding.kernel_rounding import HALVES, round_kernels
@@ -61,10 +60,9 @@ def opened(content: bytes) -> Exported:
         ParityError: LiteRT does not take it.
     """
     try:
-        with without_chatter():
-            interpreter = Interpreter(model_content=content)
-            interpreter.allocate_tensors()
-            run = interpreter.get_signature_runner(SIGNATURE)
+        interpreter = Interpreter(model_content=content)
+        interpreter.allocate_tensors()
+        run = interpreter.get_signature_runner(SIGNATURE)
     except (ValueError, RuntimeError) as problem:
         raise ParityError(f"LiteRT refuses the exported model: {problem}. Nothing was written.") from None
 
@@ -86,7 +84,7 @@ def convert(tapped: keras.Model, spec: ModelSpec, choose: Callable[[tf.lite.TFLi
     """
     model = with_answers(tapped, spec)
     size = spec.image_size
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), without_chatter():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # TensorFlow's own interpreter, which quantisation uses inside, says that it will move.
         warnings.simplefilter("ignore")
         archive = keras.export.ExportArchive()

@@ -6,7 +6,6 @@ maps, and of the logits, is brought back to what it was.
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 from nevus.core.clinical import ClinicalHead
 from nevus.core.modelfile import ModelSpec
@@ -82,27 +82,25 @@ class _Images(CalibrationDataReader):
 
 
 def _quantise(network: onnx.ModelProto, calibration: Pixels) -> onnx.ModelProto:
-    # It advises a step of preparation that tf2onnx has done.
-    logging.getLogger().addFilter(_is_no_advice)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "network.onnx"
-            quantize_static(
-                # A copy: it moves the weights of what it is given out into files.
-                onnx.load_from_string(network.SerializeToString()),
-                path,
-                _Images(network.graph.input[0].name, calibration),
-                quant_format=QuantFormat.QDQ,
-                per_channel=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                reduce_range=True,
-                nodes_to_exclude=_head(network.graph),
-                extra_options={"TensorQuantOverrides": {name: [_IN_8_BITS] for name in _one_to_one(network.graph)}},
-            )
-            return onnx.load(path)
-    finally:
-        logging.getLogger().removeFilter(_is_no_advice)
+    # A copy: the weights of what is given are moved out into files.
+    given = onnx.load_from_string(network.SerializeToString())
+    # Without this mark a step of preparation is advised, which tf2onnx has done.
+    add_pre_process_metadata(given)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        quantize_static(
+            given,
+            path,
+            _Images(network.graph.input[0].name, calibration),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            reduce_range=True,
+            nodes_to_exclude=_head(network.graph),
+            extra_options={"TensorQuantOverrides": {name: [_IN_8_BITS] for name in _one_to_one(network.graph)}},
+        )
+        return onnx.load(path)
 
 
 def _one_to_one(graph: onnx.GraphProto) -> list[str]:
@@ -114,10 +112,6 @@ def _one_to_one(graph: onnx.GraphProto) -> list[str]:
 
 def _groups(convolution: onnx.NodeProto) -> int:
     return next((attribute.i for attribute in convolution.attribute if attribute.name == "group"), 1)
-
-
-def _is_no_advice(record: logging.LogRecord) -> bool:
-    return "pre-processing before quantization" not in record.getMessage()
 
 
 def _head(graph: onnx.GraphProto) -> list[str]:
