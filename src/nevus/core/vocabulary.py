@@ -30,7 +30,7 @@ RECIPES = ("fast", "classic", *FROM_PRETRAINED)
 # Rules that choose a threshold; nevus.assess.sections.thresholds.RULES.
 OPERATING_POINTS = ("best-f1", "youden", "sensitivity-90", "sensitivity-95", "sensitivity-98")
 
-# Formats of `nevus export`, and the file that each becomes in a run's folder; nevus.learn.export.export.FORMATS.
+# Formats of `nevus export`, and the file that each becomes in a run's folder; nevus.learn.export.formats.FORMATS.
 EXPORTED_FILES = {
     "onnx": "model.onnx",
     "onnx-int8": "model.int8.onnx",

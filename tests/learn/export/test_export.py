@@ -20,8 +20,7 @@ from nevus.core.files import read_json, write_json
 from nevus.core.labels import Classes
 from nevus.core.modelfile import DESCRIPTION_KEY, INPUT, OUTPUTS, golden_pixels, parse_spec
 from nevus.core.runs import Run
-from nevus.learn.export import export as export_module
-from nevus.learn.export import onnx_graph
+from nevus.learn.export import onnx_graph, samples
 from nevus.learn.export.export import export
 from nevus.learn.export.onnx_file import open_session
 from nevus.learn.networks.activation_map import malignancy_map
@@ -293,14 +292,14 @@ def test_images_to_compare_on_are_of_validation_and_of_training_where_it_is_smal
 ) -> None:
     dataset = darkness.dataset
     pixels = {split: dataset.pixels[[row.pixel_index for row in dataset.rows_of(split)]] for split in ("val", "train")}
-    monkeypatch.setattr(export_module, "LEAST_PARITY_IMAGES", 47)
-    sample = export_module.parity_sample(dataset)
+    monkeypatch.setattr(samples, "LEAST_PARITY_IMAGES", 47)
+    sample = samples.parity_sample(dataset)
     np.testing.assert_array_equal(sample.pixels[:40], pixels["val"])
     assert len(sample.pixels) == len(sample.is_malignant) == 47
     assert all((image == pixels["train"]).all(axis=(1, 2, 3)).any() for image in sample.pixels[40:])
-    monkeypatch.setattr(export_module, "LEAST_PARITY_IMAGES", 5)
-    monkeypatch.setattr(export_module, "MAX_PARITY_IMAGES", 7)
-    assert len(export_module.parity_sample(dataset).pixels) == 7
+    monkeypatch.setattr(samples, "LEAST_PARITY_IMAGES", 5)
+    monkeypatch.setattr(samples, "MAX_PARITY_IMAGES", 7)
+    assert len(samples.parity_sample(dataset).pixels) == 7
 
 
 def test_gelu_is_exported_though_tf2onnx_does_not_know_its_erfc(tmp_path: Path) -> None:

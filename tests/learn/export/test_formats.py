@@ -20,7 +20,8 @@ from nevus.core.modelfile import golden_pixels, parse_spec
 from nevus.core.preprocess import Pixels
 from nevus.core.runs import Run
 from nevus.learn.export import litert_file, litert_int8, onnx_file, onnx_int8
-from nevus.learn.export.export import FLOAT32, FORMATS, Format, export
+from nevus.learn.export.export import export
+from nevus.learn.export.formats import FLOAT32, FORMATS, Format
 from nevus.learn.export.parity import answers_of_keras
 from nevus.learn.networks.activation_map import tap
 

@@ -24,8 +24,9 @@ from nevus.core.preprocess import Pixels
 from nevus.core.runs import Run
 from nevus.learn.export import onnx_graph
 from nevus.learn.export.description import RUN_AGAIN, describe_ensemble
-from nevus.learn.export.export import parity_sample, write_if_alike
+from nevus.learn.export.gate import write_if_alike
 from nevus.learn.export.parity import Answers, answers_of_keras
+from nevus.learn.export.samples import parity_sample
 from nevus.learn.networks.activation_map import tap
 from nevus.learn.training.predict import load_model, predict_split
 

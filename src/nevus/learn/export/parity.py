@@ -1,4 +1,4 @@
-"""The parity gate: an exported model must answer as the Keras model it came from.
+"""Parity: an exported model must answer as the Keras model it came from.
 
 Keras answers are worked out here from logits and feature maps in NumPy, by other code than an
 export's own nodes, and compared with what the exported file answers. This module writes nothing.
