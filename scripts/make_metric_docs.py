@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nevus.assess.sections.calibration import CALIBRATION
-from nevus.assess.sections.classification import CLASSIFICATION
+from nevus.assess.sections.classified import CLASSIFICATION
 from nevus.assess.sections.decisions import DECISIONS
 from nevus.assess.sections.metric import Metric
 from nevus.assess.sections.scores import SCORES

@@ -36,7 +36,7 @@ RUNS = {
 # What no two runs have in common: in JSON, and in pages.
 _VARYING = frozenset("started finished minutes images_per_second num_bytes root sha256 model_sha256 made_from".split())
 _TIMES = re.compile(
-    r"\d{4}-\d\d-\d\dT[\d:]+\+00:00|\b[0-9a-f]{64}\b|images a second: [\d.]+|[\d.]+ minutes"
+    r"\d{4}-\d\d-\d\dT[\d:]+\+00:00|\b[0-9a-f]{64}\b|images (a|per) second: [\d.]+|[\d.]+ minutes"
     r"|<dt>(minutes|images per second|Hours used)</dt><dd>[^<]*|(?<=Hours used:\*\* )[\d.]+|[\d,.]+ k?B\b"
 )
 _LEFT_OUT = ("tensorboard", "checkpoints")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nevus.assess.evaluation import results
-from nevus.assess.sections.classification import CLASSIFICATION
+from nevus.assess.sections.classified import CLASSIFICATION
 from nevus.assess.sections.decisions import DECISIONS
 from nevus.assess.sections.metric import Surface, shown_on
 from nevus.assess.sections.scores import SCORES

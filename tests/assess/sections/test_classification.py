@@ -16,7 +16,7 @@ from nevus.assess.evaluation.results import read_metrics
 from nevus.assess.pages.card import make_card
 from nevus.assess.pages.comparison_page import write_comparison
 from nevus.assess.plots.class_plots import confusion_of_classes
-from nevus.assess.sections import classification
+from nevus.assess.sections import classification, classified
 from nevus.assess.statistics.delong import roc_auc, roc_auc_difference
 from nevus.assess.statistics.paired import balanced_accuracy_difference, macro_roc_auc_difference
 from nevus.assess.statistics.uncertainty import group_codes
@@ -55,7 +55,7 @@ def test_figures_equal_scikit_learn_and_lie_in_their_intervals(test):
         "accuracy": sk.accuracy_score(labels, named),
         "top_2_accuracy": sk.top_k_accuracy_score(labels, probabilities, k=2),
     }
-    assert set(expected) == {metric.name for metric in classification.CLASSIFICATION}
+    assert set(expected) == {metric.name for metric in classified.CLASSIFICATION}
     for name, value in expected.items():
         assert found[name]["value"] == pytest.approx(value), name
         assert 0.0 < found[name]["low"] < value < found[name]["high"] < 1.0
@@ -87,7 +87,7 @@ def test_intervals_count_groups_not_images(test):
         logits=np.tile(test.logits, (2, 1)),
     )
     once, copied = (classification.measure(one, 1.0, {}, **BOOTSTRAP) for one in (test, twice))
-    for name in (metric.name for metric in classification.CLASSIFICATION):
+    for name in (metric.name for metric in classified.CLASSIFICATION):
         assert copied[name]["value"] == pytest.approx(once[name]["value"])
         assert copied[name]["low"] == pytest.approx(once[name]["low"], abs=0.005)
 
@@ -121,7 +121,7 @@ def test_an_absent_class_leaves_no_number_where_it_is_needed(test):
         found = classification.measure(without, 1.0, {}, **BOOTSTRAP)
     assert len(caught) == 1
     nothing = {"value": np.nan, "low": np.nan, "high": np.nan}
-    for name in (*(metric.name for metric in classification.RANKING), "balanced_accuracy"):
+    for name in (*(metric.name for metric in classified.RANKING), "balanced_accuracy"):
         assert found[name] == pytest.approx(nothing, nan_ok=True)
     for name in ("kappa", "accuracy", "top_2_accuracy"):
         assert found[name]["low"] < found[name]["value"] < found[name]["high"]
@@ -159,7 +159,7 @@ def test_two_classes_repeat_nothing_of_the_risk(tmp_path):
     assert [row["roc_auc"].value for row in found["classes"]] == pytest.approx(
         [metrics["splits"]["test"]["roc_auc"].value] * 2
     )
-    assert [metric.name for metric in classification.shown_metrics(2)] == ["balanced_accuracy", "kappa", "accuracy"]
+    assert [metric.name for metric in classified.shown_metrics(2)] == ["balanced_accuracy", "kappa", "accuracy"]
 
 
 @pytest.mark.parametrize("damage", ["names", "matrix"])

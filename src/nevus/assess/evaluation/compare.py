@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from nevus.assess.evaluation import results
-from nevus.assess.sections.classification import CLASSIFICATION, Classified
+from nevus.assess.sections.classified import CLASSIFICATION, Classified
 from nevus.assess.sections.decisions import DECISIONS, Decided
 from nevus.assess.sections.inputs import Scored, leaked, read_checked, scored
 from nevus.assess.sections.metric import Metric, Surface, difference, shown_on

@@ -36,6 +36,7 @@ from nevus.assess.evaluation import sections
 from nevus.assess.evaluation.evaluate import interval_methods, noting
 from nevus.assess.evaluation.folds import Fold, judge, pool, read_folds
 from nevus.assess.sections import classification, decisions, scores, subgroups
+from nevus.assess.sections.classified import shown_metrics
 from nevus.assess.sections.decisions import DECISIONS
 from nevus.assess.sections.inputs import leaked, read_checked, scored
 from nevus.assess.sections.metric import Metric, Sampling
@@ -163,7 +164,7 @@ def _over_folds(folds: Sequence[Fold], num_classes: int) -> dict[str, Any]:
             for point in folds[0].metrics["operating_points"]
         },
         "classification": spreads(
-            classification.shown_metrics(num_classes), [fold.metrics["classification"]["test"] for fold in folds]
+            shown_metrics(num_classes), [fold.metrics["classification"]["test"] for fold in folds]
         ),
     }
 

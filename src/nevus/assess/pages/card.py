@@ -20,7 +20,7 @@ from typing import Any
 
 from nevus.assess.plots.drawing import interval_text
 from nevus.assess.sections.calibration import CALIBRATION
-from nevus.assess.sections.classification import CLASSIFICATION
+from nevus.assess.sections.classified import CLASSIFICATION
 from nevus.assess.sections.decisions import DECISIONS
 from nevus.assess.sections.metric import Metric, Surface, shown_on
 from nevus.assess.sections.scores import SCORES

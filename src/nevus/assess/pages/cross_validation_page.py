@@ -16,10 +16,10 @@ import numpy as np
 from nevus.assess.evaluation import results
 from nevus.assess.evaluation.cross_validation import OUT_OF_FOLD, SCHEMA_VERSION
 from nevus.assess.evaluation.folds import FOLD, RUN_AGAIN
-from nevus.assess.pages import wording
+from nevus.assess.pages.facts import command_of
 from nevus.assess.pages.mistakes import most_confident, pictures
 from nevus.assess.pages.rendering import template
-from nevus.assess.pages.report_plots import Figures, drawn, mark, write_pngs
+from nevus.assess.pages.report_plots import Plots, drawn, mark, write_pngs
 from nevus.assess.plots import class_plots, curve_plots, decision_plots, metric_plots
 from nevus.assess.plots.drawing import Floats
 from nevus.assess.sections import (
@@ -34,6 +34,7 @@ from nevus.assess.sections import (
     triage,
 )
 from nevus.assess.sections.calibration import CALIBRATION
+from nevus.assess.sections.classified import shown_metrics
 from nevus.assess.sections.decisions import DECISIONS
 from nevus.assess.sections.inputs import scored
 from nevus.assess.sections.scores import SCORES
@@ -115,7 +116,7 @@ def write_cross_validation_page(run: Run) -> Path:
     missed, false_alarms = most_confident(pooled, 1.0, threshold)
     thumbnails = pictures(run, (*missed, *false_alarms), len(pooled.image_ids))
     ensemble = found["ensemble"]["splits"]
-    shown, images = drawn(_figures(found, point["name"], pooled))
+    shown, images = drawn(_plots(found, point["name"], pooled))
     page = template("cross_validation.html.j2").render(
         run=run,
         record=record,
@@ -125,7 +126,7 @@ def write_cross_validation_page(run: Run) -> Path:
         scores=SCORES,
         decisions=DECISIONS,
         calibration=CALIBRATION,
-        class_metrics=classification.shown_metrics(len(info.classes.names)),
+        class_metrics=shown_metrics(len(info.classes.names)),
         subgroup_metrics=subgroups.METRICS,
         plots=shown,
         reports=[quote(f"{fold.name}/{fold.report_html.name}") for fold in run.folds],
@@ -134,7 +135,7 @@ def write_cross_validation_page(run: Run) -> Path:
         false_alarms=false_alarms,
         pictures=thumbnails,
         parity=results.read_parity(run),
-        command=wording.command_of(record),
+        command=command_of(record),
     )
     write_pngs(run.plots, images)
     write_text(run.report_html, page)
@@ -167,7 +168,7 @@ def _own_thresholds(pooled: Predictions, found: Mapping[str, Any], point: Mappin
         raise RunError(f"predictions/{OUT_OF_FOLD}.csv: unknown fold or column {problem}. {RUN_AGAIN}") from None
 
 
-def _figures(found: Mapping[str, Any], default_name: str, pooled: Predictions) -> Figures:
+def _plots(found: Mapping[str, Any], default_name: str, pooled: Predictions) -> Plots:
     images = scored(pooled, 1.0)
     of_all = found["out_of_fold"]
     # One threshold stands for all where a figure only marks what came of them.

@@ -19,7 +19,7 @@ def template(name: str) -> jinja2.Template:
 @cache  # Compiling takes longer than rendering.
 def _templates() -> jinja2.Environment:
     templates = page_templates("nevus.assess.pages")
-    templates.filters["figure"] = value_text
+    templates.filters["rounded"] = value_text
     for word in (wording.small_risk, wording.of_hundred, wording.filled_squares, wording.plain):
         templates.filters[word.__name__] = word
     return templates

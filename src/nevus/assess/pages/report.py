@@ -16,14 +16,16 @@ from urllib.parse import quote
 import jinja2
 
 from nevus.assess.evaluation import results
-from nevus.assess.pages import checklist, wording
+from nevus.assess.pages import checklist
 from nevus.assess.pages.card import make_card
+from nevus.assess.pages.facts import facts_of
 from nevus.assess.pages.mistakes import most_confident_at, pictures
 from nevus.assess.pages.rendering import template
-from nevus.assess.pages.report_plots import drawn, report_figures, write_pngs
+from nevus.assess.pages.report_plots import drawn, plots_of_report, write_pngs
 from nevus.assess.plots.history import read_history
-from nevus.assess.sections import classification, screening, subgroups
+from nevus.assess.sections import screening, subgroups
 from nevus.assess.sections.calibration import CALIBRATION
+from nevus.assess.sections.classified import shown_metrics
 from nevus.assess.sections.decisions import DECISIONS
 from nevus.assess.sections.scores import SCORES
 from nevus.core import split_names
@@ -69,13 +71,13 @@ def _render(run: Run) -> tuple[str, str, dict[str, bytes]]:
     splits = results.versions_of_test(metrics)
     versions = {split: split_names.VERSIONS[split] if len(splits) > 1 else "test split" for split in splits}
     best_epoch = training.get("best_epoch")
-    figures = report_figures(
+    figures = plots_of_report(
         metrics, versions, point["name"], test, history, best_epoch if isinstance(best_epoch, int) else None
     )
     thresholds = [one["threshold"] for one in metrics["operating_points"]]
     missed, false_alarms = most_confident_at(test, metrics["temperature"], thresholds)
     audit = results.read_audit(run)
-    facts = wording.facts_of(record, info, metrics, config, results.dataset_licences(run))
+    facts = facts_of(record, info, metrics, config, results.dataset_licences(run))
     card = make_card(run.name, facts, versions, metrics, point)
     thumbnails = pictures(run, (*missed, *false_alarms), len(test.image_ids))
     parity, probe = results.read_parity(run), results.read_probe(run)
@@ -96,7 +98,7 @@ def _render(run: Run) -> tuple[str, str, dict[str, bytes]]:
         scores=SCORES,
         decisions=DECISIONS,
         calibration=CALIBRATION,
-        class_metrics=classification.shown_metrics(len(info.classes.names)),
+        class_metrics=shown_metrics(len(info.classes.names)),
         subgroup_metrics=subgroups.METRICS,
         training=training,
         config=config,

@@ -23,17 +23,17 @@ from nevus.core.files import replacing
 from nevus.core.predictions import Predictions
 
 # By the name of a kind of figure, one for each version of the test, in the order of the versions.
-Figures = dict[str, list[Plot]]
+Plots = dict[str, list[Plot]]
 
 
-def report_figures(
+def plots_of_report(
     metrics: Mapping[str, Any],
     versions: Mapping[str, str],
     default_name: str,
     test: Predictions,
     history: Mapping[str, NDArray[np.float64]],
     best_epoch: int | None,
-) -> Figures:
+) -> Plots:
     """Every figure of the report.
 
     Args:
@@ -44,13 +44,13 @@ def report_figures(
         history: of the training, as `history.read_history` gives it.
         best_epoch: whose weights were kept; None if that is not recorded.
     """
-    figures: Figures = {}
+    plots: Plots = {}
     for split, title in versions.items():
         images = test if split == "test" else test.where(~leaked(test))
         for plot in _of_test(metrics, split, default_name, images):
-            figures.setdefault(plot.name, []).append(plot.of(title) if len(versions) > 1 else plot)
+            plots.setdefault(plot.name, []).append(plot.of(title) if len(versions) > 1 else plot)
     training = training_curves(history, best_epoch)
-    return {**figures, training.name: [training]}
+    return {**plots, training.name: [training]}
 
 
 def _of_test(metrics: Mapping[str, Any], split: str, default_name: str, images: Predictions) -> list[Plot]:
@@ -100,7 +100,7 @@ def mark(point: Mapping[str, Any], split: str, default_name: str) -> decision_pl
     )
 
 
-def drawn(figures: Figures) -> tuple[dict[str, list[tuple[Plot, Markup]]], dict[str, bytes]]:
+def drawn(plots: Plots) -> tuple[dict[str, list[tuple[Plot, Markup]]], dict[str, bytes]]:
     """Draws figures.
 
     Returns:
@@ -108,7 +108,7 @@ def drawn(figures: Figures) -> tuple[dict[str, list[tuple[Plot, Markup]]], dict[
     """
     shown: dict[str, list[tuple[Plot, Markup]]] = {}
     images = {}
-    for name, kind in figures.items():
+    for name, kind in plots.items():
         for plot in kind:
             svg, images[plot.name] = plot.svg_and_png()
             shown.setdefault(name, []).append((plot, Markup(svg)))

@@ -109,6 +109,11 @@ def proportion(successes: Bools, groups: Groups) -> Estimate:
     return Estimate(share, interval.low, interval.high)
 
 
+def share(counted: Bools, right: Bools, groups: Groups) -> Estimate:
+    """`proportion` of the images that are right among those that count; three arrays [N]."""
+    return proportion(right[counted], groups[counted])
+
+
 def mean_of_independent(estimates: Sequence[Estimate]) -> Estimate:
     """The mean of figures of different images, with an interval from theirs [1], which need not be symmetric.
 
