@@ -450,12 +450,13 @@ def test_sigterm_lets_a_request_end(lesions: list[Path]) -> None:
 
 
 _STUCK = """
-import sys, time
+import logging, sys, time
 from nevus import load
 from nevus.serve.http import scoring
 from nevus.serve.http.run import run_server
 from nevus.serve.http.settings import Settings
 
+logging.basicConfig(format="%(message)s", level=logging.INFO)
 scoring.decode = lambda *arguments: time.sleep(60)
 run_server(load(sys.argv[1]), Settings(port=0, drain_seconds=1))
 """

@@ -6,6 +6,7 @@ import argparse
 import csv
 import hashlib
 import json
+import logging
 import math
 import os
 import sys
@@ -241,10 +242,9 @@ def _outlined(arguments: argparse.Namespace, run: Run | None, image_size: int) -
     listing = find_images(arguments.data)
     hashes = _hashes_seen(run)
     if hashes is None:
-        print(
-            "Warning: the images that the model was trained on are not known, for it lies in no run's folder or the "
-            "run's dataset is gone or has changed; so none are left out.",
-            file=sys.stderr,
+        logging.getLogger("nevus").warning(
+            "the images that the model was trained on are not known, for it lies in no run's folder or the "
+            "run's dataset is gone or has changed; so none are left out."
         )
     candidates: dict[bool, list[Any]] = {True: [], False: []}
     num_seen = rejected = 0

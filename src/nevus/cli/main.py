@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import nevus
+from nevus.cli.messages import shown_on_stderr
 from nevus.core.errors import NevusError
 from nevus.core.modelfile import DISCLAIMER
 
@@ -69,7 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status."""
     arguments = _parse(argv)
     try:
-        status: int = arguments.command(arguments)
+        with shown_on_stderr():
+            status: int = arguments.command(arguments)
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import logging
 import shutil
 import sys
 from collections.abc import Sequence
@@ -185,7 +186,7 @@ def demo(arguments: argparse.Namespace) -> int:
     else:
         if _holds_phantoms_alone(images):
             shutil.rmtree(images, ignore_errors=True)
-        stages.announce(f"Generating {arguments.num_images} images")
+        logging.getLogger("nevus.pipeline").info("Generating %d images", arguments.num_images)
         phantom.generate(
             images,
             num_images=arguments.num_images,

@@ -15,7 +15,7 @@ def printable(text: str) -> str:
 
 
 def progress(items: Iterable[Item], *, total: int | None, label: str, unit: str = "image") -> Iterator[Item]:
-    """Yields `items`, drawing a bar on standard error after two seconds; in a log file, a line every ten seconds."""
+    """Yields `items`, drawing a bar after two seconds."""
     yield from _bar(items, total=total, desc=label, unit=unit)
 
 
@@ -44,13 +44,12 @@ def _bar(items: Iterable[Item] | None, **options: Any) -> Any:
     # Imported here: the import alone costs a fifth of a cold `nevus predict`.
     from tqdm import tqdm
 
-    interactive = sys.stderr.isatty()
     return tqdm(
         items,
         delay=2,
-        mininterval=0.2 if interactive else 10,
-        dynamic_ncols=interactive,
+        mininterval=0.2,
+        dynamic_ncols=True,
         file=sys.stderr,
-        leave=interactive,
+        disable=None,  # unless standard error is a terminal
         **options,
     )

@@ -5,6 +5,7 @@ Owns the order, the record of the whole in `run.json`, and what a resumed cross-
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from nevus.core.files import write_json
 from nevus.core.reuse import check_dataset, check_options, check_resumable, clear
 from nevus.core.runs import DONE, FAILED, RUNNING, Run, fold_directory
 from nevus.pipeline import datasets, stages
+
+_log = logging.getLogger(__name__)
 
 
 def cross_validate(
@@ -58,7 +61,7 @@ def cross_validate(
     write_json(run.config_json, config.to_json())
     try:
         for number, fold in enumerate(folds, start=1):
-            stages.announce(f"Fold {number} of {num_folds}")
+            _log.info("Fold %d of %d", number, num_folds)
             stages.train_to_report(Run(fold_directory(run.directory, number)), fold, single, resume=resume)
         _join(run, dataset, config)
     except Exception:
@@ -71,7 +74,7 @@ def cross_validate(
 def _make_folds(run: Run, dataset: Dataset, config: Config, num_folds: int) -> list[Dataset]:
     from nevus.data.folds import make_folds
 
-    stages.announce(f"Making {num_folds} folds by lesion, patient and duplicates")
+    _log.info("Making %d folds by lesion, patient and duplicates", num_folds)
     return make_folds(dataset, run.directory, num_folds=num_folds, val_fraction=config.val_fraction, seed=config.seed)
 
 
@@ -80,9 +83,9 @@ def _join(run: Run, dataset: Dataset, config: Config) -> None:
     from nevus.learn.export.ensemble import export_ensemble, predict_ensemble
 
     if "test" in dataset.info.given_splits:
-        stages.announce("Predicting the source's test split with the models of all folds")
+        _log.info("Predicting the source's test split with the models of all folds")
         predict_ensemble(run, dataset, "test")
-    stages.announce("Pooling the folds")
+    _log.info("Pooling the folds")
     cross_validate(
         run,
         default_operating_point=config.operating_point,
@@ -90,7 +93,7 @@ def _join(run: Run, dataset: Dataset, config: Config) -> None:
         seed=config.seed,
         prevalence=config.prevalence,
     )
-    stages.announce("Exporting ensemble.onnx")
+    _log.info("Exporting ensemble.onnx")
     export_ensemble(run)
 
 

@@ -1,11 +1,11 @@
-"""The stages of a run, one function each: it says on standard error what it does, and does it.
+"""The stages of a run, one function each: it logs what it does, and does it.
 
 Owns their order, and which of them a resumed run skips. Each imports what it needs when it runs.
 """
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from nevus.data.audit import Finding
     from nevus.data.sources import TableColumns
 
-
 DEFAULTS = Config()
+_log = logging.getLogger(__name__)
 _TRAIN_FIRST = "Run 'nevus train' first."
 
 
@@ -125,7 +125,7 @@ def prepare(
     from nevus.data import prepare as preparation
 
     sources = paths(images)
-    announce(f"Preparing {', '.join(map(str, sources))}")
+    _log.info("Preparing %s", ", ".join(map(str, sources)))
     return preparation.prepare(
         sources,
         Path(out),
@@ -152,12 +152,12 @@ def split(dataset: Dataset, config: Config = DEFAULTS) -> None:
     from nevus.data import splits
     from nevus.data.near_duplicates import find_duplicates
 
-    announce("Looking for duplicates")
+    _log.info("Looking for duplicates")
     find_duplicates(dataset)
-    announce("Splitting by lesion, patient and duplicates")
+    _log.info("Splitting by lesion, patient and duplicates")
     splits.split(dataset, val_fraction=config.val_fraction, test_fraction=config.test_fraction, seed=config.seed)
     for warning in splits.split_warnings(dataset):
-        print(f"Warning: {warning}", file=sys.stderr)
+        _log.warning(warning)
 
 
 def audit(dataset: Dataset) -> list[Finding]:
@@ -171,7 +171,7 @@ def audit(dataset: Dataset) -> list[Finding]:
     """
     from nevus.data import audit as auditing
 
-    announce("Auditing the dataset")
+    _log.info("Auditing the dataset")
     findings = auditing.audit(dataset)
     auditing.write_audit(dataset, findings)
     return findings
@@ -219,7 +219,7 @@ def train(
     from nevus.learn.training import train as training
     from nevus.learn.training.predict import predict
 
-    announce(f"Training {config.model}")
+    _log.info("Training %s", config.model)
     if not is_trained:
         training.train(run, dataset, config, resume=resume, overwrite=overwrite)
     predict(run, dataset)
@@ -240,7 +240,7 @@ def evaluate(run: Run, config: Config | None = None) -> None:
     from nevus.assess.evaluation import evaluate as evaluation
 
     config = config or recorded_options(run)
-    announce("Choosing thresholds on validation, evaluating on test")
+    _log.info("Choosing thresholds on validation, evaluating on test")
     evaluation.evaluate(
         run,
         default_operating_point=config.operating_point,
@@ -269,7 +269,7 @@ def export(run: Run, config: Config = DEFAULTS, file_format: str = "onnx") -> Pa
     from nevus.learn.export import export as exporting
 
     _record_licence(run, config)
-    announce(f"Exporting {run.exported(file_format).name}")
+    _log.info("Exporting %s", run.exported(file_format).name)
     exporting.export(run, run.dataset, file_format)
     return run.exported(file_format)
 
@@ -307,7 +307,7 @@ def report(run: Run) -> Path:
     Raises:
         RunError: a file that an earlier stage writes is missing or damaged.
     """
-    announce("Writing the report")
+    _log.info("Writing the report")
     if run.run_json.exists() and run.folds:
         from nevus.assess.pages.cross_validation_page import write_cross_validation_page
 
@@ -317,8 +317,3 @@ def report(run: Run) -> Path:
 
         write_report(run)
     return run.report_html
-
-
-def announce(text: str) -> None:
-    """Says on standard error which stage begins."""
-    print(f"== {text}", file=sys.stderr, flush=True)

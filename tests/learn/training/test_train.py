@@ -155,7 +155,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(
 
 # Runs in a process of its own, because it dies: as `kill -9` would, in the middle of an epoch or of a save.
 _KILLED_RUN = """
-import json, os, signal, sys
+import json, logging, os, signal, sys
 from pathlib import Path
 import numpy as np
 from nevus.core.config import config_from_json
@@ -166,6 +166,7 @@ from nevus.learn.training.train import EpochReport, train
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
+logging.basicConfig(format="%(message)s", level=logging.INFO)
 moment, config, dataset, directory = sys.argv[1:]
 if moment == "in an epoch":
     original = EpochReport.on_train_batch_end

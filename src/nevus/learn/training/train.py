@@ -8,10 +8,9 @@ it checks that the clinical values can be read, and looks at nothing.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
-import sys
 import time
-import warnings
 
 import keras
 import numpy as np
@@ -36,6 +35,8 @@ from nevus.learn.training.checkpoint import Checkpoint
 from nevus.learn.training.linear_head import fit_head
 from nevus.learn.training.optimization import compile_network, optimizer_of, steering
 from nevus.learn.training.recipe import Recipe, Stage, recipe_name, recipe_of
+
+_log = logging.getLogger(__name__)
 
 
 def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False, overwrite: bool = False) -> None:
@@ -237,12 +238,11 @@ class EpochReport(keras.callbacks.Callback):
         logs["seconds"] = time.perf_counter() - self._began
         # The epoch of a linear probe has no batches.
         logs["images_per_second"] = self._num_images / (self._training_seconds or logs["seconds"])
-        print(
+        best = "  best so far" if self._stopping.best_epoch == epoch else ""
+        _log.info(
             f"epoch {epoch + 1:>2}/{self._recipe.epochs}  loss {logs['loss']:.4f}  val loss {logs['val_loss']:.4f}  "
             f"val ROC-AUC {logs['val_roc_auc']:.4f}  learning rate {logs['learning_rate']:.1e}  "
-            f"{logs['seconds']:.0f} s{'  best so far' if self._stopping.best_epoch == epoch else ''}",
-            file=sys.stderr,
-            flush=True,
+            f"{logs['seconds']:.0f} s{best}"
         )
 
     def _check_finite(self, name: str, loss: float) -> None:
@@ -269,10 +269,9 @@ def _balanced_class_weights(dataset: Dataset) -> dict[int, float]:
 def _warn_of_absent_classes(dataset: Dataset) -> None:
     malignant = dataset.info.classes.malignant_mask[labels_of(dataset, "val")]
     if malignant.all() or not malignant.any():
-        warnings.warn(
-            f"Split val has no {'benign' if malignant.all() else 'malignant'} image: its ROC-AUC and average "
-            "precision will be NaN.",
-            stacklevel=3,
+        _log.warning(
+            "Split val has no %s image: its ROC-AUC and average precision will be NaN.",
+            "benign" if malignant.all() else "malignant",
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import sys
 
 import uvicorn
 
@@ -12,6 +11,8 @@ from nevus.core.modelfile import DISCLAIMER
 from nevus.serve.http.app import create_app
 from nevus.serve.http.settings import Settings
 from nevus.serve.predictor import Predictor
+
+_log = logging.getLogger(__name__)
 
 
 class _Server(uvicorn.Server):
@@ -22,9 +23,7 @@ class _Server(uvicorn.Server):
         if self.started:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
-            print(
-                f"Nevus listens at http://{shown}:{port}/ (Ctrl-C stops it)\n{DISCLAIMER}", file=sys.stderr, flush=True
-            )
+            _log.info("Nevus listens at http://%s:%d/ (Ctrl-C stops it)\n%s", shown, port, DISCLAIMER)
 
 
 def run_server(predictor: Predictor, settings: Settings) -> bool:
@@ -33,7 +32,7 @@ def run_server(predictor: Predictor, settings: Settings) -> bool:
     Runs in the main thread. Uvicorn raises the signal anew in the end, and the process dies of it.
 
     Returns:
-        False if the server could not start, the port being taken, say; the reason is on standard error.
+        False if the server could not start, the port being taken, say; the reason is logged.
     """
     server = _Server(
         uvicorn.Config(
