@@ -7,19 +7,22 @@ import sys
 import pytest
 
 import nevus
-from nevus.cli import assessment, stages
+from nevus.cli import assessment, explaining, stages
 
 
 def test_all_lists_the_public_names() -> None:
     assert nevus.__all__ == [
         *("Config", "Dataset", "NevusError", "Prediction", "Predictor", "Run", "__version__"),
-        *("audit", "evaluate", "export", "load", "prepare", "report", "run", "split", "train"),
+        *("audit", "compare", "demo", "evaluate", "explain", "export", "load", "prepare"),
+        *("probe", "report", "run", "split", "train"),
     ]
 
 
 def test_each_function_that_makes_a_model_has_a_command_of_its_name() -> None:
     functions = {name for name in nevus.__all__ if inspect.isfunction(getattr(nevus, name))} - {"load"}
-    assert functions <= {add.__name__.removeprefix("add_") for add in (*stages.COMMANDS, *assessment.COMMANDS)}
+    assert functions <= {
+        add.__name__.removeprefix("add_") for add in (*stages.COMMANDS, *assessment.COMMANDS, *explaining.COMMANDS)
+    }
 
 
 @pytest.mark.parametrize("name", [name for name in nevus.__all__ if name != "__version__"])

@@ -1,7 +1,8 @@
 """Nevus: skin-lesion risk assessment from dermoscopic images. For research and education only.
 
-`load` and `Predictor.predict` use a model. The other functions make one, each as the command of its name does:
-`prepare`, `split`, `audit`, `train`, `evaluate`, `export` and `report`, or `run` for all of them.
+`load` and `Predictor.predict` use a model. Every other function does what the command of its name does: `prepare`,
+`split`, `audit`, `train`, `evaluate`, `export` and `report` make a model, `run` is all of them, and `demo` is `run` on
+generated images; `explain`, `probe` and `compare` look into models that were made.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from nevus.core.config import Config
     from nevus.core.dataset import Dataset
     from nevus.core.runs import Run
+    from nevus.pipeline.comparing import compare
+    from nevus.pipeline.demo import demo
+    from nevus.pipeline.explaining import explain
+    from nevus.pipeline.probing import probe
     from nevus.pipeline.run import run
     from nevus.pipeline.stages import audit, evaluate, export, prepare, report, split, train
     from nevus.serve.predictor import Prediction, Predictor, load
@@ -30,10 +35,14 @@ __all__ = [
     "Run",
     "__version__",
     "audit",
+    "compare",
+    "demo",
     "evaluate",
+    "explain",
     "export",
     "load",
     "prepare",
+    "probe",
     "report",
     "run",
     "split",
@@ -45,6 +54,10 @@ _MODULES = {
     **dict.fromkeys(("Prediction", "Predictor", "load"), "nevus.serve.predictor"),
     **dict.fromkeys(("audit", "evaluate", "export", "prepare", "report", "split", "train"), "nevus.pipeline.stages"),
     "run": "nevus.pipeline.run",
+    "compare": "nevus.pipeline.comparing",
+    "demo": "nevus.pipeline.demo",
+    "explain": "nevus.pipeline.explaining",
+    "probe": "nevus.pipeline.probing",
     "Config": "nevus.core.config",
     "Dataset": "nevus.core.dataset",
     "Run": "nevus.core.runs",

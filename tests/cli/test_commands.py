@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from nevus.cli.main import main
-from nevus.cli.stages import _holds_phantoms_alone
 from nevus.core.dataset import Dataset
 from nevus.core.runs import Run
 from nevus.data import phantom
+from nevus.pipeline.demo import holds_phantoms_alone
 
 pytest.importorskip("tensorflow")
 
@@ -136,8 +136,8 @@ def test_demo_removes_nothing_for_a_wrong_option(wrong: list[str], tmp_path: Pat
 def test_demo_knows_its_own_images(tmp_path: Path) -> None:
     images = tmp_path / "images"
     phantom.generate(images, num_images=2, image_size=16)
-    assert _holds_phantoms_alone(images)
+    assert holds_phantoms_alone(images)
     (images / phantom.PHANTOM_CSV).unlink()
-    assert _holds_phantoms_alone(images)
+    assert holds_phantoms_alone(images)
     (images / "benign" / "mine.jpg").touch()
-    assert not _holds_phantoms_alone(images)
+    assert not holds_phantoms_alone(images)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import shutil
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nevus.cli.explaining import _outlined
 from nevus.cli.main import main
 from nevus.core.config import Config
 from nevus.core.files import read_json
@@ -20,6 +18,7 @@ from nevus.core.runs import Run
 from nevus.core.vocabulary import EXPLANATION_METHODS
 from nevus.data import phantom
 from nevus.pipeline import stages
+from nevus.pipeline.probe_images import outlined_images
 
 
 def _images(run: Run) -> Path:
@@ -60,7 +59,7 @@ def test_a_layer_is_named_and_a_lone_model_file_explains_itself(
     shutil.copy(finished_run.model_onnx, alone)
     assert main(["explain", str(alone), image, "--out", str(tmp_path / "cam")]) == 0
     assert main(["explain", str(alone), image, "--out", str(tmp_path / "no"), "--layer", "conv2"]) == 1
-    assert "lies in no run's folder" in capsys.readouterr().err
+    assert "is not inside a run folder" in capsys.readouterr().err
     folder = str(finished_run.directory)
     assert main(["explain", folder, image, "--out", str(tmp_path / "layer"), "--layer", "conv2"]) == 0
     assert main(["explain", folder, image, "--out", str(tmp_path / "no"), "--layer", "conv9"]) == 1
@@ -95,16 +94,15 @@ def test_probe_knows_the_images_of_the_training_by_their_bytes(phantoms: Path, t
     stages.split(dataset)
     run = Run(tmp_path / "run")
     run.start(dataset)
-    arguments = argparse.Namespace(data=phantoms, num_images=1000, seed=0)
-    images, described = _outlined(arguments, run, 16)
+    images, described = outlined_images(phantoms, run, image_size=16, num_images=1000, seed=0)
     assert len(images.pixels) == len(dataset.rows_of("test"))
     assert described["num_left_out"] == len(dataset.rows) - len(images.pixels)
 
 
-def test_probe_says_when_it_cannot_know_them(phantoms: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = argparse.Namespace(data=phantoms, num_images=4, seed=0)
-    assert _outlined(arguments, None, 16)[1]["num_left_out"] == 0
-    assert "Warning: the images that the model was trained on are not known" in capsys.readouterr().err
+def test_probe_says_when_it_cannot_know_them(phantoms: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _, described = outlined_images(phantoms, None, image_size=16, num_images=4, seed=0)
+    assert described["num_left_out"] == 0
+    assert "the images that the model was trained on are not known" in caplog.text
 
 
 def test_names_of_any_kind_are_explained_and_indexed(

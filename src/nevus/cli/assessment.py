@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nevus.cli.options import add_config_flags, config_of
-from nevus.core.dataset import Dataset
-from nevus.core.errors import DataError
 from nevus.core.files import finite
-from nevus.core.runs import Run
 from nevus.core.vocabulary import SEVERITIES
 from nevus.pipeline import datasets, stages
 
@@ -62,13 +58,7 @@ def audit(arguments: argparse.Namespace) -> int:
     from nevus.data.audit import format_findings, reaches
     from nevus.data.names import as_text
 
-    dataset = Dataset(arguments.data[0])
-    if len(arguments.data) > 1 or not dataset.info_json.exists():
-        directory = arguments.out or Path(f"{datasets.default_directory(arguments.data)}-audit")
-        _check_replaceable(Dataset(directory))
-        # Always anew: what lies there may be of other images, or of these as they once were.
-        dataset = stages.prepare(arguments.data, directory, config_of(arguments), overwrite=True)
-        dataset.write_info(replace(dataset.info, for_audit=True))
+    dataset = datasets.dataset_for_audit(arguments.data, arguments.out, config_of(arguments))
     findings = stages.audit(dataset)
     if arguments.json:
         print(json.dumps(finite([finding.to_json() for finding in findings])))
@@ -77,25 +67,10 @@ def audit(arguments: argparse.Namespace) -> int:
     return 1 if arguments.fail_on and reaches(findings, arguments.fail_on) else 0
 
 
-def _check_replaceable(dataset: Dataset) -> None:
-    if not dataset.info_json.exists():
-        return
-    if not dataset.info.for_audit or any(row.group for row in dataset.rows):
-        raise DataError(
-            f"{dataset.directory} holds a dataset that was prepared or split by a command of its own, which preparing "
-            "again would undo. Expected a new folder, or one that an audit made. Audit what it holds with "
-            f"'nevus audit {dataset.directory}', or name another folder with --out."
-        )
-
-
 def compare(arguments: argparse.Namespace) -> int:
-    from nevus.assess.evaluation.compare import compare, format_comparison
+    from nevus.assess.evaluation.compare import format_comparison
+    from nevus.pipeline import comparing
 
-    runs = [Run(directory) for directory in arguments.runs]
-    comparison = compare(runs)
+    comparison = comparing.compare(arguments.runs, arguments.out)
     print(json.dumps(finite(comparison)) if arguments.json else format_comparison(comparison))
-    if arguments.out:
-        from nevus.assess.pages.comparison_page import write_comparison
-
-        write_comparison(runs, comparison, arguments.out)
     return 0

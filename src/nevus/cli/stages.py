@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import logging
-import shutil
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nevus.cli.options import add_config_flags, config_of
-from nevus.core.config import Config, options
+from nevus.core.config import options
 from nevus.core.dataset import Dataset
-from nevus.core.errors import ConfigError, ParityError, RunError
-from nevus.core.pretrained import describe_weights
+from nevus.core.errors import ParityError
 from nevus.core.runs import Run
 from nevus.core.vocabulary import EXPORTED_FILES
 from nevus.pipeline import datasets, stages
+from nevus.pipeline import demo as generated
+from nevus.pipeline import run as whole
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
-# A minute on two cores. Small batches, because a small dataset has few steps, and the rate that suits them.
-DEMO_OPTIONS = {"image_size": 64, "epochs": 8, "batch_size": 16, "learning_rate": 2e-3}
-DEMO_IMAGES = 1500
-DEMO_IMAGE_SIZE = 96
 SOURCES = (
     "a folder with a folder of images for each class, a dataset that docs/data.md lists, a zip archive of either, or "
     "a table; several become one dataset"
@@ -142,12 +135,12 @@ def add_demo(commands: Subparsers) -> argparse.ArgumentParser:
         description="Generate dermoscopy-like images and run the whole pipeline on them.",
     )
     parser.add_argument("--out", type=Path, metavar="RUN", default=Path("runs/demo"), help="default: runs/demo")
-    parser.add_argument("--num-images", type=int, default=DEMO_IMAGES, help=f"default: {DEMO_IMAGES}")
+    parser.add_argument("--num-images", type=int, default=generated.NUM_IMAGES, help=f"default: {generated.NUM_IMAGES}")
     parser.add_argument(
         "--difficulty", type=float, default=0.5, help="how alike the classes are, 0 to 1 (default: 0.5)"
     )
     _add_repeat_flags(parser)
-    add_config_flags(parser, "prepare", "split", "folds", "train", "evaluate", "export", fallbacks=DEMO_OPTIONS)
+    add_config_flags(parser, "prepare", "split", "folds", "train", "evaluate", "export", fallbacks=generated.OPTIONS)
     parser.set_defaults(command=demo)
     return parser
 
@@ -162,68 +155,22 @@ def run(arguments: argparse.Namespace) -> int:
     config = config_of(arguments, **fallbacks)
     if fallbacks:
         datasets.check_image_size(prepared, config)
-    out = arguments.out or datasets.default_directory(arguments.images)
-    _run_all(arguments, arguments.images, out, config)
+    made = whole.run(arguments.images, arguments.out, config, resume=arguments.resume, overwrite=arguments.overwrite)
+    _print_outcome(made)
     return 0
 
 
 def demo(arguments: argparse.Namespace) -> int:
-    from nevus.data import phantom
-    from nevus.data.phantom.drawing import check_arguments
-
-    config = config_of(arguments, **DEMO_OPTIONS)
-    # Before anything is removed.
-    describe_weights(config.weights)
-    check_arguments(DEMO_IMAGE_SIZE, arguments.difficulty, config.seed)
-    if arguments.num_images < 1:
-        raise ConfigError(f"--num-images: expected 1 or more. Received: {arguments.num_images}.")
-    run = Run(arguments.out)
-    images = run.directory / "images"
-    stages.check_fresh(run, resume=arguments.resume, overwrite=arguments.overwrite, num_folds=config.folds)
-    # The table is written last: images without it are those of a generation that was cut off.
-    if arguments.resume and (images / phantom.PHANTOM_CSV).exists():
-        _check_generated(images, arguments.num_images, arguments.difficulty, config.seed)
-    else:
-        if _holds_phantoms_alone(images):
-            shutil.rmtree(images, ignore_errors=True)
-        logging.getLogger("nevus.pipeline").info("Generating %d images", arguments.num_images)
-        phantom.generate(
-            images,
-            num_images=arguments.num_images,
-            image_size=DEMO_IMAGE_SIZE,
-            seed=config.seed,
-            difficulty=arguments.difficulty,
-        )
-    _run_all(arguments, [images], arguments.out, config)
-    return 0
-
-
-def _check_generated(images: Path, num_images: int, difficulty: float, seed: int) -> None:
-    """Refuses to go on with images that were generated otherwise than they are asked for now."""
-    from nevus.data.phantom import PHANTOM_CSV
-
-    with (images / PHANTOM_CSV).open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    there = (len(rows), float(rows[0]["difficulty"]), int(rows[0]["seed"]))
-    if there != (num_images, difficulty, seed):
-        raise RunError(
-            f"{images} holds {there[0]} images of --difficulty {there[1]:g} and --seed {there[2]}, and was to be "
-            f"resumed with {num_images}, {difficulty:g} and {seed}. Resume with the same, or start over with "
-            "--overwrite."
-        )
-
-
-def _holds_phantoms_alone(folder: Path) -> bool:
-    """Whether `phantom.generate` made all that a folder holds, in a generation that was cut off too."""
-    from nevus.data.phantom import PHANTOM_CSV
-    from nevus.data.phantom.folder import MASKS
-
-    # A hidden file is one that was half written, or the file manager's.
-    return (folder / MASKS).is_dir() and all(
-        path.name == PHANTOM_CSV or path.name.startswith(("generated_", "."))
-        for path in folder.rglob("*")
-        if not path.is_dir()
+    made = generated.demo(
+        arguments.out,
+        config_of(arguments, **generated.OPTIONS),
+        num_images=arguments.num_images,
+        difficulty=arguments.difficulty,
+        resume=arguments.resume,
+        overwrite=arguments.overwrite,
     )
+    _print_outcome(made)
+    return 0
 
 
 def prepare(arguments: argparse.Namespace) -> int:
@@ -297,12 +244,10 @@ def report(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _run_all(arguments: argparse.Namespace, images: Sequence[Path], out: Path, config: Config) -> None:
+def _print_outcome(run: Run) -> None:
     from nevus.cli.evaluation_summary import cross_validation_summary, run_summary
-    from nevus.pipeline.run import run
 
-    made = run(images, out, config, resume=arguments.resume, overwrite=arguments.overwrite)
-    print(cross_validation_summary(made) if made.folds else run_summary(made))
+    print(cross_validation_summary(run) if run.folds else run_summary(run))
 
 
 def _add_repeat_flags(parser: argparse.ArgumentParser) -> None:

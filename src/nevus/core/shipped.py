@@ -9,8 +9,12 @@ import difflib
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nevus.core.errors import ModelFileError
+
+if TYPE_CHECKING:
+    from nevus.core.runs import Run
 
 # Holds NAME.onnx, and the card NAME.md.
 FOLDER = Path(__file__).parents[1] / "models"
@@ -52,6 +56,20 @@ def find_model(model: str | Path = DEFAULT) -> Path:
 def is_run(path: Path) -> bool:
     """Whether a path is the folder of a run."""
     return os.path.isfile(path / "run.json")  # noqa: PTH113 - is_file raises where a name is too long
+
+
+def run_of(model: str | Path) -> Run | None:
+    """The run in whose folder a model is, named as for `find_model`; None if it is in no run's folder.
+
+    Raises:
+        ModelFileError: as `find_model`.
+    """
+    folder = find_model(model).parent
+    if not is_run(folder):
+        return None
+    from nevus.core.runs import Run  # A command that predicts by a file goes without it.
+
+    return Run(folder)
 
 
 def _in_run(path: Path) -> Path:

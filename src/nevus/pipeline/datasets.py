@@ -1,16 +1,17 @@
-"""The dataset of a run: prepared in the run's folder, taken as it is named, or kept where a run is resumed.
+"""The dataset of a run or an audit: prepared for it, taken as it is named, or kept where a run is resumed.
 
-Owns what a resumed run may change of it.
+Owns what a resumed run may change of it, and which datasets an audit may replace.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nevus.core.config import STAGES, Config
 from nevus.core.dataset import Dataset, DatasetSource
-from nevus.core.errors import RunError
+from nevus.core.errors import DataError, RunError
 from nevus.core.files import read_json
 from nevus.core.reuse import check_options, clear
 from nevus.core.runs import Run
@@ -60,6 +61,39 @@ def dataset_of(images: Sequence[Path], run: Run, config: Config, *, resume: bool
     if not _is_audited(dataset):
         audit(dataset)
     return dataset
+
+
+def dataset_for_audit(images: Sequence[Path], out: Path | None, config: Config) -> Dataset:
+    """The dataset that an audit of `images` looks at: a prepared one as it is, or one prepared for the audit.
+
+    Args:
+        images: one prepared dataset, or sources of images.
+        out: where sources are prepared; `runs/NAME-audit` if None.
+        config: options of the preparation.
+
+    Raises:
+        DataError: the images cannot be understood, or the folder holds a dataset that no audit made.
+    """
+    named = Dataset(images[0])
+    if len(images) == 1 and named.info_json.exists():
+        return named
+    directory = out or Path(f"{default_directory(images)}-audit")
+    _check_replaceable(Dataset(directory))
+    # Always again: what is there may be of other images, or of these as they once were.
+    dataset = prepare(images, directory, config, overwrite=True)
+    dataset.write_info(replace(dataset.info, for_audit=True))
+    return dataset
+
+
+def _check_replaceable(dataset: Dataset) -> None:
+    if not dataset.info_json.exists():
+        return
+    if not dataset.info.for_audit or any(row.group for row in dataset.rows):
+        raise DataError(
+            f"{dataset.directory} holds a dataset that was prepared or split by a command of its own, which preparing "
+            "again would undo. Expected a new folder, or one that an audit made. Audit what it holds with "
+            f"'nevus audit {dataset.directory}', or name another folder with --out."
+        )
 
 
 def check_image_size(dataset: Dataset, config: Config) -> None:
