@@ -20,9 +20,7 @@ def test_all_lists_the_public_names() -> None:
 
 def test_each_function_that_makes_a_model_has_a_command_of_its_name() -> None:
     functions = {name for name in nevus.__all__ if inspect.isfunction(getattr(nevus, name))} - {"load"}
-    assert functions <= {
-        add.__name__.removeprefix("add_") for add in (*stages.COMMANDS, *assessment.COMMANDS, *explaining.COMMANDS)
-    }
+    assert functions <= {command.name for command in (*stages.COMMANDS, *assessment.COMMANDS, *explaining.COMMANDS)}
 
 
 @pytest.mark.parametrize("name", [name for name in nevus.__all__ if name != "__version__"])

@@ -90,7 +90,7 @@ def test_options_may_stand_between_model_and_images(finished_run: Run, capsys: p
         assert [json.loads(line)["file"] for line in capsys.readouterr().out.splitlines()] == [first, second]
     with pytest.raises(SystemExit):
         main(["predict", model, first, "--jsn", second])
-    assert "unrecognized arguments: --jsn" in capsys.readouterr().err
+    assert "unknown option or argument: --jsn" in capsys.readouterr().err
 
 
 def test_a_shipped_model_answers_by_its_name_and_by_default(

@@ -1,9 +1,12 @@
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from nevus.cli.extras import EXTRAS
 from nevus.cli.main import main
 
 
@@ -26,10 +29,34 @@ def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFi
     with pytest.raises(SystemExit) as exit_:
         main(arguments)
     assert exit_.value.code == 2
-    assert "usage: nevus" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.startswith("nevus")
+    assert "--help'." in error
+    assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["predict", ""], ["run", ""], ["run", "images", "--out", "", "--overwrite"]])
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["trian"], "train"),
+        (["prdict", "a.jpg"], "predict"),
+        (["run", "images", "--epoch-s", "3"], "--epochs"),
+        (["run", "images", "--lr", "0.1"], "--learning-rate"),
+        (["data", "fetch", "ham10000", "x", "--accept-license"], "--accept-licence"),
+    ],
+)
+def test_what_an_unknown_word_may_have_meant_is_said(
+    arguments: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert f"Did you mean '{meant}'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["predict", ""], ["run", ""], ["run", "images", "--out", "", "--overwrite"], ["data", "fetch", "ham10000", ""]],
+)
 def test_an_empty_argument_is_no_folder(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(arguments)
@@ -93,6 +120,7 @@ def test_a_package_that_is_not_installed_is_named_with_the_command_that_installs
     )
     assert done.returncode == 1
     assert "needs the package 'onnxruntime'" in done.stderr
+    assert "pip install ." in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -100,3 +128,21 @@ def test_the_reference_of_the_command_line_is_current() -> None:
     script = Path(__file__).parents[2] / "scripts" / "make_cli_docs.py"
     done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_each_package_is_of_the_extra_that_names_it() -> None:
+    """The names of imports are those of packages, but for a few."""
+    declared = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = declared["project"]["optional-dependencies"]
+    distributions = {
+        "sklearn": "scikit-learn",
+        "cv2": "opencv-python-headless",
+        "ai_edge_litert": "ai-edge-litert",
+        "python_multipart": "python-multipart",
+        "prometheus_client": "prometheus-client",
+        # What others of the same extra bring with them.
+        **{"markupsafe": "jinja2", "starlette": "fastapi", "pydantic": "fastapi"},
+    }
+    for extra, packages in EXTRAS.items():
+        names = {re.split(r"[<>=\[]", requirement)[0] for requirement in extras[extra]}
+        assert {distributions.get(package, package) for package in packages} | {"nevus"} == names | {"nevus"}, extra

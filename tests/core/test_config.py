@@ -30,7 +30,7 @@ def test_unknown_key_is_an_error_that_names_the_nearest(tmp_path: Path, key: str
 def test_key_like_no_other_lists_all(tmp_path: Path) -> None:
     toml = tmp_path / "run.toml"
     toml.write_text("zzz = 1")
-    with pytest.raises(ConfigError, match="Expected one of: malignant, classes, image_column"):
+    with pytest.raises(ConfigError, match="Expected one of: image_size, malignant, classes, image_column"):
         make_config({}, toml)
 
 

@@ -5,24 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from nevus.cli.command import Command
 from nevus.cli.options import add_config_flags, config_of
 from nevus.core.files import finite
 from nevus.core.vocabulary import SEVERITIES
 from nevus.pipeline import datasets, stages
 
-if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
-
-def add_audit(commands: Subparsers) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        "audit",
-        help="look for leaks, wrong labels and shortcuts in a dataset",
-        description="Run numbered checks on a dataset; write audit.json, and audit.html with the pairs found. "
-        "docs/audit.md explains each check.",
-    )
+def _add_audit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data", type=Path, nargs="+", help="a prepared dataset, or sources of images, which are prepared first"
     )
@@ -32,26 +23,14 @@ def add_audit(commands: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument("--fail-on", choices=SEVERITIES, help="exit status 1 if anything as grave is found")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     add_config_flags(parser, "prepare")
-    parser.set_defaults(command=audit)
-    return parser
 
 
-def add_compare(commands: Subparsers) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        "compare",
-        help="set runs side by side that were tested on the same images",
-        description="Print figures and paired differences against the first run, with intervals and p-values.",
-    )
+def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "runs", type=Path, nargs="+", metavar="run", help="two or more folders that 'nevus evaluate' wrote"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write an HTML page with the curves overlaid")
     parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
-    parser.set_defaults(command=compare)
-    return parser
-
-
-COMMANDS = (add_audit, add_compare)
 
 
 def audit(arguments: argparse.Namespace) -> int:
@@ -74,3 +53,22 @@ def compare(arguments: argparse.Namespace) -> int:
     comparison = comparing.compare(arguments.runs, arguments.out)
     print(json.dumps(finite(comparison)) if arguments.json else format_comparison(comparison))
     return 0
+
+
+COMMANDS = (
+    Command(
+        "audit",
+        "look for leaks, wrong labels and shortcuts in a dataset",
+        "Run numbered checks on a dataset; write audit.json, and audit.html with the pairs found. "
+        "docs/audit.md explains each check.",
+        audit,
+        _add_audit,
+    ),
+    Command(
+        "compare",
+        "set runs side by side that were tested on the same images",
+        "Print figures and paired differences against the first run, with intervals and p-values.",
+        compare,
+        _add_compare,
+    ),
+)

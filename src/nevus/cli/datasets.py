@@ -9,45 +9,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nevus.cli.command import Command
 from nevus.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from nevus.data.catalogue import CatalogueEntry
 
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+def _add_list(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the list as JSON, with the files' addresses")
 
 
-def add_data(commands: Subparsers) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        "data",
-        help="published datasets: what there is, and downloading it",
-        description="Published datasets of skin lesions, and where to get them. Downloading is the one thing in Nevus "
-        "that uses the network; Keras downloads the weights for --weights imagenet.",
-    )
-    actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    listing = actions.add_parser(
-        "list",
-        help="size, licence, citation and source of each dataset",
-        description="List the datasets that Nevus prepares as they are published.",
-    )
-    listing.add_argument("--json", action="store_true", help="print the list as JSON, with the files' addresses")
-    listing.set_defaults(command=list_datasets)
-    fetching = actions.add_parser(
-        "fetch",
-        help="download a dataset from its publisher",
-        description="Show a dataset's licence, then download it. Run again, it goes on where it stopped. What it "
-        "fetches is prepared as it is: nevus prepare DIR --out DATASET.",
-    )
-    fetching.add_argument("name", help="of the dataset, as 'nevus data list' shows it")
-    fetching.add_argument("directory", type=Path, metavar="DIR", help="folder for the files, made if it is not there")
-    fetching.add_argument("--accept-licence", action="store_true", help="accept the licence without being asked")
-    fetching.set_defaults(command=fetch_dataset)
-    for action in (listing, fetching):
-        action.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return parser
-
-
-COMMANDS = (add_data,)
+def _add_fetch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="dataset name, as shown by 'nevus data list'")
+    parser.add_argument("directory", type=Path, metavar="DIR", help="folder for the files, made if it is not there")
+    parser.add_argument("--accept-licence", action="store_true", help="accept the licence without being asked")
 
 
 def list_datasets(arguments: argparse.Namespace) -> int:
@@ -103,3 +79,30 @@ def _describe(entry: CatalogueEntry) -> str:
         "to get it": entry.how or f"nevus data fetch {entry.name} DIR",
     }
     return f"{entry.name}: {entry.title}\n" + "\n".join(f"  {key:<11}{fact}" for key, fact in facts.items() if fact)
+
+
+COMMANDS = (
+    Command(
+        "data",
+        "list and download published datasets",
+        "Published datasets of skin lesions, and where to get them. Downloading is the one thing in Nevus that uses "
+        "the network; Keras downloads the weights for --weights imagenet.",
+        commands=(
+            Command(
+                "list",
+                "size, licence, citation and source of each dataset",
+                "List the datasets that Nevus prepares as they are published.",
+                list_datasets,
+                _add_list,
+            ),
+            Command(
+                "fetch",
+                "download a dataset from its publisher",
+                "Show a dataset's licence, then download it. Run again, it goes on where it stopped. What it fetches "
+                "is prepared as it is: nevus prepare DIR --out DATASET.",
+                fetch_dataset,
+                _add_fetch,
+            ),
+        ),
+    ),
+)

@@ -5,24 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from nevus.cli.command import Command
 from nevus.core.vocabulary import EXPLANATION_METHODS
 
-if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
-
-def add_explain(commands: Subparsers) -> argparse.ArgumentParser:
-    parser = _command(
-        commands,
-        explain,
-        help="pictures of what raises the risk of images, and what lowers it",
-        description="Write, for each image, a picture with its heatmap and the scale of the colours, and index.csv. "
-        "Exit status 1 if any file failed; the others are done.",
-    )
+def _add_explain(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
     parser.add_argument(
         "images", nargs="+", type=Path, metavar="image_or_folder", help="image files, or folders of them"
     )
@@ -37,36 +27,19 @@ def add_explain(commands: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "--scale", type=float, metavar="X", help="log-odds with the full colour (default: each image's own largest)"
     )
-    return parser
 
 
-def add_probe(commands: Subparsers) -> argparse.ArgumentParser:
-    parser = _command(
-        commands,
-        probe,
-        help="do the heatmaps tell the truth, and does the risk rest on the lesion",
-        description="On images with lesion masks: heat on the lesion, deletion and insertion, random weights, and "
-        "what the model says without the lesion or with a ruler or dark corners. docs/explain.md explains each.",
-    )
+def _add_probe(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
     parser.add_argument("data", type=Path, help="folder of images with masks: HAM10000, or phantoms")
     parser.add_argument("--num-images", type=int, default=400, help="most images to look at (default: 400)")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of images and the noise (default: 0)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: probe.json in the run's folder")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
-    return parser
 
 
-def _command(
-    commands: Subparsers, function: Callable[[argparse.Namespace], int], *, help: str, description: str
-) -> argparse.ArgumentParser:
-    """The parser of a command named as its function, which takes a model first."""
-    parser = commands.add_parser(function.__name__, help=help, description=description)
+def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help="a run's folder, or a model.onnx that 'nevus export' wrote")
-    parser.set_defaults(command=function)
-    return parser
-
-
-COMMANDS = (add_explain, add_probe)
 
 
 def explain(arguments: argparse.Namespace) -> int:
@@ -98,3 +71,23 @@ def probe(arguments: argparse.Namespace) -> int:
     file = probing.outcome_file(arguments.model, arguments.out)
     print(json.dumps(result) if arguments.json else f"{format_probe(result)}\n\n{file}")
     return 0
+
+
+COMMANDS = (
+    Command(
+        "explain",
+        "pictures of what raises the risk of images, and what lowers it",
+        "Write, for each image, a picture with its heatmap and the scale of the colours, and index.csv. "
+        "Exit status 1 if any file failed; the others are done.",
+        explain,
+        _add_explain,
+    ),
+    Command(
+        "probe",
+        "do the heatmaps tell the truth, and does the risk rest on the lesion",
+        "On images with lesion masks: heat on the lesion, deletion and insertion, random weights, and "
+        "what the model says without the lesion or with a ruler or dark corners. docs/explain.md explains each.",
+        probe,
+        _add_probe,
+    ),
+)

@@ -8,29 +8,19 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice, tee
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from nevus.cli.command import Command
 from nevus.core import shipped
 from nevus.core.errors import ConfigError
 from nevus.core.files import replacing
 from nevus.core.modelfile import DISCLAIMER
 from nevus.core.vocabulary import MODEL_SUFFIXES
 
-if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
-
-
 # So many images are done before a progress bar would show.
 _FEW = 64
 
 
-def add_predict(commands: Subparsers) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        "predict",
-        help="risk and decision for images",
-        description="Print risk and decision for each image. A first path that is a model.onnx or a run's folder is "
-        "the model, as in 'nevus predict model.onnx photo.jpg'. Exit status 1 if an image failed; the others are done.",
-    )
+def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files", nargs="+", type=Path, metavar="image_or_folder", help="image files, or folders of them"
     )
@@ -56,31 +46,15 @@ def add_predict(commands: Subparsers) -> argparse.ArgumentParser:
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--csv", type=Path, metavar="FILE", help="write CSV to FILE; '-' for standard output")
     output.add_argument("--json", action="store_true", help="write one JSON object a line to standard output")
-    parser.set_defaults(command=predict)
-    return parser
 
 
-def add_info(commands: Subparsers) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        "info",
-        help="what a model file says of itself",
-        description="Show a model's classes, operating points, test figures, provenance and limits.",
-    )
+def _add_info(parser: argparse.ArgumentParser) -> None:
     add_model_argument(parser)
     parser.add_argument("--json", action="store_true", help="print the description as JSON")
-    parser.set_defaults(command=info)
-    return parser
 
 
-def add_models(commands: Subparsers) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        "models",
-        help="the models that come with Nevus",
-        description="List the shipped models: size, test figures, licence and what each is for.",
-    )
+def _add_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print them as JSON")
-    parser.set_defaults(command=models)
-    return parser
 
 
 def predict(arguments: argparse.Namespace) -> int:
@@ -173,4 +147,27 @@ def _with_progress(images: Iterator[Path], arguments: argparse.Namespace) -> Ite
     return progress(chain(first, images), total=None, label="Predicting")
 
 
-COMMANDS = (add_predict, add_info, add_models)
+COMMANDS = (
+    Command(
+        "predict",
+        "risk and decision for images",
+        "Print risk and decision for each image. A first path that is a model.onnx or a run's folder is "
+        "the model, as in 'nevus predict model.onnx photo.jpg'. Exit status 1 if an image failed; the others are done.",
+        predict,
+        _add_predict,
+    ),
+    Command(
+        "info",
+        "what a model file says of itself",
+        "Show a model's classes, operating points, test figures, provenance and limits.",
+        info,
+        _add_info,
+    ),
+    Command(
+        "models",
+        "the models that come with Nevus",
+        "List the shipped models: size, test figures, licence and what each is for.",
+        models,
+        _add_models,
+    ),
+)

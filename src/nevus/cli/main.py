@@ -6,31 +6,39 @@ Exit status: 0 done; 1 a command failed, or a file of `predict` did; 2 wrong usa
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import nevus
+from nevus.cli.command import Command, Parser, did_you_mean
+from nevus.cli.extras import missing_package
 from nevus.cli.messages import shown_on_stderr
 from nevus.core.errors import NevusError
 from nevus.core.modelfile import DISCLAIMER
 
-# The modules of commands, in the order of the help; each has `COMMANDS`, functions `add_NAME`, one a command.
-_MODULES = ("datasets", "stages", "assessment", "explaining", "serving", "inference")
+# The module of each command, in the order of the help. A command loads its own alone.
+_MODULES = {
+    "data": "datasets",
+    **dict.fromkeys(("run", "demo", "prepare", "split", "train", "evaluate", "export", "report"), "stages"),
+    **dict.fromkeys(("audit", "compare"), "assessment"),
+    **dict.fromkeys(("explain", "probe"), "explaining"),
+    **dict.fromkeys(("serve", "web"), "serving"),
+    **dict.fromkeys(("predict", "info", "models"), "inference"),
+}
 
-_SERVE_PACKAGES = frozenset({"fastapi", "uvicorn", "starlette", "python_multipart", "prometheus_client", "pydantic"})
+
+def find_command(name: str) -> Command:
+    """The command of that name, one of `_MODULES`."""
+    commands: tuple[Command, ...] = importlib.import_module(f"nevus.cli.{_MODULES[name]}").COMMANDS
+    return next(command for command in commands if command.name == name)
 
 
-def build_parser(command: str | None = None) -> argparse.ArgumentParser:
-    """The parser: also the source of docs/cli.md.
-
-    Args:
-        command: the only one that is needed; None, or a word that is no command, for all of them.
-    """
-    parser = argparse.ArgumentParser(
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands: the list of `nevus --help`, and the source of docs/cli.md."""
+    parser = Parser(
         prog="nevus",
         description="Skin-lesion risk assessment from dermoscopic images: "
         "train, threshold, evaluate and export a small model, then predict with it anywhere.",
@@ -38,32 +46,9 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"nevus {nevus.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add_command in _commands(command):
-        added = add_command(commands)
-        added.epilog = DISCLAIMER
-        added.register("type", Path, _path)
-        added.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    for name in _MODULES:
+        find_command(name).add_to(commands)
     return parser
-
-
-def _path(text: str) -> Path:
-    # Path("") is the folder one is in: a variable of the shell that is not set must not name that.
-    if not text:
-        raise argparse.ArgumentTypeError("expected a path. Received nothing: is a variable of the shell not set?")
-    return Path(text)
-
-
-def _commands(wanted: str | None) -> list[Callable[[Any], argparse.ArgumentParser]]:
-    """The functions that add commands; the one of the wanted command alone, if there is such a command."""
-    commands: list[Callable[[Any], argparse.ArgumentParser]] = []
-    # The last first: `predict` must not pay for what training imports, which took a quarter of its time.
-    for module in reversed(_MODULES):
-        added = importlib.import_module(f"nevus.cli.{module}").COMMANDS
-        for add_command in added:
-            if add_command.__name__ == f"add_{wanted}":
-                return [add_command]
-        commands = [*added, *commands]
-    return commands
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,23 +72,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    words = sys.argv[1:] if argv is None else argv
-    parser = build_parser(next(iter(words), None))
-    arguments, rest = parser.parse_known_args(words)
-    if rest:
-        # argparse takes a list of files from one place only, but people write some before an option and some after.
-        if "files" not in arguments or any(word.startswith("-") for word in rest):
-            parser.error(f"unrecognized arguments: {' '.join(rest)}")
-        arguments.files += map(Path, rest)
-    return arguments
+    words = sys.argv[1:] if argv is None else list(argv)
+    name = words[0] if words else ""
+    if name in _MODULES:
+        return find_command(name).parse(words[1:])
+    parser = build_parser()
+    if name and not name.startswith("-"):
+        like = difflib.get_close_matches(name, _MODULES, n=1)
+        parser.error(f"unknown command '{name}'.{did_you_mean(like)}")
+    return parser.parse_args(words)
 
 
 def _explain(problem: Exception) -> str:
     if isinstance(problem, NevusError):
         return str(problem)
     if isinstance(problem, ModuleNotFoundError) and not (problem.name or "nevus").startswith("nevus"):
-        extra = "serve" if problem.name in _SERVE_PACKAGES else "train"
-        return f"this command needs the package '{problem.name}'. Install it with: pip install 'nevus[{extra}]'"
+        return missing_package(problem.name or "")
     if isinstance(problem, OSError) and problem.filename is not None:
         return f"{problem.filename}: {problem.strerror}."
     return f"unexpected {type(problem).__name__}: {problem}. Run again with --debug and report what it shows."

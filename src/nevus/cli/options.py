@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-from nevus.core.config import Config, make_config, options
+from nevus.core.config import Config, Option, grouped_options, make_config, options
 
 # Characters of a list of choices; longer ones stand in the help, not in the usage.
 _LONGEST = 80
@@ -23,26 +23,30 @@ def add_config_flags(
         fallbacks: what stands in the help as the default of an option of the command's own.
     """
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with options; flags win over it")
-    defaults = Config()
-    for name, option in options().items():
-        if option.stage not in stages and name not in stages:
-            continue
-        default = (fallbacks or {}).get(name, getattr(defaults, name))
-        unset = "the recipe's" if option.stage == "train" and default is None else "none"
-        shown = unset if default in (None, (), "") else default
-        choices, description = ",".join(map(str, option.choices)), option.help
-        metavar = "{" + choices + "}" if choices else name.upper()
-        if len(choices) > _LONGEST:
-            metavar, description = name.upper(), f"{description}: {choices.replace(',', ', ')}"
-        parser.add_argument(
-            "--" + name.replace("_", "-"),
-            dest=name,
-            type=option.type,
-            nargs="+" if option.many else None,
-            metavar=metavar,
-            default=argparse.SUPPRESS,
-            help=f"{description} (default: {shown})",
-        )
+    defaults, described = Config(), options()
+    for group, names in grouped_options().items():
+        asked = [name for name in names if described[name].stage in stages or name in stages]
+        section = parser.add_argument_group(group) if asked else parser
+        for name in asked:
+            _add_flag(section, name, described[name], (fallbacks or {}).get(name, getattr(defaults, name)))
+
+
+def _add_flag(section: argparse._ActionsContainer, name: str, option: Option, default: object) -> None:
+    unset = "the recipe's" if option.stage == "train" and default is None else "none"
+    shown = unset if default in (None, (), "") else default
+    choices, description = ",".join(map(str, option.choices)), option.help
+    metavar = "{" + choices + "}" if choices else name.upper()
+    if len(choices) > _LONGEST:
+        metavar, description = name.upper(), f"{description}: {choices.replace(',', ', ')}"
+    section.add_argument(
+        "--" + name.replace("_", "-"),
+        dest=name,
+        type=option.type,
+        nargs="+" if option.many else None,
+        metavar=metavar,
+        default=argparse.SUPPRESS,
+        help=f"{description} (default: {shown})",
+    )
 
 
 def config_of(arguments: argparse.Namespace, **fallbacks: object) -> Config:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from nevus.cli.command import Command
 from nevus.cli.inference import add_model_argument
 from nevus.core import shipped
-
-if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _LIMITS = {
     "max_bytes": "of a request's body",
@@ -21,13 +18,7 @@ _LIMITS = {
 }
 
 
-def add_serve(commands: Subparsers) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        "serve",
-        help="HTTP API and page for a model",
-        description="Serve a model on this machine: the page at /, the API at /v1/predict, described in /openapi.json. "
-        "Images are kept in memory only, and no request is logged. SIGINT or SIGTERM lets requests in flight end.",
-    )
+def _add_serve(parser: argparse.ArgumentParser) -> None:
     add_model_argument(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: this machine only)")
     parser.add_argument("--port", type=int, default=8000, help="port, 0 for any free one (default: 8000)")
@@ -39,17 +30,9 @@ def add_serve(commands: Subparsers) -> argparse.ArgumentParser:
     for name, text in _LIMITS.items():
         flag = "--" + name.replace("_", "-")
         parser.add_argument(flag, type=int, metavar="NUMBER", default=argparse.SUPPRESS, help=f"limit: {text}")
-    parser.set_defaults(command=serve)
-    return parser
 
 
-def add_web(commands: Subparsers) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        "web",
-        help="a static folder with the page, where the model runs in the browser",
-        description="Write a folder for any static server: the page of 'nevus serve', the model, and ONNX Runtime for "
-        "the browser. No image leaves the reader's machine, and it works offline after the first visit.",
-    )
+def _add_web(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="name_or_file", help="a shipped model, or a model.onnx")
     parser.add_argument("directory", type=Path, help="a new folder")
     parser.add_argument(
@@ -59,8 +42,6 @@ def add_web(commands: Subparsers) -> argparse.ArgumentParser:
         default=Path("node_modules/onnxruntime-web"),
         help="the npm package onnxruntime-web, which 'npm install onnxruntime-web' brings (default: %(default)s)",
     )
-    parser.set_defaults(command=web)
-    return parser
 
 
 def serve(arguments: argparse.Namespace) -> int:
@@ -89,4 +70,21 @@ def web(arguments: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = (add_serve, add_web)
+COMMANDS = (
+    Command(
+        "serve",
+        "HTTP API and page for a model",
+        "Serve a model on this machine: the page at /, the API at /v1/predict, described in /openapi.json. "
+        "Images are kept in memory only, and no request is logged. SIGINT or SIGTERM lets requests in flight end.",
+        serve,
+        _add_serve,
+    ),
+    Command(
+        "web",
+        "a static folder with the page, where the model runs in the browser",
+        "Write a folder for any static server: the page of 'nevus serve', the model, and ONNX Runtime for "
+        "the browser. No image leaves the reader's machine, and it works offline after the first visit.",
+        web,
+        _add_web,
+    ),
+)

@@ -6,8 +6,8 @@ import argparse
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from nevus.cli.command import Command
 from nevus.cli.options import add_config_flags, config_of
 from nevus.core.config import options
 from nevus.core.dataset import Dataset
@@ -18,9 +18,6 @@ from nevus.pipeline import datasets, stages
 from nevus.pipeline import demo as generated
 from nevus.pipeline import run as whole
 
-if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
-
 SOURCES = (
     "a folder with a folder of images for each class, a dataset that docs/data.md lists, a zip archive of either, or "
     "a table; several become one dataset"
@@ -30,79 +27,38 @@ SOURCES = (
 _WEB = "web"
 
 
-def add_run(commands: Subparsers) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        "run",
-        help="the whole pipeline: images in, model and report out",
-        description="Prepare, split, train, choose thresholds, evaluate, export and report, in one go.",
-    )
+def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", type=Path, nargs="+", help=f"{SOURCES}; or a prepared dataset")
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder for the run (default: runs/NAME_OF_IMAGES)")
     _add_repeat_flags(parser)
     add_config_flags(parser, "prepare", "split", "folds", "train", "evaluate", "export")
-    parser.set_defaults(command=run)
-    return parser
 
 
-def add_prepare(commands: Subparsers) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        "prepare",
-        help="decode and resize images once, into a dataset folder",
-        description="Find, decode and resize images; write manifest.csv, pixels.npy and rejected.csv.",
-    )
+def _add_prepare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", type=Path, nargs="+", help=SOURCES)
     parser.add_argument("--out", type=Path, metavar="DATASET", required=True, help="folder for the prepared dataset")
     parser.add_argument("--overwrite", action="store_true", help="replace the dataset that is there")
     add_config_flags(parser, "prepare")
-    parser.set_defaults(command=prepare)
-    return parser
 
 
-def add_split(commands: Subparsers) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        "split",
-        help="make the splits that the source lacks",
-        description="Split by lesion, patient and duplicates; write group and split into manifest.csv.",
-    )
+def _add_split(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", type=Path, help="folder that 'nevus prepare' wrote")
     add_config_flags(parser, "split", "seed")
-    parser.set_defaults(command=split)
-    return parser
 
 
-def add_train(commands: Subparsers) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        "train",
-        help="train a network and predict validation and test images",
-        description="Train on the train split, keep the weights best on val, write predictions for val and test.",
-    )
+def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", type=Path, help="folder that 'nevus prepare' and 'nevus split' wrote")
     parser.add_argument("--out", type=Path, metavar="RUN", required=True, help="folder for the run")
     _add_repeat_flags(parser)
     add_config_flags(parser, "train", "evaluate", "export")
-    parser.set_defaults(command=train)
-    return parser
 
 
-def add_evaluate(commands: Subparsers) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        "evaluate",
-        help="choose thresholds on validation, compute figures on test",
-        description="Read predictions; write operating_points.json and metrics.json.",
-    )
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="folder that 'nevus train' wrote")
     add_config_flags(parser, "evaluate", "seed", fallbacks=dict.fromkeys(options(), "the run's"))
-    parser.set_defaults(command=evaluate)
-    return parser
 
 
-def add_export(commands: Subparsers) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        "export",
-        help="write the model as one file and check that it answers as the trained network",
-        description="Export the network with its thresholds and card into the run's folder; fail unless it agrees. "
-        "docs/deploy.md shows how each format is used.",
-    )
+def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="folder that 'nevus evaluate' wrote")
     parser.add_argument(
         "--format",
@@ -113,27 +69,13 @@ def add_export(commands: Subparsers) -> argparse.ArgumentParser:
     )
     parser.add_argument("--web-folder", type=Path, metavar="FOLDER", help="where --format web goes (default: RUN/web)")
     add_config_flags(parser, "export")
-    parser.set_defaults(command=export)
-    return parser
 
 
-def add_report(commands: Subparsers) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        "report",
-        help="write report.html and the plots",
-        description="Draw the plots and write one self-contained HTML report.",
-    )
+def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="folder that 'nevus evaluate' wrote")
-    parser.set_defaults(command=report)
-    return parser
 
 
-def add_demo(commands: Subparsers) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        "demo",
-        help="the whole pipeline on generated images, in minutes",
-        description="Generate dermoscopy-like images and run the whole pipeline on them.",
-    )
+def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="RUN", default=Path("runs/demo"), help="default: runs/demo")
     parser.add_argument("--num-images", type=int, default=generated.NUM_IMAGES, help=f"default: {generated.NUM_IMAGES}")
     parser.add_argument(
@@ -141,11 +83,6 @@ def add_demo(commands: Subparsers) -> argparse.ArgumentParser:
     )
     _add_repeat_flags(parser)
     add_config_flags(parser, "prepare", "split", "folds", "train", "evaluate", "export", fallbacks=generated.OPTIONS)
-    parser.set_defaults(command=demo)
-    return parser
-
-
-COMMANDS = (add_run, add_demo, add_prepare, add_split, add_train, add_evaluate, add_export, add_report)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -254,3 +191,64 @@ def _add_repeat_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--resume", action="store_true", help="go on where a run that was cut off stopped")
     group.add_argument("--overwrite", action="store_true", help="delete the run that is there and start over")
+
+
+COMMANDS = (
+    Command(
+        "run",
+        "the whole pipeline: images in, model and report out",
+        "Prepare, split, train, choose thresholds, evaluate, export and report, in one go.",
+        run,
+        _add_run,
+    ),
+    Command(
+        "demo",
+        "the whole pipeline on generated images, in minutes",
+        "Generate dermoscopy-like images and run the whole pipeline on them.",
+        demo,
+        _add_demo,
+    ),
+    Command(
+        "prepare",
+        "decode and resize images once, into a dataset folder",
+        "Find, decode and resize images; write manifest.csv, pixels.npy and rejected.csv.",
+        prepare,
+        _add_prepare,
+    ),
+    Command(
+        "split",
+        "make the splits that the source lacks",
+        "Split by lesion, patient and duplicates; write group and split into manifest.csv.",
+        split,
+        _add_split,
+    ),
+    Command(
+        "train",
+        "train a network and predict validation and test images",
+        "Train on the train split, keep the weights best on val, write predictions for val and test.",
+        train,
+        _add_train,
+    ),
+    Command(
+        "evaluate",
+        "choose thresholds on validation, compute figures on test",
+        "Read predictions; write operating_points.json and metrics.json.",
+        evaluate,
+        _add_evaluate,
+    ),
+    Command(
+        "export",
+        "write the model as one file and check that it answers as the trained network",
+        "Export the network with its thresholds and card into the run's folder; fail unless it agrees. "
+        "docs/deploy.md shows how each format is used.",
+        export,
+        _add_export,
+    ),
+    Command(
+        "report",
+        "write report.html and the plots",
+        "Draw the plots and write one self-contained HTML report.",
+        report,
+        _add_report,
+    ),
+)

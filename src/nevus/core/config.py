@@ -22,6 +22,17 @@ from nevus.core.vocabulary import BACKBONES, FROM_PRETRAINED, NETWORKS, OPERATIN
 STAGES = ("prepare", "split", "folds", "train", "evaluate", "export")
 
 
+# Under which heading the help lists the options of a stage, unless an option names another.
+GROUPS = {
+    "prepare": "data",
+    "split": "splits",
+    "folds": "splits",
+    "train": "training",
+    "evaluate": "evaluation",
+    "export": "export",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """What the command line and the documentation need to know of a field."""
@@ -29,6 +40,7 @@ class Option:
     stage: str
     help: str
     type: type
+    group: str = ""
     many: bool = False
     low: float | None = None
     high: float | None = None
@@ -36,6 +48,7 @@ class Option:
 
 
 def option(default: Any, stage: str, help: str, type: type, **limits: Any) -> Any:
+    """A field of `Config` that is an option; `limits` are the further attributes of `Option`."""
     return field(default=default, metadata={"option": Option(stage, help, type, **limits)})
 
 
@@ -43,6 +56,7 @@ def option(default: Any, stage: str, help: str, type: type, **limits: Any) -> An
 class Config:
     """The options of a run. A None means that the recipe decides, for training, and 'not asked for' elsewhere."""
 
+    image_size: int = option(128, "prepare", "side in pixels to which images are resized", int, low=16, high=1024)
     malignant: tuple[str, ...] = option(
         (), "prepare", "diagnosis names that count as malignant; found from common names if not given", str, many=True
     )
@@ -59,7 +73,6 @@ class Config:
     lesion_column: str = option("", "prepare", "column of a table that names the lesion", str)
     patient_column: str = option("", "prepare", "column of a table that names the patient", str)
     split_column: str = option("", "prepare", "column of a table that says train, val or test", str)
-    image_size: int = option(128, "prepare", "side in pixels to which images are resized", int, low=16, high=1024)
     max_pixels: int = option(MAX_PIXELS, "prepare", "width times height above which a file is rejected", int, low=1)
     workers: int = option(0, "prepare", "processes that decode images; 0 for one on each core", int, low=0, high=256)
     val_fraction: float = option(0.15, "split", "share of the images for validation", float, low=0.01, high=0.5)
@@ -68,12 +81,13 @@ class Config:
         None, "folds", "cross-validate: train so many times, each time testing on another share", int, low=2, high=20
     )
     seed: int = option(0, "train", "seed of the splits, the training and the bootstrap", int, low=0, high=2**31 - 1)
-    model: str = option("compact", "train", "network to train", str, choices=NETWORKS)
+    model: str = option("compact", "train", "network to train", str, choices=NETWORKS, group="network")
     weights: str = option(
         NONE,
         "train",
         "pretrained weights of a network of Keras: imagenet (Keras downloads them), an .h5 file, or none",
         str,
+        group="network",
     )
     recipe: str | None = option(
         None,
@@ -98,6 +112,7 @@ class Config:
         "columns of the manifest that the model may take beside the image, such as age sex site; any may be missing",
         str,
         many=True,
+        group="network",
     )
     views: int = option(
         1,
@@ -105,6 +120,7 @@ class Config:
         "views of an image that an answer is averaged over: better, and as many times slower",
         int,
         choices=(1, 2, 4),
+        group="network",
     )
     epochs: int | None = option(None, "train", "most passes over the training images", int, low=1, high=100_000)
     batch_size: int | None = option(None, "train", "images in a training step", int, low=1, high=65_536)
@@ -176,6 +192,16 @@ class Config:
 def options() -> dict[str, Option]:
     """The options by field name, in the order in which they are documented."""
     return {f.name: f.metadata["option"] for f in fields(Config)}
+
+
+def grouped_options() -> dict[str, list[str]]:
+    """The names of the options by the group under which the help lists them, in the order of the pipeline."""
+    groups: dict[str, list[str]] = {
+        group: [] for group in ("data", "splits", "network", "training", "evaluation", "export")
+    }
+    for name, one in options().items():
+        groups[one.group or GROUPS[one.stage]].append(name)
+    return groups
 
 
 def changed_options(before: Config, now: Config, but: Collection[str] = ()) -> list[str]:

@@ -15,7 +15,7 @@ from nevus.core.config import Config
 from nevus.core.errors import ConfigError, RunError
 from nevus.core.pretrained import describe_weights
 from nevus.core.runs import Run
-from nevus.pipeline.run import run
+from nevus.pipeline.run import check_training_packages, run
 from nevus.pipeline.stages import check_fresh
 
 # A minute on two cores. Small batches, because a small dataset has few steps, and the rate that suits them.
@@ -60,7 +60,8 @@ def demo(
     from nevus.data import phantom
     from nevus.data.phantom.drawing import check_arguments
 
-    # Before anything is removed.
+    # Before anything is drawn or removed.
+    check_training_packages()
     describe_weights(config.weights)
     check_arguments(_IMAGE_SIZE, difficulty, config.seed)
     if num_images < 1:

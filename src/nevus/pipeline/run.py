@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,9 +35,11 @@ def run(
         The run, whose attributes are the paths of all it left: `model_onnx`, `report_html`, `metrics_json`, `plots`.
 
     Raises:
+        ModuleNotFoundError: a package that training needs is not installed.
         NevusError: whatever a stage raises; the message says how to mend it.
     """
     sources = stages.paths(images)
+    check_training_packages()
     # An hour of preparation should not end in a wrong path.
     describe_weights(config.weights)
     made = Run(Path(out) if out is not None else datasets.default_directory(sources))
@@ -47,3 +50,14 @@ def run(
     dataset = datasets.dataset_of(sources, made, config, resume=resume, overwrite=overwrite)
     stages.train_to_report(made, dataset, config, resume=resume, overwrite=overwrite)
     return made
+
+
+def check_training_packages() -> None:
+    """Finds out before anything is drawn or decoded whether training can begin.
+
+    Raises:
+        ModuleNotFoundError: a package that it needs is not installed.
+    """
+    for name in ("sklearn", "matplotlib", "tensorflow", "keras", "onnx", "tf2onnx"):
+        if importlib.util.find_spec(name) is None:
+            raise ModuleNotFoundError(f"No module named '{name}'. Training needs: pip install '.[train]'", name=name)

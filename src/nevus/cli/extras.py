@@ -1,0 +1,23 @@
+"""Which extra of the package brings what is not installed, so that an error names the smallest one that helps."""
+
+from __future__ import annotations
+
+# The packages of each extra in pyproject.toml, by the names under which they are imported.
+EXTRAS = {
+    "assess": ("sklearn", "scipy", "matplotlib", "jinja2", "markupsafe"),
+    "data": ("h5py", "pyarrow"),
+    "train": ("tensorflow", "tensorboard", "keras", "cv2", "onnx", "tf2onnx", "ai_edge_litert"),
+    "serve": ("fastapi", "starlette", "pydantic", "uvicorn", "httptools", "python_multipart", "prometheus_client"),
+}
+
+
+def missing_package(name: str) -> str:
+    """What to say if a package is not installed.
+
+    Args:
+        name: under which it is imported, such as `sklearn.metrics`.
+    """
+    package = name.partition(".")[0]
+    extra = next((extra for extra, packages in EXTRAS.items() if package in packages), "")
+    what = f"'.[{extra}]'" if extra else "."
+    return f"this command needs the package '{package}'. Install it in a copy of Nevus's repository: pip install {what}"
