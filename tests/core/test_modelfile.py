@@ -70,7 +70,7 @@ def test_operating_point_by_name() -> None:
     "text",
     [
         "", "null", "[]", "{}", "{", "[" * 100_000, '"text"',
-        _changed(schema_version=1), _changed(schema_version=None),
+        _changed(schema_version=0), _changed(schema_version=True), _changed(schema_version=None),
         _changed(image_size=0), _changed(image_size=10**9), _changed(image_size="x"), _changed(image_size=None),
         _changed(image_size=math.inf), _changed(image_size=math.nan),
         _changed(temperature=0), _changed(temperature=-1), _changed(temperature=math.inf),

@@ -19,6 +19,7 @@ from nevus.core.operating_point import OperatingPoint
 from nevus.core.predictions import Predictions, write_predictions
 from nevus.core.runs import Run
 from nevus.core.triage import Triage
+from nevus.core.versions import METRICS_JSON
 from nevus.learn.networks.architectures import build
 
 BINARY = Classes(("benign", "malignant"), ("malignant",))
@@ -120,6 +121,7 @@ def make_run(
     write_json(
         run.metrics_json,
         {
+            "schema_version": METRICS_JSON,
             "fingerprints": {"predictions": fingerprints},
             "splits": {"test": {"num_images": 40, "roc_auc": figure, "average_precision": nothing.to_json()}},
             "classification": {"test": {"macro_roc_auc": figure, "classes": [{}] * len(classes.names)}},

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from nevus.core.errors import RunError
-from nevus.core.files import read_json, write_json
+from nevus.core.files import write_json
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.triage import Triage
-from nevus.core.versions import upgraded
+from nevus.core.versions import read_versioned
 
 SCHEMA_VERSION = 3
 
@@ -81,26 +81,26 @@ def write_chosen(path: Path, chosen: Chosen) -> None:
     write_json(path, chosen.to_json())
 
 
-def read_chosen(path: Path, again: str) -> Chosen:
+def read_chosen(path: Path, hint: str) -> Chosen:
     """Reads `operating_points.json`.
 
     Args:
         path: the file.
-        again: how to make it, the end of an error message.
+        hint: how to make it, the end of an error message.
 
     Raises:
         RunError: it is missing, damaged, or of a version that cannot be read.
     """
-    data = upgraded(read_json(path, again), SCHEMA_VERSION, str(path), again, upgrades={1: _same, 2: _without_classes})
+    data = read_versioned(path, SCHEMA_VERSION, hint, upgrades={1: _unchanged, 2: _without_classes})
     try:
         return Chosen.from_json(data)
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         reason = f"{type(problem).__name__}: {problem}"
-        raise RunError(f"{path} lacks a field or has a wrong one ({reason}). {again}") from None
+        raise RunError(f"{path} lacks a field or has a wrong one ({reason}). {hint}") from None
 
 
-def _same(data: dict[str, Any]) -> dict[str, Any]:
-    """Version 2 was one of `metrics.json` alone."""
+def _unchanged(data: dict[str, Any]) -> dict[str, Any]:
+    """In version 2 only `metrics.json`, which had the same number, was another."""
     return data
 
 

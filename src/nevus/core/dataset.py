@@ -21,10 +21,11 @@ import numpy as np
 
 from nevus.core import manifest
 from nevus.core.errors import DataError
-from nevus.core.files import read_json, write_json
+from nevus.core.files import write_json
 from nevus.core.labels import Classes
 from nevus.core.manifest import ManifestRow
 from nevus.core.preprocess import Pixels
+from nevus.core.versions import read_versioned
 
 SCHEMA_VERSION = 1
 
@@ -95,9 +96,7 @@ class Dataset:
 
     @cached_property
     def info(self) -> DatasetInfo:
-        data = read_json(self.info_json, "Run 'nevus prepare' first.", DataError)
-        if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
-            raise DataError(f"{self.info_json}: expected schema_version {SCHEMA_VERSION}. Run 'nevus prepare' again.")
+        data = read_versioned(self.info_json, SCHEMA_VERSION, "Run 'nevus prepare' first.", error=DataError)
         try:
             return DatasetInfo.from_json(data)
         except (KeyError, TypeError, ValueError) as problem:

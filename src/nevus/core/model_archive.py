@@ -20,11 +20,14 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def add_description(content: bytes, text: str) -> bytes:
-    """The file with `text` as its description, behind what it holds."""
+    """The file with `text` as its description, behind what it holds, and in place of one that stands there."""
     import zipfile
 
     buffer = io.BytesIO(content)
     with zipfile.ZipFile(buffer, "a") as archive:
+        if archive.filelist and archive.filelist[-1].filename == MEMBER:
+            del archive.NameToInfo[MEMBER]
+            archive.start_dir = archive.filelist.pop().header_offset
         archive.writestr(zipfile.ZipInfo(MEMBER, _TIME), text)
     return buffer.getvalue()
 

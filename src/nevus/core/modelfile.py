@@ -31,9 +31,11 @@ from nevus.core.clinical import Variable
 from nevus.core.errors import DataError, ModelFileError
 from nevus.core.files import finite
 from nevus.core.labels import Classes
+from nevus.core.modelfile_old import UPGRADES
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels
 from nevus.core.triage import Triage
+from nevus.core.versions import upgraded
 
 DESCRIPTION_KEY = "nevus"
 SCHEMA_VERSION = 2
@@ -163,15 +165,17 @@ def parse_spec(text: str) -> ModelSpec:
     """Reads and checks the description of a model file, which may be hostile.
 
     Raises:
-        ModelFileError: it is no JSON, of another schema version, or a field is missing or wrong.
+        ModelFileError: it is no JSON, of a newer schema version, or a field is missing or wrong.
     """
     try:
-        data = json.loads(text)
-        if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
-            raise ModelFileError(
-                f"The model's description has another schema version than {SCHEMA_VERSION}. "
-                "Export the model again with this version of Nevus."
-            )
+        data = upgraded(
+            json.loads(text),
+            SCHEMA_VERSION,
+            "The model's description",
+            "Export the model again.",
+            upgrades=UPGRADES,
+            error=ModelFileError,
+        )
         for name, value in data.items():
             _check_texts(name, "the name of a field", _UNPRINTABLE)
             _check_texts(value, name, _UNPRINTABLE_IN_PROSE if name in _PROSE else _UNPRINTABLE)
@@ -204,7 +208,7 @@ def parse_spec(text: str) -> ModelSpec:
             # A file that names none takes pixels alone.
             clinical=clinical.from_json(data.get("metadata", [])),
         )
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, DataError) as problem:
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError, DataError) as problem:
         raise ModelFileError(
             f"The model's description is damaged ({type(problem).__name__}: {problem}). Export the model again."
         ) from None

@@ -39,7 +39,10 @@ from nevus.core.dataset import Dataset, DatasetInfo
 from nevus.core.errors import RunError
 from nevus.core.files import read_json, sha256_of, write_json
 from nevus.core.machine import environment
+from nevus.core.versions import upgraded
 from nevus.core.vocabulary import EXPORTED_FILES
+
+SCHEMA_VERSION = 1
 
 RUNNING, DONE, FAILED = "running", "done", "failed"
 
@@ -105,8 +108,10 @@ class Run:
     @property
     def record(self) -> dict[str, Any]:
         """The contents of `run.json`."""
-        record: dict[str, Any] = read_json(self.run_json, "Run 'nevus train' first.")
-        return record
+        data = read_json(self.run_json, "Run 'nevus train' first.")
+        # The first runs say no version.
+        versioned = {"schema_version": 1, **data} if isinstance(data, dict) else data
+        return upgraded(versioned, SCHEMA_VERSION, str(self.run_json), "Run 'nevus train' again.")
 
     def recorded(self, name: str) -> Any:
         """One field of `run.json`.
@@ -122,7 +127,7 @@ class Run:
     def update(self, **changes: Any) -> None:
         """Writes `changes` into `run.json`, keeping what else stands there."""
         record = self.record if self.run_json.exists() else {}
-        write_json(self.run_json, {**record, **changes})
+        write_json(self.run_json, {"schema_version": SCHEMA_VERSION, **record, **changes})
 
     def check_absent(self) -> None:
         """Checks that the folder holds no run yet.

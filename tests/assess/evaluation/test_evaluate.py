@@ -242,7 +242,7 @@ def test_validation_that_is_all_of_trained_groups_is_refused(tmp_path, predictio
 
 
 @pytest.mark.parametrize("kinds", [(), ("benign",), ("malignant",), ("benign", "malignant")])
-def test_the_split_warns_of_validation_that_is_all_of_trained_groups(tmp_path, capsys, monkeypatch, kinds):
+def test_the_split_warns_of_validation_that_is_all_of_trained_groups(tmp_path, caplog, monkeypatch, kinds):
     monkeypatch.setattr("nevus.data.near_duplicates.find_duplicates", lambda dataset: None)
     rows = []
     for number in range(120):
@@ -265,7 +265,7 @@ def test_the_split_warns_of_validation_that_is_all_of_trained_groups(tmp_path, c
     dataset.write_rows(rows)
     dataset.write_info(DatasetInfo(16, CLASSES, (), 120, 0, ("train", "val"), False))
     stages.split(dataset)
-    warned = capsys.readouterr().err
+    warned = caplog.text
     for kind in CLASSES.names:
         assert (f"All {kind} validation images share their group with train" in warned) == (kind in kinds)
 

@@ -16,6 +16,7 @@ from nevus.core.labels import Classes
 from nevus.core.modelfile import DESCRIPTION_KEY, INPUT, OUTPUTS, parse_spec
 from nevus.core.predictions import read_predictions
 from nevus.core.runs import Run, fold_directory
+from nevus.core.versions import CROSS_VALIDATION_JSON
 from nevus.learn.export import onnx_graph
 from nevus.learn.export.ensemble import export_ensemble, predict_ensemble
 from nevus.learn.export.export import export
@@ -41,6 +42,7 @@ def make_cross_validation(directory: Path, classes: Classes, darkness: bool = Fa
     write_json(
         run.cross_validation_json,
         {
+            "schema_version": CROSS_VALIDATION_JSON,
             "fingerprints": {"predictions": {"out_of_fold": sha256_of(run.predictions_csv("out_of_fold"))}},
             "out_of_fold": {},
             "over_folds": {},

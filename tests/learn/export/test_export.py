@@ -252,7 +252,13 @@ def test_a_missing_field_is_named(darkness: Run) -> None:
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("metrics.json", "{}"), ("metrics.json", "[]"), ("parity.json", "[]"), ("parity.json", '{"onnx": {}}')],
+    [
+        ("metrics.json", "{}"),
+        ("metrics.json", '{"schema_version": 3}'),
+        ("metrics.json", "[]"),
+        ("parity.json", "[]"),
+        ("parity.json", '{"onnx": {}}'),
+    ],
 )
 def test_a_damaged_file_of_figures_is_named(name: str, content: str, darkness: Run) -> None:
     (darkness.directory / name).write_text(content)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from nevus.core.errors import ParityError
 from nevus.core.files import read_json
-from nevus.core.model_archive import read_description
+from nevus.core.model_archive import add_description
 from nevus.core.modelfile import golden_pixels, parse_spec
 from nevus.core.preprocess import Pixels
 from nevus.core.runs import Run
@@ -24,11 +24,6 @@ from nevus.learn.export.export import export
 from nevus.learn.export.formats import FLOAT32, FORMATS, Format
 from nevus.learn.export.parity import answers_of_keras
 from nevus.learn.networks.activation_map import tap
-
-TEXTS = {
-    "onnx": lambda content: onnx.load_from_string(content).metadata_props[0].value,
-    "onnx-int8": lambda content: onnx.load_from_string(content).metadata_props[0].value,
-}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +50,7 @@ def test_a_file_gives_the_worked_answers_and_its_golden_ones(run: Run, file_form
     np.testing.assert_allclose(answers.probabilities, np.stack([1 - risk, risk], axis=1), atol=precision)
     np.testing.assert_allclose(answers.heatmap.mean(axis=(1, 2)), 8 * (1 - grey / 255), atol=8 * precision)
 
-    spec = parse_spec(TEXTS.get(file_format, read_description)(content))
+    spec = parse_spec(FORMATS[file_format].description(content))
     assert spec.classes == BINARY
     assert spec.temperature == 1.7
     for case in spec.golden:
@@ -128,7 +123,7 @@ def test_ranges_come_from_training_images(run: Run, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_classic_network_in_int8_is_small_and_its_head_in_float(run: Run) -> None:
-    text = TEXTS["onnx"](run.model_onnx.read_bytes())
+    text = onnx_file.description(run.model_onnx.read_bytes())
     spec, tapped = parse_spec(text), tap(make_model(BINARY, 32))
     noise = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
     content = onnx_file.with_description(onnx_int8.build(tapped, spec, noise), text)
@@ -138,7 +133,7 @@ def test_the_classic_network_in_int8_is_small_and_its_head_in_float(run: Run) ->
     assert {w.data_type for w in large if len(w.dims) == 4} <= {onnx.TensorProto.INT8, onnx.TensorProto.UINT8}
     assert {w.data_type for w in large if list(w.dims) == [128, 1]} == {onnx.TensorProto.FLOAT}
     tflite = litert_int8.build(tapped, spec, noise)
-    assert len(litert_file.with_description(tflite, text)) < 140_000
+    assert len(add_description(tflite, text)) < 140_000
     # What rounding takes from the log-odds on average is given back; in LiteRT so far as the maps' means decide it.
     expected = answers_of_keras(tapped, noise, spec=spec)
     for received, off in ((onnx_file.opened(content)(noise, 8), 1e-4), (litert_file.opened(tflite)(noise, 1), 1e-3)):

@@ -43,6 +43,7 @@ from nevus.assess.sections.metric import Metric, Sampling
 from nevus.assess.sections.scores import SCORES
 from nevus.assess.sections.section import Validation
 from nevus.assess.statistics.undefined import undefined
+from nevus.core import versions
 from nevus.core.chosen import Chosen, write_chosen
 from nevus.core.estimate import Estimate
 from nevus.core.files import sha256_of, write_json
@@ -51,7 +52,6 @@ from nevus.core.predictions import write_predictions
 from nevus.core.runs import Run
 from nevus.core.split_names import WITHOUT_LEAKS
 
-SCHEMA_VERSION = 3
 OUT_OF_FOLD = "out_of_fold"
 
 _ENSEMBLE_RULE = (
@@ -105,7 +105,7 @@ def cross_validate(
             ensemble = _measure_ensemble(run, points, class_points, sampling)
 
     result = {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": versions.CROSS_VALIDATION_JSON,
         "generated": info.generated,
         "classes": {"names": list(info.classes.names), "malignant": list(info.classes.malignant)},
         "num_folds": len(folds),

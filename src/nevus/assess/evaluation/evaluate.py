@@ -22,6 +22,7 @@ from nevus.assess.statistics import uncertainty
 from nevus.assess.statistics.calibration import fit_temperature
 from nevus.assess.statistics.metrics import Floats
 from nevus.assess.statistics.undefined import collected_notes
+from nevus.core import versions
 from nevus.core.chosen import Chosen, write_chosen
 from nevus.core.errors import RunError
 from nevus.core.files import sha256_of, write_json
@@ -31,7 +32,6 @@ from nevus.core.prevalence import rebase
 from nevus.core.runs import Run
 from nevus.core.split_names import WITHOUT_LEAKS
 
-SCHEMA_VERSION = 3
 SPLITS = ("val", "test")
 
 
@@ -83,7 +83,7 @@ def evaluate(
             measured[name] = sections.measure(judged, sampling)
 
     result = {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": versions.METRICS_JSON,
         "generated": info.generated,
         "classes": {"names": list(info.classes.names), "malignant": list(info.classes.malignant)},
         "temperature": temperature,

@@ -20,12 +20,13 @@ from nevus.assess.sections.section import Elsewhere, Judged
 from nevus.assess.statistics.metrics import Bools, Floats
 from nevus.core.chosen import read_chosen
 from nevus.core.errors import RunError
-from nevus.core.files import read_json, sha256_of
+from nevus.core.files import sha256_of
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.predictions import Predictions
 from nevus.core.prevalence import rebase
 from nevus.core.runs import Run
 from nevus.core.triage import Triage
+from nevus.core.versions import METRICS_JSON, read_versioned
 
 # The column of the pooled predictions that names the fold of an image.
 FOLD = "fold"
@@ -102,7 +103,7 @@ def read_folds(run: Run) -> list[Fold]:
 def _read_fold(fold: Run) -> Fold:
     path = fold.predictions_csv("test")
     test = read_checked(path, fold.dataset_info.classes)
-    figures = read_json(fold.metrics_json, RUN_AGAIN)
+    figures = read_versioned(fold.metrics_json, METRICS_JSON, RUN_AGAIN)
     if sha256_of(path) != figures["fingerprints"]["predictions"]["test"]:
         raise RunError(f"{path} has changed since {fold.metrics_json.name} was made from it. {RUN_AGAIN}")
     return Fold(fold.name, test, figures, read_chosen(fold.operating_points_json, RUN_AGAIN).assumed_prevalence)

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nevus.assess.evaluation.evaluate import SCHEMA_VERSION
 from nevus.assess.evaluation.metrics_form import METRICS
 from nevus.assess.sections.shapes import anything, count, estimated, flag, number, parsed, text
 from nevus.core.chosen import read_chosen
@@ -20,6 +19,7 @@ from nevus.core.files import read_json, sha256_of
 from nevus.core.manifest import SPLITS, name_licences
 from nevus.core.runs import Run
 from nevus.core.split_names import WITHOUT_LEAKS
+from nevus.core.versions import METRICS_JSON, read_versioned
 from nevus.core.vocabulary import SEVERITIES
 
 _TRAIN, _EVALUATE, _AUDIT = "Run 'nevus train' again.", "Run 'nevus evaluate' again.", "Run 'nevus audit' again."
@@ -106,7 +106,8 @@ def read_metrics(run: Run) -> dict[str, Any]:
         RunError: the file is missing, damaged, of another version, or not made from the predictions that are there.
     """
     path = run.metrics_json
-    metrics: dict[str, Any] = parsed(_evaluation(path), METRICS, str(path), _EVALUATE)
+    data = read_versioned(path, METRICS_JSON, "Run 'nevus evaluate' first.")
+    metrics: dict[str, Any] = parsed(data, METRICS, str(path), _EVALUATE)
     _check_versions(path, metrics)
     _check_classes(path, metrics)
     _check_lengths(path, metrics)
@@ -241,10 +242,3 @@ def _if_there(path: Path, shape: Any, mend: str) -> dict[str, Any] | None:
         return None
     found: dict[str, Any] = parsed(read_json(path, mend), shape, str(path), mend)
     return found
-
-
-def _evaluation(path: Path) -> Any:
-    data = read_json(path, "Run 'nevus evaluate' first.")
-    if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
-        raise RunError(f"{path}: expected schema_version {SCHEMA_VERSION}. {_EVALUATE}")
-    return data

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import numpy as np
 
 from nevus.assess.evaluation import results
-from nevus.assess.evaluation.cross_validation import OUT_OF_FOLD, SCHEMA_VERSION
+from nevus.assess.evaluation.cross_validation import OUT_OF_FOLD
 from nevus.assess.evaluation.folds import FOLD, RUN_AGAIN
 from nevus.assess.pages.facts import command_of
 from nevus.assess.pages.mistakes import most_confident, pictures
@@ -42,16 +42,17 @@ from nevus.assess.sections.shapes import flag, known, number, parsed, positive, 
 from nevus.assess.statistics.bands import curve_bands
 from nevus.core import split_names
 from nevus.core.errors import RunError
-from nevus.core.files import read_json, sha256_of, write_text
+from nevus.core.files import sha256_of, write_text
 from nevus.core.predictions import Predictions, read_predictions
 from nevus.core.runs import Run
 from nevus.core.split_names import WITHOUT_LEAKS
+from nevus.core.versions import CROSS_VALIDATION_JSON, read_versioned
 
 # Those that share an axis: a Brier score is a matter of another size.
 _RANKING = {metric.name: metric.title for metric in SCORES if metric.name != "brier"}
 _SPREAD = dict.fromkeys(("mean", "standard_deviation", "min", "max"), number)
 _VERSIONS = (WITHOUT_LEAKS, "test")
-_SHAPE = {
+SHAPE = {
     "generated": flag,
     "interval_methods": {"*": text},
     "fingerprints": {"dataset": text, "predictions": {"*": text}},
@@ -145,10 +146,8 @@ def write_cross_validation_page(run: Run) -> Path:
 def _read(run: Run) -> dict[str, Any]:
     """`cross_validation.json`: each figure an Estimate, NaN for what cannot be known."""
     path = run.cross_validation_json
-    data = read_json(path, RUN_AGAIN)
-    if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
-        raise RunError(f"{path}: expected schema_version {SCHEMA_VERSION}. {RUN_AGAIN}")
-    found: dict[str, Any] = parsed(data, _SHAPE, str(path), RUN_AGAIN)
+    data = read_versioned(path, CROSS_VALIDATION_JSON, RUN_AGAIN)
+    found: dict[str, Any] = parsed(data, SHAPE, str(path), RUN_AGAIN)
     for name, fingerprint in found["fingerprints"]["predictions"].items():
         predictions = run.predictions_csv(name)
         if not predictions.exists() or sha256_of(predictions) != fingerprint:

@@ -18,11 +18,12 @@ from nevus.core.clinical import Values
 from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
 from nevus.core.files import read_json, sha256_of
-from nevus.core.modelfile import DESCRIPTION_KEY, ModelSpec, parse_spec
+from nevus.core.modelfile import ModelSpec, parse_spec
 from nevus.core.predictions import write_predictions
 from nevus.core.preprocess import Pixels
 from nevus.core.runs import Run
-from nevus.learn.export import onnx_graph
+from nevus.core.versions import CROSS_VALIDATION_JSON, read_versioned
+from nevus.learn.export import onnx_file, onnx_graph
 from nevus.learn.export.description import RUN_AGAIN, describe_ensemble
 from nevus.learn.export.gate import write_if_alike
 from nevus.learn.export.parity import Answers, answers_of_keras
@@ -66,7 +67,7 @@ def export_ensemble(run: Run) -> Path:
         RunError: a file that an earlier stage writes is missing, or belongs to another state of the run.
         ParityError: the file would answer otherwise than the Keras models; an older file stays.
     """
-    validation = read_json(run.cross_validation_json, RUN_AGAIN)
+    validation = read_versioned(run.cross_validation_json, CROSS_VALIDATION_JSON, RUN_AGAIN)
     for split, fingerprint in validation["fingerprints"]["predictions"].items():
         _check_unchanged(run.predictions_csv(split), fingerprint)
     members = [_read_member(fold) for fold in run.folds]
@@ -99,9 +100,7 @@ def export_ensemble(run: Run) -> Path:
 def _read_member(fold: Run) -> tuple[onnx.ModelProto, ModelSpec]:
     """A fold's model file, which must be the one that its parity was measured on."""
     _check_unchanged(fold.model_onnx, read_json(fold.parity_json, RUN_AGAIN)["onnx"]["sha256"])
-    model = onnx.load(fold.model_onnx)
-    properties = {entry.key: entry.value for entry in model.metadata_props}
-    return model, parse_spec(properties[DESCRIPTION_KEY])
+    return onnx.load(fold.model_onnx), parse_spec(onnx_file.description(fold.model_onnx.read_bytes()))
 
 
 def _check_unchanged(path: Path, fingerprint: str) -> None:

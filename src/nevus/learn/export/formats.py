@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import keras
 
 from nevus.core.clinical import ClinicalHead
+from nevus.core.model_archive import add_description, read_description
 from nevus.core.modelfile import ModelSpec
 from nevus.core.preprocess import Pixels
 from nevus.core.vocabulary import EXPORTED_FILES
@@ -30,7 +31,8 @@ class Format:
     Attributes:
         build: from the network with its features, the description, training images and what age, sex and site add
             to the logits to the file without its description.
-        with_description: adds the description to a file.
+        with_description: adds the description to a file, or replaces the one that is there.
+        description: reads it.
         opened: gives what a file answers.
         limits: of its parity with the Keras model.
         resized: what a file's own resize makes of an image; None if it takes images of one size.
@@ -39,6 +41,7 @@ class Format:
 
     build: Callable[[keras.Model, ModelSpec, Pixels, ClinicalHead | None], bytes]
     with_description: Callable[[bytes, str], bytes]
+    description: Callable[[bytes], str]
     opened: Callable[[bytes], Exported]
     limits: Limits
     resized: Callable[[bytes, Pixels], Pixels] | None = None
@@ -46,11 +49,19 @@ class Format:
 
 
 def _onnx(build: Callable[[keras.Model, ModelSpec, Pixels, ClinicalHead | None], bytes], limits: Limits) -> Format:
-    return Format(build, onnx_file.with_description, onnx_file.opened, limits, onnx_file.resized, takes_clinical=True)
+    return Format(
+        build,
+        onnx_file.with_description,
+        onnx_file.description,
+        onnx_file.opened,
+        limits,
+        onnx_file.resized,
+        takes_clinical=True,
+    )
 
 
 def _litert(build: Callable[[keras.Model, ModelSpec, Pixels, ClinicalHead | None], bytes], limits: Limits) -> Format:
-    return Format(build, litert_file.with_description, litert_file.opened, limits)
+    return Format(build, add_description, read_description, litert_file.opened, limits)
 
 
 FORMATS = {
@@ -63,7 +74,8 @@ FORMATS = {
     "litert-int8": _litert(lambda tapped, spec, calibration, _: litert_int8.build(tapped, spec, calibration), INT8),
     "keras": Format(
         lambda tapped, spec, *_: keras_file.build(tapped, spec),
-        keras_file.with_description,
+        add_description,
+        read_description,
         keras_file.opened,
         FLOAT32,
     ),

@@ -15,7 +15,6 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from nevus.core.model_archive import add_description
 from nevus.core.modelfile import INPUT, OUTPUTS, ModelSpec
 from nevus.core.preprocess import Pixels
 from nevus.learn.export.parity import Exported, in_batches
@@ -84,6 +83,3 @@ def opened(content: bytes) -> Exported:
         return [ops.convert_to_numpy(answers[name]) for name in OUTPUTS]
 
     return partial(in_batches, answer)
-
-
-with_description = add_description

@@ -17,7 +17,6 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from nevus.core.errors import ParityError
-from nevus.core.model_archive import add_description
 from nevus.core.modelfile import INPUT, OUTPUTS, ModelSpec
 from nevus.core.preprocess import Pixels
 from nevus.learn.export.keras_file import with_answers
@@ -27,8 +26,6 @@ from nevus.learn.rounding.scale_folding import fold_scales
 
 # How a program on a phone calls the model.
 SIGNATURE = "predict"
-
-with_description = add_description
 
 
 def build(tapped: keras.Model, spec: ModelSpec) -> bytes:

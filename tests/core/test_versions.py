@@ -1,0 +1,108 @@
+"""Files of every version that was ever written are read, or are a clear error; a newer one says so."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nevus.core.chosen import read_chosen
+from nevus.core.dataset import Dataset
+from nevus.core.errors import DataError, ModelFileError, NevusError, RunError
+from nevus.core.manifest import read_manifest
+from nevus.core.modelfile import golden_pixels, parse_spec
+from nevus.core.runs import Run
+from nevus.core.versions import CROSS_VALIDATION_JSON, METRICS_JSON, read_versioned
+from nevus.serve.predictor import load
+
+KEPT = Path(__file__).with_name("versions")
+HINT = "Run 'nevus evaluate' again."
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_model_file_of_any_version_answers(version: int) -> None:
+    predictor = load(KEPT / f"model-{version}.onnx")
+    case = predictor.spec.golden[0]
+    answer = predictor.predict(golden_pixels(case.height, case.width))
+    assert answer.risk == pytest.approx(case.risk, abs=1e-5)
+    if version == 1:  # It knows no triage, so nothing is certain; its classes were weighed alike.
+        assert (answer.triage, predictor.spec.assumed_prevalence) == ("uncertain", 0.5)
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_operating_points_of_any_version_are_read(version: int) -> None:
+    chosen = read_chosen(KEPT / f"operating_points-{version}.json", HINT)
+    assert [point.name for point in chosen.operating_points][:2] == ["best-f1", "youden"]
+    assert chosen.class_points == {}
+
+
+def test_a_run_and_a_dataset_of_the_first_version_are_read(tmp_path: Path) -> None:
+    shutil.copy(KEPT / "run-1.json", tmp_path / "run.json")
+    run = Run(tmp_path)
+    assert run.dataset_info.num_images == 240
+    run.update(status="done")
+    assert json.loads((tmp_path / "run.json").read_text())["schema_version"] == 1
+    shutil.copy(KEPT / "dataset-1.json", tmp_path / "dataset.json")
+    assert Dataset(tmp_path).info.classes.names == ("benign", "malignant")
+    assert len(read_manifest(KEPT / "manifest-1.csv")) == 4
+
+
+def test_evaluations_of_the_version_of_today_are_read() -> None:
+    pytest.importorskip("sklearn")
+    from nevus.assess.evaluation.metrics_form import METRICS
+    from nevus.assess.pages.cross_validation_page import SHAPE
+    from nevus.assess.sections.shapes import parsed
+
+    metrics = parsed(read_versioned(KEPT / "metrics-3.json", METRICS_JSON, HINT), METRICS, "metrics.json", HINT)
+    assert np.isfinite(metrics["splits"]["test"]["roc_auc"].value)
+    data = read_versioned(KEPT / "cross_validation-3.json", CROSS_VALIDATION_JSON, HINT)
+    # Written before a cross-validation had them.
+    assert parsed(data, SHAPE, "cross_validation.json", HINT)["triage"] is None
+
+
+def test_metrics_of_an_older_version_name_the_command_that_makes_them(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text('{"schema_version": 2}')
+    with pytest.raises(RunError, match=r"older version of Nevus: its schema_version is 2.*Run 'nevus evaluate' again"):
+        read_versioned(tmp_path / "metrics.json", METRICS_JSON, HINT)
+
+
+def read_model(path: Path) -> None:
+    parse_spec(path.read_text())
+
+
+def read_run(path: Path) -> None:
+    _ = Run(path.parent).record
+
+
+def read_dataset(path: Path) -> None:
+    _ = Dataset(path.parent).info
+
+
+def read_points(path: Path) -> None:
+    read_chosen(path, HINT)
+
+
+def read_metrics(path: Path) -> None:
+    read_versioned(path, METRICS_JSON, HINT)
+
+
+@pytest.mark.parametrize(
+    ("name", "read", "error"),
+    [
+        ("model.json", read_model, ModelFileError),
+        ("run.json", read_run, RunError),
+        ("dataset.json", read_dataset, DataError),
+        ("operating_points.json", read_points, RunError),
+        ("metrics.json", read_metrics, RunError),
+    ],
+)
+@pytest.mark.parametrize(("version", "message"), [("99", "made by a newer version of Nevus"), ('"3"', "is damaged")])
+def test_a_newer_version_says_so(
+    name: str, read, error: type[NevusError], version: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(f'{{"schema_version": {version}}}')
+    with pytest.raises(error, match=message):
+        read(tmp_path / name)
