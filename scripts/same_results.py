@@ -23,8 +23,8 @@ import h5py
 import onnx
 from onnx import numpy_helper
 
-SMALL = "--image-size 32 --batch-size 16 --learning-rate 0.002 --bootstrap 200".split()
-DEMO = [*"demo --num-images 240 --difficulty 0.7 --epochs 2".split(), *SMALL]
+SMALL = ["--image-size", "32", "--batch-size", "16", "--learning-rate", "0.002", "--bootstrap", "200"]
+DEMO = [*["demo", "--num-images", "240", "--difficulty", "0.7", "--epochs", "2"], *SMALL]
 
 RUNS = {
     "single": [*DEMO, "--prevalence", "0.02"],
@@ -34,7 +34,9 @@ RUNS = {
 }
 
 # What no two runs have in common: in JSON, and in pages.
-_VARYING = frozenset("started finished minutes images_per_second num_bytes root sha256 model_sha256 made_from".split())
+_VARYING = frozenset(
+    ["started", "finished", "minutes", "images_per_second", "num_bytes", "root", "sha256", "model_sha256", "made_from"]
+)
 _TIMES = re.compile(
     r"\d{4}-\d\d-\d\dT[\d:]+\+00:00|\b[0-9a-f]{64}\b|images (a|per) second: [\d.]+|[\d.]+ minutes"
     r"|<dt>(minutes|images per second|Hours used)</dt><dd>[^<]*|(?<=Hours used:\*\* )[\d.]+|[\d,.]+ k?B\b"

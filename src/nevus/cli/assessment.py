@@ -34,6 +34,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 
 
 def audit(arguments: argparse.Namespace) -> int:
+    """Audits a dataset; exit status 1 if a finding reaches `--fail-on`."""
     from nevus.data.audit import format_findings, reaches
     from nevus.data.names import as_text
 
@@ -47,6 +48,7 @@ def audit(arguments: argparse.Namespace) -> int:
 
 
 def compare(arguments: argparse.Namespace) -> int:
+    """Prints a comparison of runs."""
     from nevus.assess.evaluation.compare import format_comparison
     from nevus.pipeline import comparing
 

@@ -27,6 +27,7 @@ def _add_fetch(parser: argparse.ArgumentParser) -> None:
 
 
 def list_datasets(arguments: argparse.Namespace) -> int:
+    """Prints the catalogue of published datasets."""
     from nevus.data.catalogue import catalogue
 
     if arguments.json:
@@ -37,6 +38,7 @@ def list_datasets(arguments: argparse.Namespace) -> int:
 
 
 def fetch_dataset(arguments: argparse.Namespace) -> int:
+    """Downloads a dataset, once its licence is accepted."""
     from nevus.data.catalogue import find_entry
     from nevus.data.fetch import fetch
 

@@ -43,6 +43,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def explain(arguments: argparse.Namespace) -> int:
+    """Writes pictures with heatmaps; exit status 1 if an image could not be used."""
     from nevus.core.terminal import printable
     from nevus.pipeline import explaining
 
@@ -62,6 +63,7 @@ def explain(arguments: argparse.Namespace) -> int:
 
 
 def probe(arguments: argparse.Namespace) -> int:
+    """Prints what the test of the heatmaps found."""
     from nevus.assess.probing.probe import format_probe
     from nevus.pipeline import probing
 

@@ -58,6 +58,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
 
 
 def predict(arguments: argparse.Namespace) -> int:
+    """Prints risks and decisions; exit status 1 if an image could not be used."""
     from nevus.serve.images import find_images
     from nevus.serve.output import write_csv, write_json, write_table
     from nevus.serve.predictor import load
@@ -88,6 +89,7 @@ def predict(arguments: argparse.Namespace) -> int:
 
 
 def info(arguments: argparse.Namespace) -> int:
+    """Prints the description of a model file."""
     from nevus.cli.summary import model_summary
     from nevus.serve.session import read_spec
 
@@ -97,6 +99,7 @@ def info(arguments: argparse.Namespace) -> int:
 
 
 def models(arguments: argparse.Namespace) -> int:
+    """Prints the models that come with Nevus."""
     from nevus.cli.summary import shipped_record, shipped_summary
     from nevus.serve.predictor import load
 

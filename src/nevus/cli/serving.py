@@ -45,6 +45,7 @@ def _add_web(parser: argparse.ArgumentParser) -> None:
 
 
 def serve(arguments: argparse.Namespace) -> int:
+    """Serves until it is stopped; exit status 1 if it could not start."""
     from nevus.serve.http.run import run_server
     from nevus.serve.http.settings import Settings, api_key_for
     from nevus.serve.predictor import load
@@ -56,6 +57,7 @@ def serve(arguments: argparse.Namespace) -> int:
 
 
 def web(arguments: argparse.Namespace) -> int:
+    """Writes the folder of the page."""
     from nevus.serve.web import write_web_folder
 
     spec = write_web_folder(shipped.find_model(arguments.model), arguments.directory, arguments.runtime)

@@ -86,6 +86,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Runs the whole pipeline and prints its outcome."""
     prepared = Dataset(arguments.images[0])
     # A prepared dataset decides its image size, unless another one is asked for, which is then an error.
     fallbacks = {"image_size": prepared.info.image_size} if prepared.info_json.exists() else {}
@@ -98,6 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def demo(arguments: argparse.Namespace) -> int:
+    """Runs the whole pipeline on generated images and prints its outcome."""
     made = generated.demo(
         arguments.out,
         config_of(arguments, **generated.OPTIONS),
@@ -111,6 +113,7 @@ def demo(arguments: argparse.Namespace) -> int:
 
 
 def prepare(arguments: argparse.Namespace) -> int:
+    """Prepares a dataset and prints its counts."""
     from nevus.cli.summary import dataset_summary
 
     dataset = stages.prepare(arguments.images, arguments.out, config_of(arguments), overwrite=arguments.overwrite)
@@ -119,6 +122,7 @@ def prepare(arguments: argparse.Namespace) -> int:
 
 
 def split(arguments: argparse.Namespace) -> int:
+    """Splits a dataset and prints its counts."""
     from nevus.cli.summary import dataset_summary
 
     dataset = Dataset(arguments.dataset)
@@ -128,6 +132,7 @@ def split(arguments: argparse.Namespace) -> int:
 
 
 def train(arguments: argparse.Namespace) -> int:
+    """Trains a network."""
     run = stages.train(
         Dataset(arguments.dataset),
         arguments.out,
@@ -140,6 +145,7 @@ def train(arguments: argparse.Namespace) -> int:
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
+    """Evaluates a run and prints its outcome."""
     from nevus.cli.evaluation_summary import run_summary
 
     run = stages.single_run(arguments.run)
@@ -149,6 +155,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 
 def export(arguments: argparse.Namespace) -> int:
+    """Exports a run; exit status 1 if a format was refused."""
     from nevus.cli.summary import parity_summary
 
     run = stages.single_run(arguments.run)
@@ -175,6 +182,7 @@ def export(arguments: argparse.Namespace) -> int:
 
 
 def report(arguments: argparse.Namespace) -> int:
+    """Writes the report of a run."""
     run = Run(arguments.run)
     stages.report(run)
     print(run.report_html)

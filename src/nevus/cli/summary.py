@@ -171,6 +171,7 @@ def _number(value: float | None) -> float:
 
 
 def counts_table(split_counts: dict[str, dict[str, int]], all_counts: dict[str, int] | None = None) -> str:
+    """A table of the number of images by split and class."""
     names = list(split_counts[SPLITS[0]])
     rows = {split: counts for split, counts in split_counts.items() if any(counts.values())}
     if not rows:

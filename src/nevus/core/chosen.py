@@ -44,6 +44,7 @@ class Chosen:
     isotonic: Mapping[str, list[float]] | None = None
 
     def to_json(self) -> dict[str, Any]:
+        """The fields as JSON holds them."""
         return {
             "schema_version": SCHEMA_VERSION,
             "temperature": self.temperature,

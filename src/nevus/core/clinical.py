@@ -51,6 +51,7 @@ class Variable:
 
     @property
     def is_number(self) -> bool:
+        """Whether it is a number rather than one of several categories."""
         return not self.categories
 
     @property
@@ -87,6 +88,7 @@ class ClinicalHead:
 
     @classmethod
     def from_json(cls, data: Sequence[Mapping[str, Any]]) -> ClinicalHead:
+        """Reads what `to_json` gave."""
         variables = from_json(data)
         rows = [one["weights"][name] for one, v in zip(data, variables, strict=True) for name in _row_names(v)]
         return cls(variables, np.array(rows, dtype=np.float32))

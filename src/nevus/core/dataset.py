@@ -64,10 +64,12 @@ class DatasetInfo:
     for_audit: bool = False
 
     def to_json(self) -> dict[str, Any]:
+        """The fields as JSON holds them."""
         return {"schema_version": SCHEMA_VERSION, **asdict(self)}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> DatasetInfo:
+        """Reads what `to_json` gave."""
         return cls(
             image_size=int(data["image_size"]),
             classes=Classes(tuple(data["classes"]["names"]), tuple(data["classes"]["malignant"])),
@@ -96,6 +98,7 @@ class Dataset:
 
     @cached_property
     def info(self) -> DatasetInfo:
+        """What `dataset.json` says of the dataset."""
         data = read_versioned(self.info_json, SCHEMA_VERSION, "Run 'nevus prepare' first.", error=DataError)
         try:
             return DatasetInfo.from_json(data)

@@ -22,10 +22,12 @@ class Estimate:
     high: float
 
     def to_json(self) -> dict[str, float]:
+        """The fields as JSON holds them."""
         return {"value": self.value, "low": self.low, "high": self.high}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Estimate:
+        """Reads what `to_json` gave."""
         return cls(*(float("nan") if data[key] is None else float(data[key]) for key in ("value", "low", "high")))
 
     def __str__(self) -> str:

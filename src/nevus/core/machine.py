@@ -6,9 +6,20 @@ import os
 import platform
 from typing import Any
 
-_REPORTED_PACKAGES = (
-    "nevus numpy pillow onnxruntime onnx tensorflow tensorflow-cpu keras tf2onnx scikit-learn scipy matplotlib".split()
-)
+_REPORTED_PACKAGES = [
+    "nevus",
+    "numpy",
+    "pillow",
+    "onnxruntime",
+    "onnx",
+    "tensorflow",
+    "tensorflow-cpu",
+    "keras",
+    "tf2onnx",
+    "scikit-learn",
+    "scipy",
+    "matplotlib",
+]
 
 
 def available_processors() -> int:

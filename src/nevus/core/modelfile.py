@@ -148,6 +148,7 @@ class ModelSpec:
         raise ModelFileError(f"The model has no operating point '{wanted}'. Expected one of: {names}.")
 
     def to_json(self) -> str:
+        """The fields as JSON holds them."""
         data = {
             "schema_version": SCHEMA_VERSION,
             **{name: getattr(self, name) for name in self.__dataclass_fields__ if name != "clinical"},

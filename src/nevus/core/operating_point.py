@@ -35,6 +35,7 @@ class OperatingPoint:
         return risk >= self.threshold
 
     def to_json(self) -> dict[str, Any]:
+        """The fields as JSON holds them."""
         return {
             "name": self.name,
             "rule": self.rule,
@@ -48,6 +49,7 @@ class OperatingPoint:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> OperatingPoint:
+        """Reads what `to_json` gave."""
         return cls(
             name=str(data["name"]),
             rule=str(data["rule"]),

@@ -93,6 +93,7 @@ class Run:
 
     @property
     def name(self) -> str:
+        """The name of its folder."""
         return self.directory.resolve().name
 
     @property

@@ -31,6 +31,7 @@ class ByteProgress:
         self._bar.n = self._bar.initial = self._bar.last_print_n = done
 
     def add(self, num_bytes: int) -> None:
+        """Counts bytes that have arrived."""
         self._bar.update(num_bytes)
 
     def __enter__(self) -> ByteProgress:

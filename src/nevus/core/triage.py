@@ -37,6 +37,7 @@ class Triage:
         return "high" if risk >= self.rule_in else "uncertain"
 
     def to_json(self) -> dict[str, float]:
+        """The fields as JSON holds them."""
         return {"rule_out": self.rule_out, "rule_in": self.rule_in}
 
     @classmethod

@@ -25,6 +25,7 @@ class PixelWriter:
         self._write_header(most_images)
 
     def append(self, pixels: Pixels) -> None:
+        """Writes the next image: uint8 [S, S, 3]."""
         self._file.write(pixels.tobytes())
         self._num_images += 1
 

@@ -69,6 +69,7 @@ def single_run(directory: Path) -> Run:
 
 
 def describe_folds(run: Run) -> str:
+    """What kind of run it is, in words."""
     return f"a cross-validation of {len(run.folds)} folds" if run.folds else "a run without folds"
 
 

@@ -50,6 +50,7 @@ class Fold(NamedTuple):
 
     @property
     def temperature(self) -> float:
+        """By which the logits of this fold are divided."""
         return float(self.metrics["temperature"])
 
     @property

@@ -65,6 +65,7 @@ class Mark:
 
     @property
     def label(self) -> str:
+        """Its name and threshold, as a legend has them."""
         return f"{self.name} (default)" if self.is_default else self.name
 
 

@@ -90,6 +90,7 @@ class Isotonic:
         return np.asarray(np.interp(risk, self.risk, self.calibrated))
 
     def to_json(self) -> dict[str, list[float]]:
+        """The fields as JSON holds them."""
         return {"risk": self.risk.tolist(), "calibrated": self.calibrated.tolist()}
 
 

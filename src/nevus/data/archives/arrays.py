@@ -94,6 +94,7 @@ class ArrayArchive:
         return buffer.getvalue()
 
     def close(self) -> None:
+        """Closes the files that are open."""
         for stream in self._streams.values():
             stream.file.close()
         self._zip.close()

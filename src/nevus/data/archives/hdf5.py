@@ -64,6 +64,7 @@ class Hdf5Archive:
             raise ImageError(f"damaged in the HDF5 file ({problem})") from None
 
     def close(self) -> None:
+        """Closes the files that are open."""
         self._file.close()
 
     def _damaged(self, problem: Exception) -> DataError:

@@ -19,7 +19,8 @@ class Archive(Protocol):
     def read(self, name: str) -> bytes:
         """The bytes of an image file. Raises ImageError with the reason if there is none to be had."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Closes the files that are open."""
 
 
 ARCHIVES: dict[str, Callable[[Path], Archive]] = {

@@ -108,6 +108,7 @@ class ZipArchive:
             raise ImageError(f"damaged in its archive ({problem})") from None
 
     def close(self) -> None:
+        """Closes the files that are open."""
         for archive in self._inner.values():
             archive.close()
         self._zip.close()

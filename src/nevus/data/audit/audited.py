@@ -21,10 +21,12 @@ class Audited:
 
     @cached_property
     def rows(self) -> list[ManifestRow]:
+        """The rows of the manifest."""
         return self.dataset.rows
 
     @cached_property
     def row_of(self) -> dict[str, ManifestRow]:
+        """The row of each image by its identifier."""
         return {row.image_id: row for row in self.rows}
 
     @cached_property

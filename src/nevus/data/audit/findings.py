@@ -64,6 +64,7 @@ class Finding:
         return f"{DOCUMENTATION}#{self.number.lower()}"
 
     def to_json(self) -> dict[str, Any]:
+        """The fields as JSON holds them."""
         return {"number": self.number, "title": self.title, **asdict(self.evidence), "link": self.link}
 
 

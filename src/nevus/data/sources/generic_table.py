@@ -41,6 +41,7 @@ class TableColumns:
 
     @property
     def named(self) -> tuple[str, ...]:
+        """The columns that were named, in the order of the fields."""
         return tuple(name for name in (self.image, self.diagnosis, self.lesion, self.patient, self.split) if name)
 
 

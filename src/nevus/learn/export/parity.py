@@ -77,13 +77,15 @@ class Sample:
 class Answering(Protocol):
     """The origin of an export: its answers for uint8 [N, S, S, 3] and, if they are given, clinical values."""
 
-    def __call__(self, pixels: Pixels, values: Values | None = None) -> Answers: ...
+    def __call__(self, pixels: Pixels, values: Values | None = None) -> Answers:
+        """Answers for images; see the class."""
 
 
 class Exported(Protocol):
     """An exported model: its answers for uint8 [N, H, W, 3], so many images at a time, and clinical values likewise."""
 
-    def __call__(self, pixels: Pixels, batch_size: int, values: Values | None = None) -> Answers: ...
+    def __call__(self, pixels: Pixels, batch_size: int, values: Values | None = None) -> Answers:
+        """Answers for images; see the class."""
 
 
 def check_parity(

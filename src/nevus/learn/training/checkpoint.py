@@ -77,9 +77,11 @@ class Checkpoint(keras.callbacks.Callback):
 
     @property
     def next_epoch(self) -> int:
+        """The epoch to go on with, from 0."""
         return len(self.history)
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Restores what an interrupted training left."""
         if not self._arrays:
             return
         same_stage = self._state["stage"] == self._stage
@@ -104,6 +106,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._write_history()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Saves everything that resuming needs."""
         row = {name: float(value) for name, value in (logs or {}).items()}
         self.history.append({"epoch": epoch + 1, "loss": row["loss"], "val_loss": row["val_loss"], **row})
         self.stopped = self.model.stop_training

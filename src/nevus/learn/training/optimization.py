@@ -119,6 +119,7 @@ class OneCycleSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self._warm_up = warm_up
 
     def __call__(self, step: KerasTensor) -> KerasTensor:
+        """The learning rate at a step."""
         progress = ops.cast(step, "float32") / self._num_steps
         rising = 0.04 + 0.96 * progress / self._warm_up
         falling = 0.001 + 0.999 * 0.5 * (
@@ -127,6 +128,7 @@ class OneCycleSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return self._highest * ops.where(progress < self._warm_up, rising, falling)
 
     def get_config(self) -> dict[str, Any]:
+        """What Keras needs to build it again."""
         return {"highest": self._highest, "num_steps": self._num_steps, "warm_up": self._warm_up}
 
 
@@ -155,6 +157,7 @@ class MalignantAUC(keras.metrics.AUC):
         super().update_state(truth, ops.clip(risk, 0.0, 1.0), sample_weight)
 
     def result(self) -> KerasTensor:
+        """The value so far."""
         # The counts at any one threshold add up to the images of each kind.
         malignant = self.true_positives[0] + self.false_negatives[0]
         benign = self.false_positives[0] + self.true_negatives[0]
@@ -174,6 +177,7 @@ class StagedAdam(keras.optimizers.Adam):
         self._rates = rates
 
     def update_step(self, gradient: KerasTensor, variable: keras.Variable, learning_rate: KerasTensor) -> None:
+        """One step of one variable."""
         rate = self._rates[self._get_variable_index(variable)]
         super().update_step(gradient, variable, learning_rate * rate)
 

@@ -210,6 +210,7 @@ class EpochReport(keras.callbacks.Callback):
         self._stopping = stopping
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Starts the clock of the epoch."""
         self._epoch = epoch
         self._began = time.perf_counter()
         self._training_seconds = 0.0
@@ -223,6 +224,7 @@ class EpochReport(keras.callbacks.Callback):
         )
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Ends the training if the loss is not a number."""
         loss = float((logs or {})["loss"])
         self._check_finite("training", loss)
         self._training_seconds = time.perf_counter() - self._began
@@ -230,6 +232,7 @@ class EpochReport(keras.callbacks.Callback):
         self._bar.update(min(self._recipe.batch_size, self._num_images - self._bar.n))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Logs a line on the epoch."""
         self._bar.close()
         logs = {} if logs is None else logs
         self._check_finite("validation", logs["val_loss"])

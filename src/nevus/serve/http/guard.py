@@ -43,6 +43,7 @@ class Guard:
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one request, as ASGI calls it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

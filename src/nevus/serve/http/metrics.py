@@ -58,6 +58,8 @@ class Counted:
         self._app, self._address, self._metrics = app, address, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one request, as ASGI calls it."""
+
         async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 if message["status"] == CUT_OFF:

@@ -80,6 +80,7 @@ class Scorer:
         self.fingerprint = hashlib.sha256(self.spec.to_json().encode()).hexdigest()
 
     def start(self) -> None:
+        """Starts the threads that decode and score."""
         self._batcher = Batcher(
             self.predictor.answer,
             self.predictor.batch_size,
@@ -98,6 +99,7 @@ class Scorer:
 
     @property
     def spec(self) -> ModelSpec:
+        """The description of the model."""
         return self.predictor.spec
 
     async def answer(

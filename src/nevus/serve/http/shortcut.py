@@ -23,6 +23,7 @@ class Shortcut:
         self._app, self._address, self._endpoint = app, address, endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one request, as ASGI calls it."""
         if scope["type"] == "http" and scope["path"] == self._address and scope["method"] == "POST":
             response = await self._endpoint(Request(scope, receive))
             await response(scope, receive, send)
