@@ -109,6 +109,13 @@ def load(model: str | Path = DEFAULT) -> Predictor:
     Raises:
         ModelFileError: the file is missing, damaged, too large, or no model file of Nevus; or no shipped
             model has that name.
+
+    Examples:
+        >>> model = load("compact")
+        >>> model.spec.classes.names
+        ('benign', 'malignant')
+        >>> model.spec.image_size
+        128
     """
     path = find_model(model)
     session, spec = open_model(path)
@@ -180,6 +187,15 @@ class Predictor:
             ModelFileError: the model has no such operating point, or does not answer as a model should.
             ConfigError: the prevalence does not lie between 0 and 1, or the model does not take this `metadata`;
                 among several images, wrong `metadata` are the error of their prediction.
+
+        Examples:
+            >>> from nevus.core.modelfile import golden_pixels
+            >>> picture = golden_pixels(96, 128)  # a drawing of a dark disc on a bright ground
+            >>> answer = load().predict(picture, heatmap=True)
+            >>> answer.operating_point, answer.heatmap.ndim
+            ('sensitivity-95', 2)
+            >>> [one.error for one in load().predict([picture, "no-such-file.jpg"])]
+            [None, 'no such file']
         """
         if is_one_image(images):
             asked = self._asked(operating_point, prevalence, heatmap)

@@ -50,6 +50,13 @@ def curve_bands(
     Returns:
         The band of sensitivity over the false positive rate, interpolated linearly, and that of the positive
         predictive value over sensitivity, in steps as average precision takes it. `GRID` is the abscissa of both.
+
+    Examples:
+        >>> labels = np.array([True, True, True, False, False, False])
+        >>> risk = np.array([0.9, 0.7, 0.3, 0.6, 0.2, 0.1])
+        >>> band, _ = curve_bands(labels, risk, np.arange(6), resamples=50)
+        >>> band.low.shape == band.high.shape
+        True
     """
     order = np.argsort(-risk, kind="stable")
     sorted_labels = labels[order]

@@ -45,6 +45,17 @@ def fit_temperature(predictions: Predictions) -> float:
 
     References:
         [1] Guo, Pleiss, Sun & Weinberger, On calibration of modern neural networks, ICML 2017.
+
+    Examples:
+        >>> from nevus.core.labels import Classes
+        >>> labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+        >>> scores = np.array([-4.0, -4.0, -4.0, 4.0, 4.0, 4.0, 4.0, -4.0])
+        >>> names = [str(index) for index in range(8)]
+        >>> logits = np.stack([np.zeros(8), scores], axis=1)
+        >>> classes = Classes(("benign", "malignant"), ("malignant",))
+        >>> too_sure = Predictions(classes, names, names, names, labels, logits)
+        >>> round(fit_temperature(too_sure), 2)
+        3.64
     """
     true_logits = predictions.logits[np.arange(predictions.labels.size), predictions.labels]
 
@@ -103,6 +114,11 @@ def fit_isotonic(labels: ArrayLike, risk: ArrayLike) -> Isotonic:
 
     References:
         [1] Zadrozny & Elkan, Transforming classifier scores into accurate multiclass probability estimates, KDD 2002.
+
+    Examples:
+        >>> isotonic = fit_isotonic([False, True, False, True], [0.1, 0.2, 0.3, 0.4])
+        >>> isotonic(np.array([0.1, 0.25, 0.4])).tolist()
+        [0.0, 0.5, 1.0]
     """
     labels, risk = check_risk(labels, risk)
     model = IsotonicRegression(y_min=0.0, y_max=1.0).fit(risk, labels)
@@ -135,6 +151,11 @@ def reliability(labels: ArrayLike, risk: ArrayLike, num_bins: int = 15) -> Relia
     References:
         [1] Nguyen & O'Connor, Posterior calibration and exploratory analysis for natural language processing
             models, EMNLP 2015.
+
+    Examples:
+        >>> found = reliability([False, True, True, True], [0.1, 0.3, 0.6, 0.8], num_bins=2)
+        >>> found.share_malignant.tolist()
+        [0.5, 1.0]
     """
     labels, risk = check_risk(labels, risk)
     bins = equal_mass_bins(risk, num_bins)
@@ -143,7 +164,12 @@ def reliability(labels: ArrayLike, risk: ArrayLike, num_bins: int = 15) -> Relia
 
 
 def equal_mass_bins(risk: Floats, num_bins: int = 15) -> NDArray[np.int64]:
-    """The bin of each image in `reliability`: int64 [N] from 0, without a gap, rising with the risk."""
+    """The bin of each image in `reliability`: int64 [N] from 0, without a gap, rising with the risk.
+
+    Examples:
+        >>> equal_mass_bins(np.array([0.1, 0.9, 0.3, 0.6]), num_bins=2).tolist()
+        [0, 1, 0, 1]
+    """
     if num_bins < 1:
         raise ValueError(f"num_bins must be 1 or more. Received: num_bins={num_bins}.")
     _, codes, sizes = np.unique(risk, return_inverse=True, return_counts=True)
@@ -159,6 +185,10 @@ def expected_calibration_error(labels: ArrayLike, risk: ArrayLike, num_bins: int
 
     References:
         [1] Naeini, Cooper & Hauskrecht, Obtaining well calibrated probabilities using Bayesian binning, AAAI 2015.
+
+    Examples:
+        >>> round(expected_calibration_error([False, True, True, True], [0.1, 0.3, 0.6, 0.8], num_bins=2), 3)
+        0.3
     """
     bins = reliability(labels, risk, num_bins)
     return float(np.average(np.abs(bins.mean_risk - bins.share_malignant), weights=bins.counts))
@@ -189,6 +219,11 @@ def brier_parts(labels: ArrayLike, risk: ArrayLike, num_bins: int = 15) -> Brier
         [1] Murphy, A new vector partition of the probability score, Journal of Applied Meteorology 12 (1973).
         [2] Stephenson, Coelho & Jolliffe, Two extra components in the Brier score decomposition, Weather and
             Forecasting 23 (2008).
+
+    Examples:
+        >>> parts = brier_parts([False, True, True, True], [0.2, 0.2, 0.8, 0.8], num_bins=2)
+        >>> round(parts.reliability - parts.resolution + parts.uncertainty, 3)
+        0.19
     """
     labels, risk = check_risk(labels, risk)
     bins = reliability(labels, risk, num_bins)
@@ -230,6 +265,13 @@ def calibration_line(labels: ArrayLike, risk: ArrayLike, groups: Groups) -> Cali
     References:
         [1] Cox, Two further applications of a model for binary regression, Biometrika 45 (1958).
         [2] Van Calster et al., Calibration: the Achilles heel of predictive analytics, BMC Medicine 17 (2019).
+
+    Examples:
+        >>> labels = np.array([True, False, True, True, False, False])
+        >>> risk = np.array([0.9, 0.7, 0.3, 0.6, 0.2, 0.1])
+        >>> line = calibration_line(labels, risk, np.arange(6))
+        >>> round(line.slope.value, 2)
+        np.float64(0.84)
     """
     labels, risk = check_risk(labels, risk)
     if labels.all() or not labels.any():

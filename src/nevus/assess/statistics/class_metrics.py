@@ -19,7 +19,12 @@ Labels = NDArray[np.int64]
 
 
 def most_probable(probabilities: Floats) -> Labels:
-    """int64 [N]: the class that each row of float64 [N, C] gives most to; of equal ones the first."""
+    """int64 [N]: the class that each row of float64 [N, C] gives most to; of equal ones the first.
+
+    Examples:
+        >>> most_probable(np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])).tolist()
+        [0, 2]
+    """
     return np.asarray(np.argmax(probabilities, axis=1), dtype=np.int64)
 
 
@@ -32,19 +37,33 @@ def in_top(labels: Labels, probabilities: Floats, most: int = 2) -> Bools:
         labels: int64 [N], index of the true class.
         probabilities: float64 [N, C].
         most: 1 or more.
+
+    Examples:
+        >>> in_top(np.array([1, 0]), np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])).tolist()
+        [True, False]
     """
     own = probabilities[np.arange(labels.size), labels]
     return np.asarray((probabilities >= own[:, np.newaxis]).sum(axis=1) <= most)
 
 
 def count_matrix(labels: Labels, named: Labels, num_classes: int) -> NDArray[np.int64]:
-    """int64 [C, C]: how many images of each true class (row) were given each class (column)."""
+    """int64 [C, C]: how many images of each true class (row) were given each class (column).
+
+    Examples:
+        >>> count_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
+        [[1, 1], [0, 1]]
+    """
     cells = np.bincount(labels * num_classes + named, minlength=num_classes**2)
     return cells.reshape(num_classes, num_classes).astype(np.int64)
 
 
 def weighted_matrices(labels: Labels, named: Labels, num_classes: int, weights: Floats) -> Floats:
-    """`count_matrix` under many sets of weights, float64 [R, N]: float64 [R, C, C]."""
+    """`count_matrix` under many sets of weights, float64 [R, N]: float64 [R, C, C].
+
+    Examples:
+        >>> weighted_matrices(np.array([0, 0, 1]), np.array([0, 1, 1]), 2, np.array([[2.0, 1.0, 0.0]])).tolist()
+        [[[2.0, 1.0], [0.0, 0.0]]]
+    """
     cells = np.zeros((labels.size, num_classes**2))
     cells[np.arange(labels.size), labels * num_classes + named] = 1.0
     return (weights @ cells).reshape(-1, num_classes, num_classes)
@@ -57,6 +76,10 @@ def kappa(matrix: Floats) -> Floats:
 
     References:
         [1] Cohen, A coefficient of agreement for nominal scales, Educational and Psychological Measurement 20 (1960).
+
+    Examples:
+        >>> round(float(kappa(np.array([[3.0, 1.0], [1.0, 3.0]]))), 2)
+        0.5
     """
     total = matrix.sum(axis=(-2, -1))
     true, named = matrix.sum(axis=-1), matrix.sum(axis=-2)
@@ -66,11 +89,21 @@ def kappa(matrix: Floats) -> Floats:
 
 
 def mean_of_classes(figures: Floats) -> Floats:
-    """The macro mean: every class counts the same, float64 [...] of [..., C]; NaN where a class has none."""
+    """The macro mean: every class counts the same, float64 [...] of [..., C]; NaN where a class has none.
+
+    Examples:
+        >>> round(float(mean_of_classes(np.array([0.9, 0.6]))), 3)
+        0.75
+    """
     return np.asarray(figures.mean(axis=-1))
 
 
 def weighted_mean_of_classes(figures: Floats, matrix: Floats) -> Floats:
-    """The weighted mean: every class counts by its images, float64 [...] of figures [..., C]; NaN as above."""
+    """The weighted mean: every class counts by its images, float64 [...] of figures [..., C]; NaN as above.
+
+    Examples:
+        >>> round(float(weighted_mean_of_classes(np.array([0.9, 0.6]), np.array([[3.0, 0.0], [0.0, 1.0]]))), 3)
+        0.825
+    """
     sizes = matrix.sum(axis=-1)
     return ratio((figures * sizes).sum(axis=-1), sizes.sum(axis=-1))

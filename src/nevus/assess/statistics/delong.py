@@ -58,6 +58,12 @@ def roc_auc(labels: ArrayLike, risk: ArrayLike, groups: Groups) -> Estimate:
         [4] Hanley & McNeil, The meaning and use of the area under a receiver operating characteristic (ROC) curve,
             Radiology 143 (1982).
         [5] Hoeffding, Probability inequalities for sums of bounded random variables, JASA 58 (1963), section 5.
+
+    Examples:
+        >>> labels = np.array([True, True, True, False, False, False])
+        >>> risk = np.array([0.9, 0.7, 0.3, 0.6, 0.2, 0.1])
+        >>> print(roc_auc(labels, risk, np.arange(6)))
+        0.889 (0.009 to 1.000)
     """
     labels, risk = check_risk(labels, risk)
     area = metrics.roc_auc(labels, risk)
@@ -93,6 +99,12 @@ def macro_roc_auc(labels: NDArray[np.int64], probabilities: Floats, groups: Grou
     Returns:
         NaN if a class has no image or all of them; NaN ends, with a warning, if one has fewer than two groups or no
         image moves the figure.
+
+    Examples:
+        >>> truth = np.array([0, 1, 2, 0])
+        >>> probabilities = np.array([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3], [0.1, 0.3, 0.6], [0.4, 0.5, 0.1]])
+        >>> round(macro_roc_auc(np.tile(truth, 5), np.tile(probabilities, (5, 1)), np.arange(20)).value, 3)
+        0.944
     """
     num_classes = probabilities.shape[1]
     areas, influence = class_areas(labels, probabilities, range(num_classes))
@@ -124,6 +136,11 @@ def class_areas(labels: NDArray[np.int64], scores: Floats, classes: Sequence[int
 
     References:
         [1] DeLong, DeLong & Clarke-Pearson, Biometrics 44 (1988): the mean of several areas is linear in theirs.
+
+    Examples:
+        >>> truth, scores = np.array([0, 0, 1, 1]), np.array([[0.9, 0.4, 0.5, 0.1], [0.1, 0.6, 0.5, 0.9]])
+        >>> class_areas(truth, scores.T, [0, 1])[0].tolist()
+        [0.75, 0.75]
     """
     areas, influence = np.full(len(classes), np.nan), np.zeros(labels.size)
     for place, index in enumerate(classes):
@@ -149,6 +166,13 @@ def roc_auc_difference(labels: ArrayLike, first: ArrayLike, second: ArrayLike, g
     Returns:
         All NaN, with a warning, if a class has fewer than two groups. NaN ends if the groups show no variance, as
         in a perfect model against a constant one: then the p-value is 1 for a difference of 0, and NaN for any other.
+
+    Examples:
+        >>> labels = np.array([True, True, True, False, False, False])
+        >>> risk = np.array([0.9, 0.7, 0.3, 0.6, 0.2, 0.1])
+        >>> other = np.array([0.9, 0.2, 0.3, 0.6, 0.7, 0.1])
+        >>> round(roc_auc_difference(labels, risk, other, np.arange(6)).estimate.value, 3)
+        0.333
     """
     checked, first = check_risk(labels, first)
     _, second = check_risk(labels, second)
@@ -173,6 +197,10 @@ def structural_components(labels: Bools, risk: Floats) -> Floats:
 
     For a malignant image the share of benign images with a lower risk, for a benign
     one the share of malignant images with a higher risk; ties count half.
+
+    Examples:
+        >>> structural_components(np.array([True, True, False, False]), np.array([0.9, 0.4, 0.6, 0.1])).tolist()
+        [1.0, 0.5, 0.5, 1.0]
     """
     ranks = stats.rankdata(risk)
     malignant = int(labels.sum())

@@ -28,6 +28,10 @@ def check_labels(labels: ArrayLike) -> Bools:
 
     Raises:
         ValueError: not one-dimensional, empty, or holding anything but truth values (0 and 1 count as such).
+
+    Examples:
+        >>> check_labels([1, 0, 1]).tolist()
+        [True, False, True]
     """
     array = np.asarray(labels)
     if array.ndim != 1 or array.size == 0:
@@ -42,6 +46,11 @@ def check_risk(labels: ArrayLike, risk: ArrayLike) -> tuple[Bools, Floats]:
 
     Raises:
         ValueError: labels are wrong (see `check_labels`), the shapes differ, or a risk is not in [0, 1].
+
+    Examples:
+        >>> labels, risk = check_risk([1, 0], [0.9, 0.2])
+        >>> risk.tolist()
+        [0.9, 0.2]
     """
     checked, array = check_labels(labels), np.asarray(risk, dtype=np.float64)
     if array.shape != checked.shape:
@@ -65,6 +74,10 @@ def roc_auc(labels: ArrayLike, risk: ArrayLike) -> float:
 
     References:
         [1] Hanley & McNeil, The meaning and use of the area under a ROC curve, Radiology 143 (1982).
+
+    Examples:
+        >>> roc_auc([True, True, False, False], [0.9, 0.4, 0.6, 0.1])
+        0.75
     """
     labels, risk = check_risk(labels, risk)
     return float(sk.roc_auc_score(labels, risk)) if _both_classes(labels, "ROC-AUC") else float("nan")
@@ -82,6 +95,10 @@ def average_precision(labels: ArrayLike, risk: ArrayLike) -> float:
 
     References:
         [1] Davis & Goadrich, The relationship between precision-recall and ROC curves, ICML 2006.
+
+    Examples:
+        >>> round(average_precision([True, True, False, False], [0.9, 0.4, 0.6, 0.1]), 3)
+        0.833
     """
     labels, risk = check_risk(labels, risk)
     return float(sk.average_precision_score(labels, risk)) if _both_classes(labels, "average precision") else np.nan
@@ -96,6 +113,10 @@ def brier(labels: ArrayLike, risk: ArrayLike) -> float:
 
     References:
         [1] Brier, Verification of forecasts expressed in terms of probability, Monthly Weather Review 78 (1950).
+
+    Examples:
+        >>> round(brier([True, False], [0.9, 0.2]), 3)
+        0.025
     """
     labels, risk = check_risk(labels, risk)
     return float(sk.brier_score_loss(labels, risk, pos_label=True))
@@ -117,6 +138,10 @@ def confusion(labels: ArrayLike, decided: ArrayLike) -> Confusion:
     Args:
         labels: bool [N], True for malignant.
         decided: bool [N], True for called malignant.
+
+    Examples:
+        >>> confusion(np.array([True, True, False]), np.array([True, False, False]))
+        Confusion(true_positives=1, false_positives=0, true_negatives=1, false_negatives=1)
     """
     labels, decided = _check_decided(labels, decided)
     matrix = sk.confusion_matrix(labels, decided, labels=[False, True])
@@ -130,6 +155,10 @@ def f1(labels: ArrayLike, decided: ArrayLike) -> float:
     Args:
         labels: bool [N], True for malignant.
         decided: bool [N], True for called malignant.
+
+    Examples:
+        >>> round(f1(np.array([True, True, False]), np.array([True, False, False])), 3)
+        0.667
     """
     labels, decided = _check_decided(labels, decided)
     if not labels.any():
@@ -143,6 +172,10 @@ def balanced_accuracy(labels: ArrayLike, decided: ArrayLike) -> float:
     Args:
         labels: bool [N], True for malignant.
         decided: bool [N], True for called malignant.
+
+    Examples:
+        >>> balanced_accuracy(np.array([True, True, False]), np.array([True, False, False]))
+        0.75
     """
     labels, decided = _check_decided(labels, decided)
     if not _both_classes(labels, "balanced accuracy"):
@@ -162,6 +195,10 @@ def kappa(labels: ArrayLike, decided: ArrayLike) -> float:
 
     References:
         [1] Cohen, A coefficient of agreement for nominal scales, Educational and Psychological Measurement 20 (1960).
+
+    Examples:
+        >>> round(kappa(np.array([True, True, False]), np.array([True, False, False])), 3)
+        0.4
     """
     labels, decided = _check_decided(labels, decided)
     if not _both_classes(labels, "Cohen's kappa"):
@@ -179,6 +216,12 @@ def weighted_areas(labels: Bools, risk: Floats, weights: Floats) -> tuple[Floats
 
     Returns:
         Two float64 [R]; NaN where the weights leave a class empty.
+
+    Examples:
+        >>> labels, risk = np.array([True, True, False]), np.array([0.9, 0.3, 0.6])
+        >>> areas, _ = weighted_areas(labels, risk, np.array([[1.0, 1.0, 1.0], [3.0, 1.0, 1.0]]))
+        >>> areas.tolist()
+        [0.5, 0.75]
     """
     order = np.argsort(-risk, kind="stable")
     sorted_risk, sorted_weights = risk[order], weights[:, order]
@@ -196,12 +239,23 @@ def weighted_areas(labels: Bools, risk: Floats, weights: Floats) -> tuple[Floats
 
 
 def weighted_brier(labels: Bools, risk: Floats, weights: Floats) -> Floats:
-    """`brier` under many sets of weights, float64 [R]; arguments as in `weighted_areas`."""
+    """`brier` under many sets of weights, float64 [R]; arguments as in `weighted_areas`.
+
+    Examples:
+        >>> weighted_brier(np.array([True, False]), np.array([0.9, 0.5]), np.array([[1.0, 1.0]])).round(3).tolist()
+        [0.13]
+    """
     return ratio(weights @ (risk - labels) ** 2, weights.sum(axis=1))
 
 
 def weighted_average_precision(labels: Bools, risk: Floats, weights: Floats) -> Floats:
-    """`average_precision` under many sets of weights, float64 [R]; arguments as in `weighted_areas`."""
+    """`average_precision` under many sets of weights, float64 [R]; arguments as in `weighted_areas`.
+
+    Examples:
+        >>> labels, risk = np.array([True, True, False]), np.array([0.9, 0.3, 0.6])
+        >>> weighted_average_precision(labels, risk, np.array([[1.0, 1.0, 1.0]])).round(3).tolist()
+        [0.833]
+    """
     return weighted_areas(labels, risk, weights)[1]
 
 
@@ -231,6 +285,11 @@ def weighted_counts(labels: Bools, decided: Bools, weights: Floats) -> Counts:
         labels: bool [N], True for malignant.
         decided: bool [N], True for called malignant.
         weights: float64 [R, N], 0 or more.
+
+    Examples:
+        >>> labels, decided = np.array([True, True, False]), np.array([True, False, False])
+        >>> weighted_counts(labels, decided, np.array([[2.0, 1.0, 1.0]])).called.tolist()
+        [2.0]
     """
     # One matrix product for all counts: the weights are by far the largest array, and are read once.
     columns = np.stack([labels & decided, ~labels & ~decided, labels, ~labels], axis=1).astype(np.float64)
@@ -238,18 +297,36 @@ def weighted_counts(labels: Bools, decided: Bools, weights: Floats) -> Counts:
 
 
 def weighted_f1(counts: Counts) -> Floats:
-    """`f1` under many sets of weights: float64 [R]; NaN where they leave no malignant image."""
+    """`f1` under many sets of weights: float64 [R]; NaN where they leave no malignant image.
+
+    Examples:
+        >>> counts = Counts(*np.array([[2.0], [3.0], [4.0], [5.0]]))
+        >>> weighted_f1(counts).tolist()
+        [0.5]
+    """
     doubled = np.where(counts.malignant > 0, 2.0 * counts.true_positives, np.nan)
     return ratio(doubled, counts.malignant + counts.called)
 
 
 def weighted_balanced_accuracy(counts: Counts) -> Floats:
-    """`balanced_accuracy` under many sets of weights: float64 [R]; NaN where they leave a class empty."""
+    """`balanced_accuracy` under many sets of weights: float64 [R]; NaN where they leave a class empty.
+
+    Examples:
+        >>> counts = Counts(*np.array([[2.0], [3.0], [4.0], [5.0]]))
+        >>> weighted_balanced_accuracy(counts).tolist()
+        [0.55]
+    """
     return (ratio(counts.true_positives, counts.malignant) + ratio(counts.true_negatives, counts.benign)) / 2.0
 
 
 def weighted_kappa(counts: Counts) -> Floats:
-    """`kappa` under many sets of weights: float64 [R]; NaN where they leave a class empty."""
+    """`kappa` under many sets of weights: float64 [R]; NaN where they leave a class empty.
+
+    Examples:
+        >>> counts = Counts(*np.array([[2.0], [3.0], [4.0], [5.0]]))
+        >>> weighted_kappa(counts).round(3).tolist()
+        [0.1]
+    """
     total, called = counts.total, counts.called
     by_chance = counts.malignant * called + counts.benign * (total - called)
     both = (counts.malignant > 0) & (counts.benign > 0)
@@ -274,7 +351,12 @@ def _check_decided(labels: ArrayLike, decided: ArrayLike) -> tuple[Bools, Bools]
 
 
 def ratio(above: ArrayLike, below: ArrayLike) -> Floats:
-    """A quotient, float64 of the shape that both broadcast to; NaN where what it is divided by is 0."""
+    """A quotient, float64 of the shape that both broadcast to; NaN where what it is divided by is 0.
+
+    Examples:
+        >>> ratio([1.0, 2.0], [4.0, 0.0]).tolist()
+        [0.25, nan]
+    """
     above, below = np.broadcast_arrays(above, below)
     quotient: Floats = np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
     return quotient
@@ -288,5 +370,9 @@ def beyond_chance(right: Floats, by_chance: Floats, total: Floats, defined: Bool
         by_chance: sum over the classes of the images of a class times those called it.
         total: of images.
         defined: False where all images are of one class: chance then explains all.
+
+    Examples:
+        >>> beyond_chance(np.array(6.0), np.array(32.0), np.array(8.0), np.array(True)).tolist()
+        0.5
     """
     return ratio(np.where(defined, right * total - by_chance, np.nan), total**2 - by_chance)

@@ -43,6 +43,11 @@ def right_share_difference(first_right: Bools, second_right: Bools, groups: Grou
             (1947).
         [2] Yang, Sun & Hardin, A note on the tests for clustered matched-pair binary data, Biometrical Journal 52
             (2010): the same statistic, with its normal approximation.
+
+    Examples:
+        >>> first, second = np.array([True] * 8 + [False] * 2), np.array([True] * 6 + [False] * 4)
+        >>> print(right_share_difference(first, second, np.arange(10)).estimate)
+        0.200 (-0.102 to 0.502)
     """
     if first_right.size == 0:
         return Difference(Estimate(math.nan, math.nan, math.nan), math.nan)
@@ -66,6 +71,12 @@ def balanced_accuracy_difference(labels: Labels, first: Labels, second: Labels, 
 
     Returns:
         First less second, with the interval and the two-sided p-value of its linearisation.
+
+    Examples:
+        >>> truth = np.array([0, 0, 0, 1, 1, 1])
+        >>> first, second = truth.copy(), np.array([0, 1, 0, 1, 1, 0])
+        >>> round(balanced_accuracy_difference(truth, first, second, np.arange(6)).estimate.value, 3)
+        0.333
     """
     differs = (first == labels).astype(np.float64) - (second == labels)
     classes, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
@@ -85,6 +96,13 @@ def macro_roc_auc_difference(labels: Labels, first: Floats, second: Floats, grou
     Returns:
         First less second, with the interval and the two-sided p-value of its linearisation; NaN throughout if all
         images are of one class.
+
+    Examples:
+        >>> truth = np.array([0, 0, 1, 1])
+        >>> first = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.2, 0.8]])
+        >>> second = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.2, 0.8]])
+        >>> round(macro_roc_auc_difference(truth, first, second, np.arange(4)).estimate.value, 3)
+        0.375
     """
     classes = np.unique(labels).tolist()
     if len(classes) < 2:

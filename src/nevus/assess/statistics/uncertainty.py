@@ -46,7 +46,12 @@ _MOST_UNDEFINED = 0.05
 
 
 def group_codes(groups: Sequence[str]) -> Groups:
-    """Numbers the groups: int64 [N], equal names get equal codes from 0 without a gap."""
+    """Numbers the groups: int64 [N], equal names get equal codes from 0 without a gap.
+
+    Examples:
+        >>> group_codes(["lesion b", "lesion a", "lesion b"]).tolist()
+        [1, 0, 1]
+    """
     return np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.int64)
 
 
@@ -61,6 +66,10 @@ def wilson(successes: float, trials: float) -> Estimate:
         [1] Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927).
         [2] Newcombe, Two-sided confidence intervals for the single proportion, Statistics in Medicine 17
             (1998): the worked values that the tests repeat.
+
+    Examples:
+        >>> print(wilson(20, 20))
+        1.000 (0.839 to 1.000)
     """
     if not 0 <= successes <= trials:
         raise ValueError(f"successes must be 0 to trials. Received: successes={successes}, trials={trials}.")
@@ -91,6 +100,13 @@ def proportion(successes: Bools, groups: Groups) -> Estimate:
     References:
         [1] Rao & Scott, A simple method for the analysis of clustered binary data, Biometrics 48 (1992).
         [2] Kish, Survey Sampling (1965): the design effect at an intraclass correlation of 1.
+
+    Examples:
+        >>> found = np.array([True] * 9 + [False])
+        >>> print(proportion(found, np.arange(10)))
+        0.900 (0.596 to 0.982)
+        >>> print(proportion(np.repeat(found, 2), np.repeat(np.arange(10), 2)))  # two images of each lesion say no more
+        0.900 (0.596 to 0.982)
     """
     trials = successes.size
     if trials == 0:
@@ -110,7 +126,13 @@ def proportion(successes: Bools, groups: Groups) -> Estimate:
 
 
 def share(counted: Bools, right: Bools, groups: Groups) -> Estimate:
-    """`proportion` of the images that are right among those that count; three arrays [N]."""
+    """`proportion` of the images that are right among those that count; three arrays [N].
+
+    Examples:
+        >>> malignant, called = np.array([True, True, False]), np.array([True, False, True])
+        >>> share(malignant, called, np.arange(3)).value
+        0.5
+    """
     return proportion(right[counted], groups[counted])
 
 
@@ -128,6 +150,10 @@ def mean_of_independent(estimates: Sequence[Estimate]) -> Estimate:
             Medicine 27 (2008): the distances to each end add up as variances do.
         [2] Brodersen, Ong, Stephan & Buhmann, The balanced accuracy and its posterior distribution, ICPR 2010: the mean
             of the sensitivities of all classes.
+
+    Examples:
+        >>> print(mean_of_independent([wilson(9, 10), wilson(7, 10)]))
+        0.800 (0.585 to 0.905)
     """
     values, lows, highs = np.array([(one.value, one.low, one.high) for one in estimates]).T
     mean = float(values.mean())
@@ -158,6 +184,11 @@ def linearised(value: float, influence: Floats, groups: Groups) -> Estimate:
         [1] Binder, On the variances of asymptotically normal estimators from complex surveys, International
             Statistical Review 51 (1983).
         [2] Liang & Zeger, Longitudinal data analysis using generalized linear models, Biometrika 73 (1986).
+
+    Examples:
+        >>> values = np.array([0.2, 0.4, 0.9, 0.5])
+        >>> print(linearised(values.mean(), (values - values.mean()) / 4, np.arange(4)))
+        0.500 (0.032 to 0.968)
     """
     error, degrees = linearised_error(influence, groups)
     half = float(stats.t.ppf(0.975, degrees)) * error
@@ -165,7 +196,14 @@ def linearised(value: float, influence: Floats, groups: Groups) -> Estimate:
 
 
 def linearised_error(influence: Floats, groups: Groups) -> tuple[float, int]:
-    """The standard error of `linearised`, NaN where it gives no interval, and the degrees of freedom of Student's t."""
+    """The standard error of `linearised`, NaN where it gives no interval, and the degrees of freedom of Student's t.
+
+    Examples:
+        >>> values = np.array([0.2, 0.4, 0.9, 0.5])
+        >>> error, degrees = linearised_error((values - values.mean()) / 4, np.arange(4))
+        >>> round(error, 3), degrees
+        (0.147, 3)
+    """
     sums = np.bincount(groups, weights=influence)
     num_groups = int(np.unique(groups).size)
     # Moves that cancel each other within the groups, or are all 0, leave a trace of rounding.
@@ -193,6 +231,13 @@ def bootstrap(
 
     References:
         [1] Davison & Hinkley, Bootstrap Methods and their Application (1997), sections 3.8 and 5.3.
+
+    Examples:
+        >>> values = np.arange(10.0)
+        >>> means = lambda weights: (weights @ values / weights.sum(axis=1))[np.newaxis]
+        >>> ends = bootstrap(means, ["mean"], np.arange(10), resamples=200, seed=0)
+        >>> [round(end, 2) for end in ends["mean"]]
+        [2.9, 6.4]
     """
     random = np.random.default_rng(seed)
     num_groups = int(groups.max()) + 1

@@ -19,13 +19,27 @@ class UndefinedMetricWarning(UserWarning):
 
 
 def undefined(metric: str, reason: str) -> float:
-    """NaN, after saying that `metric` is undefined and why."""
+    """NaN, after saying that `metric` is undefined and why.
+
+    Examples:
+        >>> with collected_notes():
+        ...     nan = undefined('F1', 'no image is malignant')
+        >>> nan
+        nan
+    """
     say(f"{metric} is undefined: {reason}. It is given as NaN.")
     return float("nan")
 
 
 def say(message: str) -> None:
-    """Adds a message to the notes that are being collected; if nobody collects any, warns with it."""
+    """Adds a message to the notes that are being collected; if nobody collects any, warns with it.
+
+    Examples:
+        >>> with collected_notes() as notes:
+        ...     say('look again')
+        >>> notes
+        ['look again']
+    """
     notes = _NOTES.get()
     if notes is None:
         warnings.warn(message, UndefinedMetricWarning, stacklevel=4)
