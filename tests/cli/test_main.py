@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nevus.cli.extras import EXTRAS
 from nevus.cli.main import main
+from nevus.core.extras import EXTRAS
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
@@ -122,6 +122,18 @@ def test_a_package_that_is_not_installed_is_named_with_the_command_that_installs
     assert "needs the package 'onnxruntime'" in done.stderr
     assert "pip install ." in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["demo", "run nowhere"])
+def test_a_missing_package_is_named_before_anything_is_drawn_or_decoded(command: str, tmp_path: Path) -> None:
+    done = run_python(
+        "import sys; sys.modules['sklearn'] = sys.modules['keras'] = None; from nevus.cli.main import main; "
+        f"sys.exit(main('{command} --out {tmp_path / 'run'}'.split()))"
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("nevus: this needs the package '")
+    assert "pip install '.[train]'" in done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_reference_of_the_command_line_is_current() -> None:

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 
 import nevus
 from nevus.cli.command import Command, Parser, did_you_mean
-from nevus.cli.extras import missing_package
 from nevus.cli.messages import shown_on_stderr
 from nevus.core.errors import NevusError
+from nevus.core.extras import missing_package
 from nevus.core.modelfile import DISCLAIMER
 
 # The module of each command, in the order of the help. A command loads its own alone.

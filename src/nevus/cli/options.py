@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-from nevus.core.config import Config, Option, grouped_options, make_config, options
+from nevus.core.config import DEFAULTS, Config, Option, grouped_options, make_config, options
 
 # Characters of a list of choices; longer ones stand in the help, not in the usage.
 _LONGEST = 80
@@ -23,12 +23,12 @@ def add_config_flags(
         fallbacks: what stands in the help as the default of an option of the command's own.
     """
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with options; flags win over it")
-    defaults, described = Config(), options()
+    described = options()
     for group, names in grouped_options().items():
         asked = [name for name in names if described[name].stage in stages or name in stages]
         section = parser.add_argument_group(group) if asked else parser
         for name in asked:
-            _add_flag(section, name, described[name], (fallbacks or {}).get(name, getattr(defaults, name)))
+            _add_flag(section, name, described[name], (fallbacks or {}).get(name, getattr(DEFAULTS, name)))
 
 
 def _add_flag(section: argparse._ActionsContainer, name: str, option: Option, default: object) -> None:

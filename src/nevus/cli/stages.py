@@ -12,11 +12,13 @@ from nevus.cli.options import add_config_flags, config_of
 from nevus.core.config import options
 from nevus.core.dataset import Dataset
 from nevus.core.errors import ParityError
+from nevus.core.reuse import single_run
 from nevus.core.runs import Run
 from nevus.core.vocabulary import EXPORTED_FILES
 from nevus.pipeline import datasets, stages
 from nevus.pipeline import demo as generated
 from nevus.pipeline import run as whole
+from nevus.pipeline.recorded_options import recorded_options
 
 SOURCES = (
     "a folder with a folder of images for each class, a dataset that docs/data.md lists, a zip archive of either, or "
@@ -148,8 +150,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
     """Evaluates a run and prints its outcome."""
     from nevus.cli.evaluation_summary import run_summary
 
-    run = stages.single_run(arguments.run)
-    stages.evaluate(run, config_of(arguments, **asdict(stages.recorded_options(run))))
+    run = single_run(arguments.run)
+    stages.evaluate(run, config_of(arguments, **asdict(recorded_options(run))))
     print(run_summary(run))
     return 0
 
@@ -158,7 +160,7 @@ def export(arguments: argparse.Namespace) -> int:
     """Exports a run; exit status 1 if a format was refused."""
     from nevus.cli.summary import parity_summary
 
-    run = stages.single_run(arguments.run)
+    run = single_run(arguments.run)
     formats = [file_format for file_format in arguments.format if file_format != _WEB]
     if _WEB in arguments.format and "onnx" not in formats:
         # What lies there may be of other thresholds.

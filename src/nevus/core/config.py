@@ -289,3 +289,6 @@ def _is_a(value: Any, wanted: type) -> bool:
     if isinstance(value, bool):
         return wanted is bool
     return isinstance(value, (int, float) if wanted is float else wanted)
+
+
+DEFAULTS = Config()

@@ -18,6 +18,46 @@ from nevus.core.runs import Run
 from nevus.core.vocabulary import EXPORTED_FILES
 
 
+def check_fresh(run: Run, *, resume: bool, overwrite: bool, num_folds: int | None = None) -> None:
+    """Checks that a folder has room for a run; removes nothing, for what else was asked may be wrong too.
+
+    Args:
+        run: to be made or resumed.
+        resume: go on with the run that is there, if there is one.
+        overwrite: the run that is there is to be cleared, later.
+        num_folds: of a cross-validation; None for an ordinary run.
+
+    Raises:
+        RunError: the folder holds a run, and neither resuming nor overwriting was asked for; or what is to be
+            overwritten is no run; or the run to resume has another number of folds.
+    """
+    if overwrite:
+        check_clearable(run)
+    elif not resume:
+        run.check_absent()
+    elif run.run_json.exists() and len(run.folds) != (num_folds or 0):
+        asked = f"--folds {num_folds}" if num_folds else "no --folds"
+        raise RunError(
+            f"{run.directory} holds {_describe_folds(run)}, and was to be resumed with {asked}. "
+            "Resume it as it was begun, name another folder with --out, or start over with --overwrite."
+        )
+
+
+def single_run(directory: Path) -> Run:
+    """The ordinary run in a folder.
+
+    Raises:
+        RunError: it is a cross-validation, of which each fold is an ordinary run.
+    """
+    run = Run(directory)
+    if run.run_json.exists() and run.folds:
+        raise RunError(
+            f"{directory} holds {_describe_folds(run)}. Expected a single run: name a fold, such as "
+            f"{run.folds[0].directory}."
+        )
+    return run
+
+
 def check_dataset(run: Run, dataset: Dataset) -> None:
     """Checks that a dataset is the one that the run was begun on, with the same splits.
 
@@ -143,3 +183,7 @@ def _written(run: Run) -> tuple[Path, ...]:
         run.ensemble_onnx,
         run.run_json,
     )
+
+
+def _describe_folds(run: Run) -> str:
+    return f"a cross-validation of {len(run.folds)} folds" if run.folds else "a run without folds"

@@ -14,7 +14,7 @@ from nevus.core.config import Config
 from nevus.core.dataset import Dataset
 from nevus.core.errors import ConfigError
 from nevus.core.files import write_json
-from nevus.core.reuse import check_dataset, check_options, check_resumable, clear
+from nevus.core.reuse import check_dataset, check_fresh, check_options, check_resumable, clear
 from nevus.core.runs import DONE, FAILED, RUNNING, Run, fold_directory
 from nevus.pipeline import datasets, stages
 
@@ -44,7 +44,7 @@ def cross_validate(
             "--metadata does not go with --folds: each fold would encode its metadata in its own way, and the ensemble "
             "could not take them. Train without --folds, or without --metadata."
         )
-    stages.check_fresh(run, resume=resume, overwrite=overwrite, num_folds=num_folds)
+    check_fresh(run, resume=resume, overwrite=overwrite, num_folds=num_folds)
     dataset = datasets.dataset_of(images, run, config, resume=resume, overwrite=overwrite)
     if resume and run.run_json.exists():
         _check_resumable(run, dataset, config)

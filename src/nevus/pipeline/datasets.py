@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from nevus.core.config import STAGES, Config
+from nevus.core.config import DEFAULTS, STAGES, Config
 from nevus.core.dataset import Dataset, DatasetSource
 from nevus.core.errors import DataError, RunError
 from nevus.core.files import read_json
 from nevus.core.reuse import check_options, clear
 from nevus.core.runs import Run
 from nevus.data.names import as_text
-from nevus.pipeline.stages import DEFAULTS, audit, check_sources, prepare, split
+from nevus.pipeline.stages import audit, check_sources, prepare, split
 
 
 def default_directory(images: Sequence[Path]) -> Path:

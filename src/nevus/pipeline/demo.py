@@ -13,10 +13,11 @@ from typing import Any
 
 from nevus.core.config import Config
 from nevus.core.errors import ConfigError, RunError
+from nevus.core.extras import check_installed
 from nevus.core.pretrained import describe_weights
+from nevus.core.reuse import check_fresh
 from nevus.core.runs import Run
-from nevus.pipeline.run import check_training_packages, run
-from nevus.pipeline.stages import check_fresh
+from nevus.pipeline.run import run
 
 # A minute on two cores. Small batches, because a small dataset has few steps, and the rate that suits them.
 OPTIONS: dict[str, Any] = {"image_size": 64, "epochs": 8, "batch_size": 16, "learning_rate": 2e-3}
@@ -55,13 +56,14 @@ def demo(
         DataError: `images` in the folder holds files that no demo made.
         RunError: the folder holds a run, and neither resuming nor overwriting was asked for; or the one to resume
             was begun otherwise.
+        ModuleNotFoundError: a package that training needs is not installed.
         NevusError: whatever a stage raises.
     """
     from nevus.data import phantom
     from nevus.data.phantom.drawing import check_arguments
 
     # Before anything is drawn or removed.
-    check_training_packages()
+    check_installed("train", "assess")
     describe_weights(config.weights)
     check_arguments(_IMAGE_SIZE, difficulty, config.seed)
     if num_images < 1:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nevus.core.errors import ConfigError
+from nevus.core.extras import check_installed
 from nevus.core.files import finite, sha256_of, write_json
 from nevus.core.shipped import find_model, run_of
 from nevus.pipeline.probe_images import outlined_images
@@ -41,6 +42,7 @@ def probe(
 
     Raises:
         ConfigError: a number is out of range, or there is no file for the outcome.
+        ModuleNotFoundError: a package that it needs is not installed.
         DataError: there are no outlined images of both kinds that the model was not trained on.
         ModelFileError: the model file cannot be used.
     """
@@ -49,6 +51,8 @@ def probe(
     if seed < 0:
         raise ConfigError(f"--seed: expected 0 or more. Received: {seed}.")
     run, file = run_of(model), outcome_file(model, out)
+    if run and run.model_keras.exists():
+        check_installed("train")
     from nevus.assess.probing.probe import probe as probe_model
     from nevus.serve.predictor import load
 

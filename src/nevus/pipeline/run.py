@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
-from nevus.core.config import Config
+from nevus.core.config import DEFAULTS, Config
+from nevus.core.extras import check_installed
 from nevus.core.pretrained import describe_weights
+from nevus.core.reuse import check_fresh
 from nevus.core.runs import Run
 from nevus.pipeline import datasets, stages
 from nevus.pipeline.cross_validation import cross_validate
@@ -16,7 +17,7 @@ from nevus.pipeline.cross_validation import cross_validate
 def run(
     images: str | Path | Sequence[str | Path],
     out: str | Path | None = None,
-    config: Config = stages.DEFAULTS,
+    config: Config = DEFAULTS,
     *,
     resume: bool = False,
     overwrite: bool = False,
@@ -39,25 +40,14 @@ def run(
         NevusError: whatever a stage raises; the message says how to mend it.
     """
     sources = stages.paths(images)
-    check_training_packages()
+    check_installed("train", "assess")
     # An hour of preparation should not end in a wrong path.
     describe_weights(config.weights)
     made = Run(Path(out) if out is not None else datasets.default_directory(sources))
     if config.folds is not None:
         cross_validate(sources, made, config, num_folds=config.folds, resume=resume, overwrite=overwrite)
         return made
-    stages.check_fresh(made, resume=resume, overwrite=overwrite)
+    check_fresh(made, resume=resume, overwrite=overwrite)
     dataset = datasets.dataset_of(sources, made, config, resume=resume, overwrite=overwrite)
     stages.train_to_report(made, dataset, config, resume=resume, overwrite=overwrite)
     return made
-
-
-def check_training_packages() -> None:
-    """Finds out before anything is drawn or decoded whether training can begin.
-
-    Raises:
-        ModuleNotFoundError: a package that it needs is not installed.
-    """
-    for name in ("sklearn", "matplotlib", "tensorflow", "keras", "onnx", "tf2onnx"):
-        if importlib.util.find_spec(name) is None:
-            raise ModuleNotFoundError(f"No module named '{name}'. Training needs: pip install '.[train]'", name=name)

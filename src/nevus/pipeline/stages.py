@@ -1,6 +1,6 @@
 """The stages of a run, one function each: it logs what it does, and does it.
 
-Owns their order, and which of them a resumed run skips. Each imports what it needs when it runs.
+Owns which of them a resumed run skips. Each imports what it needs when it runs.
 """
 
 from __future__ import annotations
@@ -11,66 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nevus.core.config import Config, config_from_json, options
+from nevus.core.config import DEFAULTS, Config
 from nevus.core.dataset import Dataset
-from nevus.core.errors import RunError
-from nevus.core.files import read_json, write_json
 from nevus.core.pretrained import describe_weights
-from nevus.core.reuse import check_clearable, check_resumable
+from nevus.core.reuse import check_fresh, check_resumable
 from nevus.core.runs import DONE, Run
+from nevus.pipeline.recorded_options import record_evaluation, record_licence, recorded_options
 
 if TYPE_CHECKING:
     from nevus.data.audit import Finding
     from nevus.data.sources import TableColumns
 
-DEFAULTS = Config()
 _log = logging.getLogger(__name__)
-_TRAIN_FIRST = "Run 'nevus train' first."
-
-
-def check_fresh(run: Run, *, resume: bool, overwrite: bool, num_folds: int | None = None) -> None:
-    """Checks that a folder has room for a run; removes nothing, for what else was asked may be wrong too.
-
-    Args:
-        run: to be made or resumed.
-        resume: go on with the run that is there, if there is one.
-        overwrite: the run that is there is to be cleared, later.
-        num_folds: of a cross-validation; None for an ordinary run.
-
-    Raises:
-        RunError: the folder holds a run, and neither resuming nor overwriting was asked for; or what is to be
-            overwritten is no run; or the run to resume has another number of folds.
-    """
-    if overwrite:
-        check_clearable(run)
-    elif not resume:
-        run.check_absent()
-    elif run.run_json.exists() and len(run.folds) != (num_folds or 0):
-        asked = f"--folds {num_folds}" if num_folds else "no --folds"
-        raise RunError(
-            f"{run.directory} holds {describe_folds(run)}, and was to be resumed with {asked}. "
-            "Resume it as it was begun, name another folder with --out, or start over with --overwrite."
-        )
-
-
-def single_run(directory: Path) -> Run:
-    """The ordinary run in a folder.
-
-    Raises:
-        RunError: it is a cross-validation, of which each fold is an ordinary run.
-    """
-    run = Run(directory)
-    if run.run_json.exists() and run.folds:
-        raise RunError(
-            f"{directory} holds {describe_folds(run)}. Expected a single run: name a fold, such as "
-            f"{run.folds[0].directory}."
-        )
-    return run
-
-
-def describe_folds(run: Run) -> str:
-    """What kind of run it is, in words."""
-    return f"a cross-validation of {len(run.folds)} folds" if run.folds else "a run without folds"
 
 
 def paths(images: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -210,8 +162,8 @@ def train(
     if resume:
         check_resumable(run, dataset, config)
         # They change nothing of the training; the stages behind it begin from them.
-        _record_evaluation(run, config)
-        _record_licence(run, config)
+        record_evaluation(run, config)
+        record_licence(run, config)
     is_trained = resume and run.record["status"] == DONE
     if is_trained and all(run.predictions_csv(name).exists() for name in ("val", "test")):
         return run
@@ -250,7 +202,7 @@ def evaluate(run: Run, config: Config | None = None) -> None:
         prevalence=config.prevalence,
     )
     if run.config_json.exists():
-        _record_evaluation(run, config)
+        record_evaluation(run, config)
 
 
 def export(run: Run, config: Config = DEFAULTS, file_format: str = "onnx") -> Path:
@@ -269,31 +221,10 @@ def export(run: Run, config: Config = DEFAULTS, file_format: str = "onnx") -> Pa
     """
     from nevus.learn.export import export as exporting
 
-    _record_licence(run, config)
+    record_licence(run, config)
     _log.info("Exporting %s", run.exported(file_format).name)
     exporting.export(run, run.dataset, file_format)
     return run.exported(file_format)
-
-
-def recorded_options(run: Run) -> Config:
-    """The options that a run was made and last evaluated with; the defaults if it has none."""
-    return config_from_json(read_json(run.config_json, _TRAIN_FIRST)) if run.config_json.exists() else DEFAULTS
-
-
-def _record_evaluation(run: Run, config: Config) -> None:
-    now = config.to_json()
-    _record(run, **{name: now[name] for name, option in options().items() if option.stage == "evaluate"})
-
-
-def _record_licence(run: Run, config: Config) -> None:
-    """One that was stated before stays unless there is another now."""
-    if config.licence:
-        _record(run, licence=config.licence)
-
-
-def _record(run: Run, **changes: object) -> None:
-    """Writes options that a stage after the training was given into `config.json`."""
-    write_json(run.config_json, {**read_json(run.config_json, _TRAIN_FIRST), **changes})
 
 
 def report(run: Run) -> Path:

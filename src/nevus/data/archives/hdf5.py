@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nevus.core.errors import DataError, ImageError
+from nevus.core.extras import missing_package
 from nevus.core.preprocess import MAX_FILE_BYTES
 
 # What h5py raises for a file that is damaged.
@@ -28,7 +29,7 @@ class Hdf5Archive:
         try:
             import h5py
         except ModuleNotFoundError:
-            raise DataError(f"Reading {path} needs the package h5py. Install it: pip install 'nevus[data]'") from None
+            raise DataError(f"{path}: {missing_package('h5py')}") from None
         self.path = path
         self._hard_link, self._dataset = h5py.HardLink, h5py.Dataset
         try:

@@ -11,6 +11,7 @@ from typing import Any
 
 from nevus.core.clinical import known
 from nevus.core.errors import ConfigError, DataError
+from nevus.core.extras import missing_package
 from nevus.core.manifest import COLUMNS
 from nevus.core.predictions import is_own_column
 from nevus.data.sources.class_folders import SPLIT_FOLDERS
@@ -120,7 +121,7 @@ def _read_parquet(table: Path, columns: TableColumns) -> Iterator[dict[str, str]
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
     except ModuleNotFoundError:
-        raise DataError(f"Reading {table} needs the package pyarrow. Install it: pip install 'nevus[data]'") from None
+        raise DataError(f"{table}: {missing_package('pyarrow')}") from None
     try:
         with ParquetFile(table) as file:
             check_columns(str(table), file.schema_arrow.names, columns.named)

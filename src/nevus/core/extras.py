@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 # The packages of each extra in pyproject.toml, by the names under which they are imported.
 EXTRAS = {
     "assess": ("sklearn", "scipy", "matplotlib", "jinja2", "markupsafe"),
@@ -9,6 +11,21 @@ EXTRAS = {
     "train": ("tensorflow", "tensorboard", "keras", "cv2", "onnx", "tf2onnx", "ai_edge_litert"),
     "serve": ("fastapi", "starlette", "pydantic", "uvicorn", "httptools", "python_multipart", "prometheus_client"),
 }
+
+
+def check_installed(*extras: str) -> None:
+    """Finds out before long work begins whether it can end.
+
+    Args:
+        extras: the keys of `EXTRAS` whose packages it needs, those that bring the others first.
+
+    Raises:
+        ModuleNotFoundError: a package is not installed.
+    """
+    for extra in extras:
+        for name in EXTRAS[extra]:
+            if importlib.util.find_spec(name) is None:
+                raise ModuleNotFoundError(missing_package(name), name=name)
 
 
 def missing_package(name: str) -> str:
@@ -20,4 +37,4 @@ def missing_package(name: str) -> str:
     package = name.partition(".")[0]
     extra = next((extra for extra, packages in EXTRAS.items() if package in packages), "")
     what = f"'.[{extra}]'" if extra else "."
-    return f"this command needs the package '{package}'. Install it in a copy of Nevus's repository: pip install {what}"
+    return f"this needs the package '{package}'. Install it in a copy of Nevus's repository: pip install {what}"
