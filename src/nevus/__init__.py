@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from nevus.pipeline.probing import probe
     from nevus.pipeline.run import run
     from nevus.pipeline.stages import audit, evaluate, export, prepare, report, split, train
-    from nevus.serve.predictor import Prediction, Predictor, load
+    from nevus.serve.prediction import Prediction
+    from nevus.serve.predictor import Predictor, load
 
 __version__ = "0.1.0"
 
@@ -51,7 +52,8 @@ __all__ = [
 
 # Loaded when they are first asked for, so that `nevus --help` goes without ONNX Runtime.
 _MODULES = {
-    **dict.fromkeys(("Prediction", "Predictor", "load"), "nevus.serve.predictor"),
+    **dict.fromkeys(("Predictor", "load"), "nevus.serve.predictor"),
+    "Prediction": "nevus.serve.prediction",
     **dict.fromkeys(("audit", "evaluate", "export", "prepare", "report", "split", "train"), "nevus.pipeline.stages"),
     "run": "nevus.pipeline.run",
     "compare": "nevus.pipeline.comparing",

@@ -33,6 +33,7 @@ from nevus.core.modelfile import DISCLAIMER
 from nevus.core.shipped import find_model
 from nevus.serve.http.app import create_app
 from nevus.serve.http.settings import Settings
+from nevus.serve.prediction import Answer
 from nevus.serve.web import write_web_folder
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -300,7 +301,7 @@ def serving_answer(**probabilities: float) -> Iterator[str]:
     predictor.spec = replace(predictor.spec, classes=Classes(names, names[1:]))
 
     def always(pixels, *_):  # type: ignore[no-untyped-def]
-        return [(shares, shares[1:].sum(), np.eye(4, dtype=np.float32))] * len(pixels)
+        return [Answer(shares, shares[1:].sum(), np.eye(4, dtype=np.float32))] * len(pixels)
 
     predictor.answer = always  # type: ignore[method-assign]
     with running(create_app(predictor, Settings())) as address:

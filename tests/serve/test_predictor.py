@@ -22,6 +22,7 @@ from nevus.core.errors import ConfigError, ImageError, ModelFileError
 from nevus.core.machine import available_processors
 from nevus.core.preprocess import load_pixels
 from nevus.serve import predictor as predictor_module
+from nevus.serve import stream as stream_module
 from nevus.serve.predictor import Prediction, Predictor, load
 
 MODEL = Path(__file__).with_name("darkness.onnx")
@@ -188,7 +189,7 @@ def test_a_stream_reads_only_a_few_batches_ahead() -> None:
 
 
 def test_a_slow_source_gets_its_first_answers_before_all_threads_are_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predictor_module, "available_processors", lambda: 8)
+    monkeypatch.setattr(stream_module, "available_processors", lambda: 8)
     taken = 0
 
     def camera() -> Iterator[np.ndarray]:
@@ -213,7 +214,7 @@ def test_who_ends_a_stream_does_not_wait_for_images_that_are_not_being_read(monk
         read += 1
         return grey_image(1, image_size, image_size)
 
-    monkeypatch.setattr(predictor_module, "available_processors", lambda: 1)
+    monkeypatch.setattr(stream_module, "available_processors", lambda: 1)
     monkeypatch.setattr(predictor_module, "to_pixels", slow)
     stream = PREDICTOR.predict_many(itertools.repeat(b""))
     next(stream)

@@ -17,7 +17,7 @@ from nevus.core.errors import ConfigError, DataError
 from nevus.core.files import link_or_copy
 from nevus.core.manifest import SPLITS
 from nevus.core.runs import fold_directory
-from nevus.data.splits import Positions, draw
+from nevus.data.splits import Positions, check_groups, draw
 
 
 def make_folds(dataset: Dataset, directory: Path, *, num_folds: int, val_fraction: float, seed: int) -> list[Dataset]:
@@ -75,27 +75,16 @@ def _assign(
     """The split of each image of the pool, once for each fold."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    _check_groups(dataset, labels, groups, num_folds, f"for {num_folds} folds", num_folds)
+    remedy = f"lower --folds from {num_folds}"
+    check_groups(dataset, labels, groups, num_folds, f"for {num_folds} folds", remedy)
     folding = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
     assigned = []
     for rest, test in folding.split(labels, labels, groups):
-        _check_groups(dataset, labels[rest], groups[rest], 2, "for train and val beside a fold", num_folds)
+        check_groups(dataset, labels[rest], groups[rest], 2, "for train and val beside a fold", remedy)
         splits = np.full(len(labels), "train", dtype="<U5")
         splits[test] = "test"
         splits[rest[draw(labels[rest], groups[rest], val_fraction * len(labels) / len(rest), seed)]] = "val"
         for name in SPLITS:
-            _check_groups(dataset, labels[splits == name], groups[splits == name], 1, f"in {name}", num_folds)
+            check_groups(dataset, labels[splits == name], groups[splits == name], 1, f"in {name}", remedy)
         assigned.append(splits)
     return assigned
-
-
-def _check_groups(
-    dataset: Dataset, labels: NDArray[np.str_], groups: Positions, needed: int, where: str, num_folds: int
-) -> None:
-    for name in dataset.info.classes.names:
-        found = len(np.unique(groups[labels == name]))
-        if found < needed:
-            raise DataError(
-                f"{dataset.manifest_csv}: class '{name}' has {found} groups (lesions, patients or single images) "
-                f"{where}. Expected {needed} or more. Add images of it, or lower --folds from {num_folds}."
-            )

@@ -76,7 +76,9 @@ def split(dataset: Dataset, *, val_fraction: float, test_fraction: float, seed: 
     for num_drawn, (name, fraction) in enumerate(wanted.items()):
         left = pool[splits[pool] == "train"]
         num_after = len(wanted) - num_drawn
-        _check_groups(dataset, groups[left], labels[left], needed=1 + num_after)
+        check_groups(
+            dataset, labels[left], groups[left], 1 + num_after, "to draw splits from", "try another --seed or fraction"
+        )
         splits[left[draw(labels[left], groups[left], fraction / share_left, seed, leave=num_after)]] = name
         share_left -= fraction
     _check_classes(dataset, splits, labels, ("train", *wanted))
@@ -200,14 +202,16 @@ def _num_groups_of_rarest(labels: NDArray[np.str_], groups: Positions) -> int:
     return min(len(np.unique(groups[labels == name])) for name in np.unique(labels))
 
 
-def _check_groups(dataset: Dataset, groups: Positions, labels: NDArray[np.str_], needed: int) -> None:
+def check_groups(
+    dataset: Dataset, labels: NDArray[np.str_], groups: Positions, needed: int, wanted_for: str, remedy: str
+) -> None:
+    """Raises DataError if a class has fewer groups than are needed; the last two are words of its message."""
     for name in dataset.info.classes.names:
         found = len(np.unique(groups[labels == name]))
         if found < needed:
             raise DataError(
-                f"{dataset.manifest_csv}: class '{name}' has {found} groups (lesions, patients or single images) to "
-                f"draw splits from. Expected {needed} or more, one for each split. Add images of it, or try another "
-                "--seed or fraction."
+                f"{dataset.manifest_csv}: class '{name}' has {found} groups (lesions, patients or single images) "
+                f"{wanted_for}. Expected {needed} or more. Add images of it, or {remedy}."
             )
 
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nevus.core.preprocess import Pixels
-    from nevus.serve.predictor import Prediction, Predictor
+    from nevus.serve.prediction import Prediction
+    from nevus.serve.predictor import Predictor
 
 _BATCH = 16
 # The disclaimer in the space of a picture.

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from nevus.core.modelfile import DISCLAIMER, ModelSpec
 from nevus.core.terminal import printable
-from nevus.serve.predictor import Prediction
+from nevus.serve.prediction import Prediction
 
 
 def write_table(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO) -> int:
@@ -45,7 +45,7 @@ def write_table(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO
         shares = [f"{prediction.probabilities[n]:.3f}".rjust(w) for n, w in zip(names, widths, strict=True)]
         if prediction.risk_at_prevalence is not None:
             there = [f"{prediction.risk_at_prevalence:.4f}"]
-        cells = [f"{prediction.risk:.3f}", *there, _decision(prediction).ljust(9), f"{prediction.triage:<9}"]
+        cells = [f"{prediction.risk:.3f}", *there, (prediction.decided or "").ljust(9), f"{prediction.triage:<9}"]
         file.write("  ".join([*cells, *shares, name]) + "\n")
     return num_failed
 
@@ -87,7 +87,7 @@ def _record(prediction: Prediction, spec: ModelSpec) -> dict[str, Any]:
     return {
         "file": prediction.source,
         "risk": prediction.risk,
-        "decision": _decision(prediction) or None,
+        "decision": prediction.decided,
         "operating_point": prediction.operating_point,
         "threshold": spec.operating_point(prediction.operating_point).threshold,
         "triage": prediction.triage,
@@ -109,10 +109,6 @@ def _prevalence_line(prevalence: float, spec: ModelSpec) -> str:
         f"There: the risk where {100 * prevalence:.3g} of 100 lesions are malignant, by Bayes' theorem; "
         f"the risk itself assumes {100 * spec.assumed_prevalence:.3g} of 100."
     )
-
-
-def _decision(prediction: Prediction) -> str:
-    return {True: "malignant", False: "benign", None: ""}[prediction.decision]
 
 
 def cell(value: str | float | None) -> str | float | None:

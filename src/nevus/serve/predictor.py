@@ -7,32 +7,26 @@ and images of different sizes share a batch.
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nevus.core.clinical import Values, values_of
 from nevus.core.errors import ConfigError, ImageError, ModelFileError, NevusError
-from nevus.core.machine import available_processors
 from nevus.core.modelfile import CLINICAL_INPUT, INPUT, OUTPUTS, ModelSpec
-from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels
-from nevus.core.prevalence import check_prevalence, rebase
 from nevus.core.shipped import DEFAULT, find_model
 from nevus.serve.answer_check import check_answer
 from nevus.serve.images import ImageLike, describe, is_one_image, to_pixels
+from nevus.serve.prediction import Answer, Prediction, Question
 from nevus.serve.session import first_line, open_model
+from nevus.serve.stream import in_threads
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     import onnxruntime
 
 # What is known beside an image, by name: texts, numbers, or None.
@@ -43,36 +37,6 @@ Clinical: TypeAlias = Mapping[str, str | float | None]
 MAX_BATCH = 4
 # Larger images go in smaller batches: 4 of 512 x 512 pixels, 1 of 1024 x 1024.
 MAX_BATCH_PIXELS = 4 * 512 * 512
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """What the model says of one image, or why it says nothing. Not a diagnosis.
-
-    Attributes:
-        source: the path of the image, or 'image 3' for the third one given from memory.
-        risk: probability of the malignant classes, in [0, 1]; None if there is an error.
-        decision: True if the risk is at or over the operating point's threshold: malignant; None if there is an error.
-        operating_point: name of the operating point that decided.
-        probabilities: class name to probability; empty if there is an error.
-        triage: 'low', 'uncertain' or 'high', by the model's two thresholds; None if there is an error.
-        prevalence: the share of malignant lesions that was asked for, in (0, 1); None if none was.
-        risk_at_prevalence: the risk re-based to the prevalence asked for, by Bayes' theorem; None unless asked for.
-        heatmap: float32 [map_height, map_width], what raises the risk (positive) and what lowers it
-            (negative), over the whole image; None unless asked for.
-        error: why the image could not be used; None for a good one.
-    """
-
-    source: str
-    risk: float | None
-    decision: bool | None
-    operating_point: str
-    probabilities: dict[str, float]
-    triage: str | None = None
-    prevalence: float | None = None
-    risk_at_prevalence: float | None = None
-    heatmap: NDArray[np.float32] | None = None
-    error: str | None = None
 
 
 class _Given(NamedTuple):
@@ -89,14 +53,6 @@ class _Decoded(NamedTuple):
     source: str
     pixels: Pixels | NevusError
     values: Values | NevusError
-
-
-class _Asked(NamedTuple):
-    """What a caller wants to know of each image."""
-
-    point: OperatingPoint
-    prevalence: float | None
-    heatmap: bool
 
 
 def load(model: str | Path = DEFAULT) -> Predictor:
@@ -198,10 +154,10 @@ class Predictor:
             [None, 'no such file']
         """
         if is_one_image(images):
-            asked = self._asked(operating_point, prevalence, heatmap)
+            question = Question.of(self.spec, operating_point, prevalence, heatmap)
             values = values_of(self.spec.clinical, cast("Clinical | None", metadata))
             pixels = to_pixels(images, self.spec.image_size)
-            return self._score([_Decoded(describe(images, 1), pixels, values)], asked)[0]
+            return self._score([_Decoded(describe(images, 1), pixels, values)], question)[0]
         predictions = self.predict_many(
             cast(Iterable[ImageLike], images),
             metadata=cast("Iterable[Clinical | None] | None", metadata),
@@ -227,41 +183,10 @@ class Predictor:
         Yields:
             A prediction for each image, in the same order.
         """
-        return self._stream(images, metadata, self._asked(operating_point, prevalence, heatmap))
-
-    def _asked(self, operating_point: str | None, prevalence: float | None, heatmap: bool) -> _Asked:
-        if prevalence is not None:
-            check_prevalence(prevalence)
-        return _Asked(self.spec.operating_point(operating_point), prevalence, heatmap)
-
-    def _stream(
-        self, images: Iterable[ImageLike], clinical: Iterable[Clinical | None] | None, asked: _Asked
-    ) -> Iterator[Prediction]:
-        # Imported here: one image needs no threads, and the import is a tenth of a cold start.
-        from concurrent.futures import ThreadPoolExecutor
-
-        has_ended = False
-
-        def score(batch: list[_Given]) -> list[Prediction]:
-            return self._score([self._decoded(image) for image in batch if not has_ended], asked)
-
-        num_threads = available_processors()
-        numbered = enumerate(_paired(images, clinical), start=1)
+        question = Question.of(self.spec, operating_point, prevalence, heatmap)
+        numbered = enumerate(_paired(images, metadata), start=1)
         given = (self._given(image, number, known) for number, (image, known) in numbered)
-        waiting: deque[Future[list[Prediction]]] = deque()
-        pool = ThreadPoolExecutor(num_threads)
-        try:
-            while batch := list(itertools.islice(given, self.batch_size)):
-                waiting.append(pool.submit(score, batch))
-                # From a slow source, a camera say, answers come once they are there, not once all threads are busy.
-                if waiting[0].done() or len(waiting) == 2 * num_threads:
-                    yield from waiting.popleft().result()
-            for scored in waiting:
-                yield from scored.result()
-        finally:
-            # Who ends early, by Ctrl-C say, waits for the images that are being decoded, not for those behind them.
-            has_ended = True
-            pool.shutdown(cancel_futures=True)
+        return in_threads(given, self._decoded, partial(self._score, question=question), self.batch_size)
 
     def _given(self, image: ImageLike, number: int, clinical: Clinical | None) -> _Given:
         held: ImageLike | NevusError = image
@@ -279,59 +204,28 @@ class Predictor:
         except ConfigError as error:
             return error
 
-    def _score(self, batch: list[_Decoded], asked: _Asked) -> list[Prediction]:
+    def _score(self, batch: list[_Decoded], question: Question) -> list[Prediction]:
         good = [
             (pixels, values)
             for _, pixels, values in batch
             if not isinstance(pixels, NevusError) and not isinstance(values, NevusError)
         ]
-        answers: Iterator[tuple[NDArray[np.float32], np.float32, NDArray[np.float32] | None]] = iter(())
+        answers: Iterator[Answer] = iter(())
         if good:
             pixels, values = map(np.stack, zip(*good, strict=True))
-            answers = self.answer(pixels, asked.heatmap, values)
+            answers = self.answer(pixels, question.heatmap, values)
         predictions = []
         for source, *read in batch:
             error = next((one for one in read if isinstance(one, NevusError)), None)
-            if error is not None:
-                predictions.append(
-                    Prediction(source, None, None, asked.point.name, {}, prevalence=asked.prevalence, error=str(error))
-                )
-            else:
-                predictions.append(self._prediction(source, *next(answers), asked))
+            predictions.append(question.failure(source, error) if error else question.prediction(source, next(answers)))
         return predictions
-
-    def _prediction(
-        self,
-        source: str,
-        probabilities: NDArray[np.float32],
-        single_risk: np.float32,
-        heatmap: NDArray[np.float32] | None,
-        asked: _Asked,
-    ) -> Prediction:
-        risk = float(single_risk)
-        rebased = None
-        if asked.prevalence is not None:
-            rebased = rebase(risk, assumed=self.spec.assumed_prevalence, prevalence=asked.prevalence)
-        return Prediction(
-            source,
-            risk,
-            asked.point.decide(risk),
-            asked.point.name,
-            dict(zip(self.spec.classes.names, map(float, probabilities), strict=True)),
-            self.spec.triage.band(risk),
-            asked.prevalence,
-            rebased,
-            heatmap,
-        )
 
     @property
     def batch_size(self) -> int:
         """The most images that should go through the model together."""
         return max(1, min(MAX_BATCH, MAX_BATCH_PIXELS // self.spec.image_size**2))
 
-    def answer(
-        self, pixels: Pixels, heatmap: bool, values: Values | None = None
-    ) -> Iterator[tuple[NDArray[np.float32], np.float32, NDArray[np.float32] | None]]:
+    def answer(self, pixels: Pixels, heatmap: bool, values: Values | None = None) -> Iterator[Answer]:
         """One pass of the model over images that are decoded and resized already.
 
         Args:
@@ -340,7 +234,7 @@ class Predictor:
             values: float32 [N, M], the images' clinical values, NaN for what is not known; None if none is.
 
         Returns:
-            For each image its probabilities float32 [C], risk, and heatmap float32 [map_height, map_width] or None.
+            An answer for each image.
 
         Raises:
             ModelFileError: the model does not answer as a model should.
@@ -358,7 +252,7 @@ class Predictor:
         for name, answer, shape in zip(outputs, answers, shapes, strict=False):
             check_answer(self._path, name, answer, (len(pixels), *shape))
         probabilities, risk = (np.clip(answer, 0.0, 1.0) for answer in answers[:2])
-        return zip(probabilities, risk, answers[2] if heatmap else [None] * len(pixels), strict=True)
+        return map(Answer, probabilities, risk, answers[2] if heatmap else [None] * len(pixels))
 
 
 def _paired(

@@ -17,20 +17,10 @@ from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nevus.core.clinical import Values
-from nevus.core.errors import ModelFileError
 from nevus.core.preprocess import Pixels
-
-
-class Answer(NamedTuple):
-    """What the model says of one image: class probabilities float32 [C], risk, heatmap float32 [h, w] or None."""
-
-    probabilities: NDArray[np.float32]
-    risk: np.float32
-    heatmap: NDArray[np.float32] | None
-
+from nevus.serve.prediction import Answer
 
 # Gives an image, uint8 [S, S, 3], or why there is none. That is not raised: a traceback holds the frames, these the
 # upload and the future, and it the exception, a ring that Python frees late.
@@ -51,7 +41,7 @@ class _Prepared(NamedTuple):
 
 # As `Predictor.answer`: uint8 [N, S, S, 3], whether to compute heatmaps and clinical values float32 [N, M], to an
 # answer for each image.
-Model = Callable[[Pixels, bool, Values], Iterable[tuple[NDArray[np.float32], np.float32, NDArray[np.float32] | None]]]
+Model = Callable[[Pixels, bool, Values], Iterable[Answer]]
 
 
 class Batcher:
@@ -167,12 +157,7 @@ class Batcher:
         pixels = np.stack([prepared.pixels for prepared in batch])
         values = np.stack([prepared.image.values for prepared in batch])
         heatmap = any(prepared.image.heatmap for prepared in batch)
-        answers = [Answer(*answer) for answer in self._model(pixels, heatmap, values)]
-        if len(answers) != len(batch):
-            raise ModelFileError(
-                f"The model gave {len(answers)} answers. Expected {len(batch)}, one for each image. Export it again."
-            )
-        return answers
+        return list(self._model(pixels, heatmap, values))
 
     def _hand_over(self, outcomes: list[tuple[asyncio.Future[Answer], Answer | Exception]]) -> None:
         with suppress(RuntimeError):  # The loop is closed: nobody waits any more.
@@ -183,7 +168,7 @@ def _settle(outcomes: list[tuple[asyncio.Future[Answer], Answer | Exception]]) -
     for future, outcome in outcomes:
         if future.done():
             continue
-        if isinstance(outcome, Answer):
-            future.set_result(outcome)
-        else:
+        if isinstance(outcome, Exception):
             future.set_exception(outcome)
+        else:
+            future.set_result(outcome)

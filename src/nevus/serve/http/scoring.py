@@ -10,7 +10,7 @@ import base64
 import hashlib
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from starlette.requests import ClientDisconnect
 
@@ -18,28 +18,17 @@ from nevus.core.clinical import Values
 from nevus.core.errors import ImageError, ImageTooLargeError, ModelFileError
 from nevus.core.machine import available_processors
 from nevus.core.modelfile import ModelSpec
-from nevus.core.operating_point import OperatingPoint
 from nevus.core.preprocess import Pixels, decode, resize
-from nevus.core.prevalence import rebase
 from nevus.serve.heatmap import heatmap_png
-from nevus.serve.http.batching import Answer, Batcher
+from nevus.serve.http.batching import Batcher
 from nevus.serve.http.metrics import Metrics
 from nevus.serve.http.schemas import Heatmap, ImageProblem, ImageResult
 from nevus.serve.http.uploads import Upload
+from nevus.serve.prediction import Answer, Question
 from nevus.serve.predictor import Predictor
 from nevus.serve.quality import QualityCheck
 
 MODEL_FAILED = "model_failed"
-
-
-class Question(NamedTuple):
-    """What a request wants to know of each of its images, and the clinical values that it gives for all of them."""
-
-    point: OperatingPoint
-    prevalence: float | None
-    heatmap: bool
-    check: bool
-    values: Values
 
 
 @dataclass(slots=True)
@@ -103,13 +92,15 @@ class Scorer:
         return self.predictor.spec
 
     async def answer(
-        self, uploads: list[Upload], question: Question, leaving: asyncio.Future[Any]
+        self, uploads: list[Upload], question: Question, values: Values, *, check: bool, leaving: asyncio.Future[Any]
     ) -> list[ImageResult]:
         """A result for each image, in order.
 
         Args:
             uploads: the images.
             question: what is asked of each.
+            values: their clinical values, float32 [M], the same for all.
+            check: whether to refuse images that the model cannot answer for.
             leaving: done when the sender goes away; what has not begun by then is given up.
 
         Raises:
@@ -117,9 +108,7 @@ class Scorer:
         """
         seen = [_Seen(upload.name) for upload in uploads]
         answers = [
-            self._batcher.score(
-                partial(self._prepare, upload.content, question.check, image), question.heatmap, question.values
-            )
+            self._batcher.score(partial(self._prepare, upload.content, check, image), question.heatmap, values)
             for upload, image in zip(uploads, seen, strict=True)
         ]
         leaving.add_done_callback(lambda _: [answer.cancel() for answer in answers])
@@ -152,13 +141,10 @@ class Scorer:
         return ImageResult(name=seen.name, error=ImageProblem(code=outcome.code, message=str(outcome)))
 
     def _told(self, seen: _Seen, answer: Answer, question: Question) -> ImageResult:
-        spec, risk = self.spec, float(answer.risk)
-        rebased = None
-        if question.prevalence is not None:
-            rebased = rebase(risk, assumed=spec.assumed_prevalence, prevalence=question.prevalence)
+        prediction = question.prediction(seen.name, answer)
         heatmap = None
-        if answer.heatmap is not None and question.heatmap:
-            picture = heatmap_png(answer.heatmap, spec.image_size)
+        if prediction.heatmap is not None:
+            picture = heatmap_png(prediction.heatmap, self.spec.image_size)
             width, height = seen.size
             heatmap = Heatmap(
                 png=base64.b64encode(picture.png).decode("ascii"),
@@ -168,10 +154,10 @@ class Scorer:
             )
         return ImageResult(
             name=seen.name,
-            risk=risk,
-            decision="malignant" if question.point.decide(risk) else "benign",
-            triage=spec.triage.band(risk),
-            risk_at_prevalence=rebased,
-            probabilities=dict(zip(spec.classes.names, map(float, answer.probabilities), strict=True)),
+            risk=prediction.risk,
+            decision=prediction.decided,
+            triage=prediction.triage,
+            risk_at_prevalence=prediction.risk_at_prevalence,
+            probabilities=prediction.probabilities,
             heatmap=heatmap,
         )

@@ -1,0 +1,110 @@
+"""What is asked of images, what a model answers, and what that says of an image: risk, decision and triage.
+
+Asks no model itself: `predictor` does, and `http.scoring`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nevus.core.modelfile import ModelSpec
+from nevus.core.operating_point import OperatingPoint
+from nevus.core.prevalence import check_prevalence, rebase
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the model says of one image, or why it says nothing. Not a diagnosis.
+
+    Attributes:
+        source: the path of the image, or 'image 3' for the third one given from memory.
+        risk: probability of the malignant classes, in [0, 1]; None if there is an error.
+        decision: True if the risk is at or over the operating point's threshold: malignant; None if there is an error.
+        operating_point: name of the operating point that decided.
+        probabilities: class name to probability; empty if there is an error.
+        triage: 'low', 'uncertain' or 'high', by the model's two thresholds; None if there is an error.
+        prevalence: the share of malignant lesions that was asked for, in (0, 1); None if none was.
+        risk_at_prevalence: the risk re-based to the prevalence asked for, by Bayes' theorem; None unless asked for.
+        heatmap: float32 [map_height, map_width], what raises the risk (positive) and what lowers it
+            (negative), over the whole image; None unless asked for.
+        error: why the image could not be used; None for a good one.
+    """
+
+    source: str
+    risk: float | None
+    decision: bool | None
+    operating_point: str
+    probabilities: dict[str, float]
+    triage: str | None = None
+    prevalence: float | None = None
+    risk_at_prevalence: float | None = None
+    heatmap: NDArray[np.float32] | None = None
+    error: str | None = None
+
+    @property
+    def decided(self) -> Literal["malignant", "benign"] | None:
+        """The decision in a word."""
+        return None if self.decision is None else "malignant" if self.decision else "benign"
+
+
+class Answer(NamedTuple):
+    """What a model answers for one image: probabilities float32 [C], risk, heatmap float32 [h, w] or None."""
+
+    probabilities: NDArray[np.float32]
+    risk: np.float32
+    heatmap: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a caller wants to know of each image.
+
+    Attributes:
+        spec: of the model that is asked.
+        point: the operating point that decides.
+        prevalence: share of malignant lesions to re-base the risk to, in (0, 1); None for none.
+        heatmap: whether to return heatmaps.
+    """
+
+    spec: ModelSpec
+    point: OperatingPoint
+    prevalence: float | None
+    heatmap: bool
+
+    @classmethod
+    def of(cls, spec: ModelSpec, operating_point: str | None, prevalence: float | None, heatmap: bool) -> Question:
+        """Checks what is asked against the model; without the name of an operating point its default decides.
+
+        Raises:
+            ModelFileError: the model has no such operating point.
+            ConfigError: the prevalence does not lie between 0 and 1.
+        """
+        if prevalence is not None:
+            check_prevalence(prevalence)
+        return cls(spec, spec.operating_point(operating_point), prevalence, heatmap)
+
+    def prediction(self, source: str, answer: Answer) -> Prediction:
+        """What a model's answer says of an image."""
+        risk, rebased = float(answer.risk), None
+        if self.prevalence is not None:
+            rebased = rebase(risk, assumed=self.spec.assumed_prevalence, prevalence=self.prevalence)
+        return Prediction(
+            source,
+            risk,
+            self.point.decide(risk),
+            self.point.name,
+            dict(zip(self.spec.classes.names, map(float, answer.probabilities), strict=True)),
+            self.spec.triage.band(risk),
+            self.prevalence,
+            rebased,
+            # Others in the same batch may have asked for theirs.
+            answer.heatmap if self.heatmap else None,
+        )
+
+    def failure(self, source: str, error: Exception) -> Prediction:
+        """That an image cannot be used, and why."""
+        return Prediction(source, None, None, self.point.name, {}, prevalence=self.prevalence, error=str(error))
