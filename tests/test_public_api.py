@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import nevus
-from nevus.cli import assessment, explaining, stages
+from nevus.cli import inspection, stages
 
 
 def test_all_lists_the_public_names() -> None:
@@ -20,7 +20,7 @@ def test_all_lists_the_public_names() -> None:
 
 def test_each_function_that_makes_a_model_has_a_command_of_its_name() -> None:
     functions = {name for name in nevus.__all__ if inspect.isfunction(getattr(nevus, name))} - {"load"}
-    assert functions <= {command.name for command in (*stages.COMMANDS, *assessment.COMMANDS, *explaining.COMMANDS)}
+    assert functions <= {command.name for command in (*stages.COMMANDS, *inspection.COMMANDS)}
 
 
 @pytest.mark.parametrize("name", [name for name in nevus.__all__ if name != "__version__"])

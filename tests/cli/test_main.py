@@ -1,3 +1,4 @@
+import json
 import re
 import subprocess
 import sys
@@ -32,7 +33,48 @@ def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFi
     error = capsys.readouterr().err
     assert error.startswith("nevus")
     assert "--help'." in error
-    assert error.count("\n") == 1
+    assert error.count("\n") <= 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (
+            ["run", "x", "--epochs", "many"],
+            [
+                "nevus run: argument --epochs: expected a whole number. Received: 'many'.",
+                "  --epochs EPOCHS",
+                "See 'nevus run --help'.",
+            ],
+        ),
+        (
+            ["export", "run", "--format", "onxx"],
+            ["nevus export: argument --format: expected one of onnx, onnx-int8,", "  --format ", "See 'nevus export"],
+        ),
+        (
+            ["data", "fetch", "ham10000"],
+            ["nevus data fetch: the following arguments are required: DIR.", "  DIR  folder", "See 'nevus data fetch"],
+        ),
+    ],
+    ids=lambda part: " ".join(part[:2]),
+)
+def test_a_wrong_argument_is_shown_with_its_help(
+    arguments: list[str], lines: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    found = capsys.readouterr().err.splitlines()
+    for line, start in zip([found[0], found[1], found[-1]], lines, strict=True):
+        assert line.startswith(start)
+
+
+def test_what_follows_two_dashes_is_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", "a.jpg", "--json", "--", "-b.jpg", "c.jpg"]) == 1
+    files = [json.loads(line)["file"] for line in capsys.readouterr().out.splitlines()]
+    assert files == ["a.jpg", "-b.jpg", "c.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -43,6 +85,7 @@ def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFi
         (["run", "images", "--epoch-s", "3"], "--epochs"),
         (["run", "images", "--lr", "0.1"], "--learning-rate"),
         (["data", "fetch", "ham10000", "x", "--accept-license"], "--accept-licence"),
+        (["audit", "images", "--fail-on", "eror"], "error"),
     ],
 )
 def test_what_an_unknown_word_may_have_meant_is_said(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nevus.cli.evaluation_summary import run_summary
-from nevus.cli.summary import model_summary, shipped_summary
+from nevus.cli.model_summary import model_summary, shipped_summary
 from nevus.core.files import read_json, write_json
 from nevus.core.runs import Run
 from nevus.core.shipped import find_model

@@ -41,6 +41,7 @@ class Command:
         """The arguments in what follows the command's name; options may come before, between or after the others."""
         parser = Parser(prog=f"nevus {self.name}", description=self.description, epilog=DISCLAIMER)
         self.fill(parser)
+        words = _without_dashes(words)
         return parser.parse_args(words) if self.commands else parser.parse_intermixed_args(words)
 
     def fill(self, parser: argparse.ArgumentParser) -> None:
@@ -62,7 +63,7 @@ class Command:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, and name what an unknown word may have meant."""
+    """A parser whose errors are short: what is wrong, what an unknown word may have meant, and the help of the flag."""
 
     def error(self, message: str) -> NoReturn:
         """Ends the program with status 2."""
@@ -72,8 +73,26 @@ class Parser(argparse.ArgumentParser):
         for kind, expected in (("int", "a whole number"), ("float", "a number")):
             message = message.replace(f"invalid {kind} value: ", f"expected {expected}. Received: ")
         end = "" if message.endswith(("?", ".")) else "."
-        print(f"{self.prog}: {message}{end} See '{self.prog} --help'.", file=sys.stderr)
+        about = self._help_of_named(message)
+        print(f"{self.prog}: {message}{end}{about or ' '}See '{self.prog} --help'.", file=sys.stderr)
         sys.exit(2)
+
+    def _help_of_named(self, message: str) -> str:
+        """The help of the arguments that argparse's message names, in lines of their own."""
+        _, are_missing, names = message.partition("the following arguments are required: ")
+        named = names.split(", ") if are_missing else [message.partition(": ")[0].removeprefix("argument ")]
+        formatter = self._get_formatter()
+        formatter.start_section(None)
+        formatter.add_arguments(one for one in self._actions if argparse._get_action_name(one) in named)
+        formatter.end_section()
+        text = formatter.format_help()
+        return f"\n{text}" if text else ""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            names = list(map(str, action.choices))
+            hint = did_you_mean(difflib.get_close_matches(str(value), names, n=1))
+            raise argparse.ArgumentError(action, f"expected one of {', '.join(names)}. Received: '{value}'.{hint}")
 
     def _suggestion(self, word: str) -> str:
         flags = [flag for flag in _flags(self) if flag.startswith("--")]
@@ -96,6 +115,18 @@ def _short_usage(parser: argparse.ArgumentParser) -> str:
     formatter.add_usage(None, [action for action in parser._actions if not action.option_strings], [], prefix="")
     arguments = formatter.format_help().strip().removeprefix(parser.prog)
     return f"{parser.prog} [OPTIONS]{arguments}".replace("%", "%%")
+
+
+def _without_dashes(words: Sequence[str]) -> list[str]:
+    """The words without `--`, after which each is a path, whatever it begins with.
+
+    argparse itself forgets that where options may come between paths.
+    """
+    if "--" not in words:
+        return list(words)
+    dashes = list(words).index("--")
+    after = [f"./{word}" if word.startswith("-") else word for word in words[dashes + 1 :]]
+    return [*words[:dashes], *after]
 
 
 def did_you_mean(like: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from nevus.assess.sections.classified import CLASSIFICATION
 from nevus.assess.sections.decisions import DECISIONS
 from nevus.assess.sections.metric import Surface, shown_on
 from nevus.assess.sections.scores import SCORES
-from nevus.cli.summary import counts_table
+from nevus.cli.dataset_summary import counts_table
 from nevus.core.estimate import Estimate, value_text
 from nevus.core.files import read_json
 from nevus.core.modelfile import DISCLAIMER

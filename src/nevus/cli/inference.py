@@ -90,7 +90,7 @@ def predict(arguments: argparse.Namespace) -> int:
 
 def info(arguments: argparse.Namespace) -> int:
     """Prints the description of a model file."""
-    from nevus.cli.summary import model_summary
+    from nevus.cli.model_summary import model_summary
     from nevus.serve.session import read_spec
 
     spec = read_spec(shipped.find_model(arguments.model))
@@ -100,7 +100,7 @@ def info(arguments: argparse.Namespace) -> int:
 
 def models(arguments: argparse.Namespace) -> int:
     """Prints the models that come with Nevus."""
-    from nevus.cli.summary import shipped_record, shipped_summary
+    from nevus.cli.model_summary import shipped_record, shipped_summary
     from nevus.serve.predictor import load
 
     specs = {path: load(path).spec for path in shipped.shipped_models().values()}

@@ -22,9 +22,8 @@ from nevus.core.modelfile import DISCLAIMER
 # The module of each command, in the order of the help. A command loads its own alone.
 _MODULES = {
     "data": "datasets",
-    **dict.fromkeys(("run", "demo", "prepare", "split", "train", "evaluate", "export", "report"), "stages"),
-    **dict.fromkeys(("audit", "compare"), "assessment"),
-    **dict.fromkeys(("explain", "probe"), "explaining"),
+    **dict.fromkeys(("run", "demo", "prepare", "split", "train", "evaluate", "export", "report", "audit"), "stages"),
+    **dict.fromkeys(("compare", "explain", "probe"), "inspection"),
     **dict.fromkeys(("serve", "web"), "serving"),
     **dict.fromkeys(("predict", "info", "models"), "inference"),
 }
@@ -80,6 +79,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if name and not name.startswith("-"):
         like = difflib.get_close_matches(name, _MODULES, n=1)
         parser.error(f"unknown command '{name}'.{did_you_mean(like)}")
+    if not words:
+        parser.error("expected a command, such as 'nevus demo'")
     return parser.parse_args(words)
 
 

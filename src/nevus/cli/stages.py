@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -12,9 +13,10 @@ from nevus.cli.options import add_config_flags, config_of
 from nevus.core.config import options
 from nevus.core.dataset import Dataset
 from nevus.core.errors import ParityError
+from nevus.core.files import finite
 from nevus.core.reuse import single_run
 from nevus.core.runs import Run
-from nevus.core.vocabulary import EXPORTED_FILES
+from nevus.core.vocabulary import EXPORTED_FILES, SEVERITIES
 from nevus.pipeline import datasets, stages
 from nevus.pipeline import demo as generated
 from nevus.pipeline import run as whole
@@ -77,6 +79,18 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="folder that 'nevus evaluate' wrote")
 
 
+def _add_audit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "data", type=Path, nargs="+", help="a prepared dataset, or sources of images, which are prepared first"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DATASET", help="where sources of images are prepared (default: runs/NAME-audit)"
+    )
+    parser.add_argument("--fail-on", choices=SEVERITIES, help="exit status 1 if anything as grave is found")
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    add_config_flags(parser, "prepare")
+
+
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="RUN", default=Path("runs/demo"), help="default: runs/demo")
     parser.add_argument("--num-images", type=int, default=generated.NUM_IMAGES, help=f"default: {generated.NUM_IMAGES}")
@@ -116,7 +130,7 @@ def demo(arguments: argparse.Namespace) -> int:
 
 def prepare(arguments: argparse.Namespace) -> int:
     """Prepares a dataset and prints its counts."""
-    from nevus.cli.summary import dataset_summary
+    from nevus.cli.dataset_summary import dataset_summary
 
     dataset = stages.prepare(arguments.images, arguments.out, config_of(arguments), overwrite=arguments.overwrite)
     print(dataset_summary(dataset))
@@ -125,7 +139,7 @@ def prepare(arguments: argparse.Namespace) -> int:
 
 def split(arguments: argparse.Namespace) -> int:
     """Splits a dataset and prints its counts."""
-    from nevus.cli.summary import dataset_summary
+    from nevus.cli.dataset_summary import dataset_summary
 
     dataset = Dataset(arguments.dataset)
     stages.split(dataset, config_of(arguments))
@@ -158,7 +172,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 def export(arguments: argparse.Namespace) -> int:
     """Exports a run; exit status 1 if a format was refused."""
-    from nevus.cli.summary import parity_summary
+    from nevus.cli.model_summary import parity_summary
 
     run = single_run(arguments.run)
     formats = [file_format for file_format in arguments.format if file_format != _WEB]
@@ -189,6 +203,20 @@ def report(arguments: argparse.Namespace) -> int:
     stages.report(run)
     print(run.report_html)
     return 0
+
+
+def audit(arguments: argparse.Namespace) -> int:
+    """Audits a dataset; exit status 1 if a finding reaches `--fail-on`."""
+    from nevus.data.audit import format_findings, reaches
+    from nevus.data.names import as_text
+
+    dataset = datasets.dataset_for_audit(arguments.data, arguments.out, config_of(arguments))
+    findings = stages.audit(dataset)
+    if arguments.json:
+        print(json.dumps(finite([finding.to_json() for finding in findings])))
+    else:
+        print(f"{format_findings(findings)}\n{as_text(dataset.audit_html)}")
+    return 1 if arguments.fail_on and reaches(findings, arguments.fail_on) else 0
 
 
 def _print_outcome(run: Run) -> None:
@@ -260,5 +288,13 @@ COMMANDS = (
         "Draw the plots and write one self-contained HTML report.",
         report,
         _add_report,
+    ),
+    Command(
+        "audit",
+        "look for leaks, wrong labels and shortcuts in a dataset",
+        "Run numbered checks on a dataset; write audit.json, and audit.html with the pairs found. "
+        "docs/audit.md explains each check.",
+        audit,
+        _add_audit,
     ),
 )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parents[1] / "models"
 DEFAULT = "compact"
 
-_NAME_A_FILE = "Name a file: a model.onnx that 'nevus export' wrote."
+_A_FILE = "a model.onnx that 'nevus export' wrote."
 
 
 def shipped_models() -> dict[str, Path]:
@@ -45,11 +45,11 @@ def find_model(model: str | Path = DEFAULT) -> Path:
     if model in shipped:
         return shipped[model]
     if not shipped:
-        raise ModelFileError(f"No model '{model}' ships with this copy of Nevus, nor any other. {_NAME_A_FILE}")
+        raise ModelFileError(f"No model '{model}' ships with this copy of Nevus, nor any other. Name a file: {_A_FILE}")
     nearest = difflib.get_close_matches(model, shipped, n=1)
     hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
     raise ModelFileError(
-        f"No shipped model is called '{model}'.{hint} Expected one of: {', '.join(shipped)}. Or n{_NAME_A_FILE[1:]}"
+        f"No shipped model is called '{model}'.{hint} Expected one of: {', '.join(shipped)}. Or name a file: {_A_FILE}"
     )
 
 

@@ -101,7 +101,8 @@ def _record(prediction: Prediction, spec: ModelSpec) -> dict[str, Any]:
 def _triage_line(spec: ModelSpec) -> str:
     triage = spec.triage
     high = "none is high" if math.isnan(triage.rule_in) else f"high from {triage.rule_in:.4g} on"
-    return f"Triage: low below {triage.rule_out:.4g}, {high}{', uncertain between' * triage.has_uncertain_band}."
+    between = ", uncertain between" if triage.has_uncertain_band else ""
+    return f"Triage: low below {triage.rule_out:.4g}, {high}{between}."
 
 
 def _prevalence_line(prevalence: float, spec: ModelSpec) -> str:

@@ -113,4 +113,5 @@ def _field(value: dict[str, Any], name: str, shape: Any, where: str, mend: str) 
 
 def _wrong(where: str, expected: str, value: Any, mend: str) -> RunError:
     received = repr(value)
-    return RunError(f"{where}: expected {expected}. Received: {received[:60]}{'...' * (len(received) > 60)}. {mend}")
+    shown = received if len(received) <= 60 else f"{received[:60]}..."
+    return RunError(f"{where}: expected {expected}. Received: {shown}. {mend}")

@@ -1,4 +1,4 @@
-"""The commands that look into a model: `explain` its answers for images, `probe` whether the explanations are true."""
+"""The commands that look into what was trained: `compare` runs, `explain` answers, `probe` the explanations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ import sys
 from pathlib import Path
 
 from nevus.cli.command import Command
+from nevus.core.files import finite
 from nevus.core.vocabulary import EXPLANATION_METHODS
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="run", help="two or more folders that 'nevus evaluate' wrote"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write an HTML page with the curves overlaid")
+    parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
 
 
 def _add_explain(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +49,16 @@ def _add_probe(parser: argparse.ArgumentParser) -> None:
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help="a run's folder, or a model.onnx that 'nevus export' wrote")
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """Prints a comparison of runs."""
+    from nevus.assess.evaluation.compare import format_comparison
+    from nevus.pipeline import comparing
+
+    comparison = comparing.compare(arguments.runs, arguments.out)
+    print(json.dumps(finite(comparison)) if arguments.json else format_comparison(comparison))
+    return 0
 
 
 def explain(arguments: argparse.Namespace) -> int:
@@ -76,6 +95,13 @@ def probe(arguments: argparse.Namespace) -> int:
 
 
 COMMANDS = (
+    Command(
+        "compare",
+        "set runs side by side that were tested on the same images",
+        "Print figures and paired differences against the first run, with intervals and p-values.",
+        compare,
+        _add_compare,
+    ),
     Command(
         "explain",
         "pictures of what raises the risk of images, and what lowers it",
