@@ -1,6 +1,6 @@
 """What does a leak inflate? HAM10000 split at random against split by lesion, same network, several seeds.
 
-HAM10000 holds up to six photographs of one lesion. Split at random, photographs of one lesion stand in
+HAM10000 holds up to six photographs of one lesion. Split at random, photographs of one lesion are in
 training and test at once. For each seed this trains the same network on both kinds of split:
 
     python examples/leak_experiment.py PATH/TO/HAM10000 runs/leak

@@ -2,7 +2,7 @@
 
     python scripts/fit_quality_check.py DATA --fit-others FOLDER... --test-others FOLDER... [--write]
 
-DATA holds melanoma10000/ and ham10000/; the others are folders of any pictures that are no dermoscopic
+DATA holds melanoma10000/ and ham10000/; the others are folders of any pictures that are not dermoscopic
 images. Half of each dermoscopic set fits, the other half tests; the others of the test come from other
 collections than those of the fit. Tables of error rates go to standard output; `--write` replaces the file.
 

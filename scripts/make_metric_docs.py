@@ -32,7 +32,7 @@ TABLES: dict[str, Sequence[object]] = {
 
 
 def metric_docs(text: str) -> str:
-    """The page with its tables written anew, each between `<!-- metrics: NAME -->` and `<!-- end -->`."""
+    """The page with its tables written again, each between `<!-- metrics: NAME -->` and `<!-- end -->`."""
     for name, rows in TABLES.items():
         start = f"<!-- metrics: {name} -->\n"
         text, found = re.subn(rf"{start}.*?(?=<!-- end -->)", lambda _: start + _table(rows), text, flags=re.DOTALL)  # noqa: B023

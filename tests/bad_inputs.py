@@ -82,7 +82,7 @@ def upright_only_by_exif(orientation: int) -> bytes:
 
 
 def turned_with_a_wrong_type() -> bytes:
-    """A JPEG file turned by its EXIF orientation, whose resolution is a byte where a fraction should stand."""
+    """A JPEG file turned by its EXIF orientation, whose resolution is a byte where a fraction should be."""
     exif = Image.Exif()
     exif[0x0112], exif[0x011A] = 6, 72.0
     block = exif.tobytes().removeprefix(b"Exif\0\0").replace(b"\x01\x1a\x00\x05", b"\x01\x1a\x00\x01")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "nevus"
-# Modules that can open a connection, of the standard library and of those that are often beside it.
+# Modules that can open a connection, of the standard library and of those that are often next to it.
 NETWORK = frozenset(
     "socket ssl http urllib ftplib smtplib poplib imaplib telnetlib xmlrpc socketserver asyncio webbrowser requests "
     "httpx aiohttp urllib3 pooch huggingface_hub kagglehub boto3 fsspec websockets".split()

@@ -28,7 +28,7 @@ def make_run(
     test_labels: tuple[int, ...] = (0, 1),
     complete: bool = False,
 ) -> Run:
-    """A trained and evaluated run of 300 images, its dataset beside it.
+    """A trained and evaluated run of 300 images, its dataset next to it.
 
     A complete one has further columns, leaked test images, heatmaps, an audit, and figures for a screening as well.
     """

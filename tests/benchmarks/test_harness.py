@@ -1,4 +1,4 @@
-"""What the benchmark counts and how it takes turns; its figures themselves are no business of a test."""
+"""What the benchmark counts and how it takes turns; its figures themselves are not business of a test."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def test_each_fold_is_an_ordinary_run(finished: Run) -> None:
 def test_training_a_fold_alone_gives_the_same_model(finished: Run, options: list[str], tmp_path: Path) -> None:
     fold = finished.folds[-1]
     alone = Run(tmp_path / "alone")
-    # The images are prepared, so their size is no option any more.
+    # The images are prepared, so their size is not an option any more.
     size = options.index("--image-size")
     training = options[:size] + options[size + 2 :]
     assert main(["train", str(fold.dataset.directory), "--out", str(alone.directory), *training]) == 0
@@ -170,11 +170,11 @@ def test_a_run_is_resumed_with_the_folds_it_was_begun_with(
     finished: Run, finished_run: Run, images: Path, options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert resume(finished_run, finished_run.dataset.directory, options) == 1
-    assert "a run without folds, and was to be resumed with --folds 2" in capsys.readouterr().err
+    assert "a run without folds, so it cannot be resumed with --folds 2" in capsys.readouterr().err
     assert resume(finished, images, options, "--folds", "3") == 1
-    assert "a cross-validation of 2 folds, and was to be resumed with --folds 3" in capsys.readouterr().err
+    assert "a cross-validation of 2 folds, so it cannot be resumed with --folds 3" in capsys.readouterr().err
     assert main(["run", str(images), "--out", str(finished.directory), "--resume", *options]) == 1
-    assert "a cross-validation of 2 folds, and was to be resumed with no --folds" in capsys.readouterr().err
+    assert "a cross-validation of 2 folds, so it cannot be resumed with no --folds" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("stage", ["evaluate", "export"])

@@ -58,7 +58,7 @@ def test_bad_file_is_named_and_the_others_are_done(
     assert "bad.jpg: not an image" in captured.out
     assert "none.jpg: no such file" in captured.out
     assert good.name in captured.out
-    assert captured.err.strip() == "nevus: 2 of the images could not be used; the others are done."
+    assert captured.err.strip() == "nevus: 2 of the images could not be read; the rest were processed."
 
 
 def test_operating_points_change_decisions_and_unknown_ones_are_errors(

@@ -1,4 +1,4 @@
-"""What is known beside the picture: from texts to values, and from values to what a model sees."""
+"""What is known besides the picture: from texts to values, and from values to what a model sees."""
 
 from __future__ import annotations
 

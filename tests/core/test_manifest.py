@@ -56,7 +56,7 @@ def test_wrong_rows_are_named(tmp_path: Path, change: dict[str, str], message: s
 def test_repeated_image_id_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "manifest.csv"
     write_manifest(file, [ROW, replace(ROW, image_id="b"), ROW])
-    with pytest.raises(DataError, match="row 4: image_id 'a' stands in row 2 too"):
+    with pytest.raises(DataError, match="row 4: image_id 'a' is also in row 2"):
         read_manifest(file)
 
 

@@ -284,7 +284,7 @@ def test_an_encrypted_member_is_rejected(tmp_path: Path) -> None:
 @pytest.mark.parametrize("data", [b"", b"PK\3\4 cut off", b"\x89PNG"])
 def test_a_file_that_is_no_archive_is_an_error(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "images.zip").write_bytes(data)
-    with pytest.raises(DataError, match="is no readable zip archive"):
+    with pytest.raises(DataError, match="is not a readable zip archive"):
         find_images(tmp_path / "images.zip")
 
 
@@ -301,12 +301,12 @@ def test_a_member_that_vanished_is_a_reason(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_member_that_was_written_anew_is_one_image(tmp_path: Path) -> None:
     archive = write_zip(tmp_path / "images.zip", members(4))
-    anew = random_png(99)
+    again = random_png(99)
     with zipfile.ZipFile(archive, "a") as file:
-        file.writestr("benign/image_0002.png", anew)
+        file.writestr("benign/image_0002.png", again)
     dataset = prepare(archive, tmp_path / "dataset", image_size=20)
     assert [row.image_id for row in dataset.rows] == ["image_0000", "image_0002", "image_0001", "image_0003"]
-    with Image.open(io.BytesIO(anew)) as image:
+    with Image.open(io.BytesIO(again)) as image:
         np.testing.assert_array_equal(dataset.pixels[1], np.asarray(image))
 
 
@@ -382,7 +382,7 @@ def test_an_hdf5_file_gives_bytes_and_nothing_from_elsewhere(tmp_path: Path) -> 
             archive.read(name)
     archive.close()
     (tmp_path / "images.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n cut off")
-    with pytest.raises(DataError, match="is no readable HDF5 file"):
+    with pytest.raises(DataError, match="is not a readable HDF5 file"):
         Hdf5Archive(tmp_path / "images.hdf5")
 
 
@@ -393,7 +393,7 @@ def test_an_hdf5_file_whose_names_are_damaged_is_an_error(tmp_path: Path) -> Non
         file["a"] = np.void(b"image")
     path.write_bytes(path.read_bytes().replace(b"SNOD", b"XXXX"))
     archive = Hdf5Archive(path)
-    with pytest.raises(DataError, match=r"images\.hdf5 is no readable HDF5 file"):
+    with pytest.raises(DataError, match=r"images\.hdf5 is not a readable HDF5 file"):
         list(archive.names())
     archive.close()
 

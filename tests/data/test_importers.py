@@ -631,7 +631,7 @@ def test_a_missing_column_is_named(tmp_path: Path, name: str, image: str, header
 def test_a_table_that_names_an_image_twice_is_an_error(tmp_path: Path) -> None:
     touch(tmp_path, "ISIC_1.jpg")
     write(tmp_path, {"HAM10000_metadata.csv": "image_id,lesion_id,dx\nISIC_1,a,nv\nISIC_1,b,mel\n"})
-    with pytest.raises(DataError, match="image_id 'ISIC_1' stands in two rows"):
+    with pytest.raises(DataError, match="image_id 'ISIC_1' is in two rows"):
         find_images(tmp_path)
 
 

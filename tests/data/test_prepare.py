@@ -1,4 +1,4 @@
-"""Preparation: what is stored is what the files show, in order; what is no image is rejected with its reason."""
+"""Preparation: what is stored is what the files show, in order; what is not an image is rejected with its reason."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_worker_killed_from_outside_is_a_clear_error(tmp_path: Path, monkeypat
             return future
 
     monkeypatch.setattr(decoding, "ProcessPoolExecutor", KillingAPool)
-    with pytest.raises(DataError, match=r"ended from outside.* fewer --workers"):
+    with pytest.raises(DataError, match=r"decoding worker was killed.* fewer --workers"):
         prepare(root, tmp_path / "dataset", image_size=16, workers=2)
     assert not list((tmp_path / "dataset").iterdir())
 
@@ -105,7 +105,7 @@ def test_a_pool_that_breaks_while_it_starts_a_worker_is_a_clear_error(
             super()._spawn_process()
 
     monkeypatch.setattr(decoding, "ProcessPoolExecutor", BreakingAsItStarts)
-    with pytest.raises(DataError, match=r"ended from outside.* fewer --workers"):
+    with pytest.raises(DataError, match=r"decoding worker was killed.* fewer --workers"):
         prepare(root, tmp_path / "dataset", image_size=16, workers=2)
 
 
@@ -430,7 +430,7 @@ def test_splits_of_one_source_are_kept_and_the_other_sources_are_divided(tmp_pat
 
 @pytest.mark.real_data
 def test_ham10000_is_seven_classes_and_no_lesion_is_split(tmp_path: Path, ham10000: Path) -> None:
-    """A part of its lesions; the segmentation masks beside them are no images."""
+    """A part of its lesions; the segmentation masks next to them are not images."""
     with (ham10000 / "HAM10000_metadata.csv").open(encoding="utf-8", newline="") as file:
         records = list(csv.DictReader(file))
     kept = {record["lesion_id"] for record in records[::25]}

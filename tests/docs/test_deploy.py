@@ -1,4 +1,4 @@
-"""The snippets of docs/deploy.md run as they stand, and give the answers of `nevus.load`."""
+"""The snippets of docs/deploy.md run as they are, and give the answers of `nevus.load`."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def make_run(
     dark: bool = False,
     head: ClinicalHead | None = None,
 ) -> Run:
-    """A run as train and evaluate leave it, with a dataset beside it; of the classic network, unless told otherwise."""
+    """A run as train and evaluate leave it, with its dataset; of the classic network, unless told otherwise."""
     directory.mkdir(parents=True)
     if dark:
         dataset = make_dark_dataset(directory / "dataset", image_size, num_images=120)

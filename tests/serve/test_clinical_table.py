@@ -39,7 +39,7 @@ def test_values_for_all(tmp_path: Path) -> None:
         ("image,age\na,1\n", "expected a column 'file' or 'image_id', and some of: age, sex. Found: image, age"),
         ("file,site\na,1\n", "expected a column 'file' or 'image_id'"),
         ("file,age\na.jpg,1\nb.jpg,old\n", r"row 3: age: expected a number"),
-        ("file,age\na.jpg,1\na.jpg,2\n", "row 3: 'a.jpg' stands there twice"),
+        ("file,age\na.jpg,1\na.jpg,2\n", "row 3: 'a.jpg' is listed twice"),
     ],
 )
 def test_wrong_tables_are_refused_before_any_image(tmp_path: Path, text: str, message: str) -> None:

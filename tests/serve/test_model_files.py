@@ -1,4 +1,4 @@
-"""Files that are no sound model: each gives one clear error, and nothing on standard error."""
+"""Files that are not sound models: each gives one clear error, and nothing on standard error."""
 
 from __future__ import annotations
 

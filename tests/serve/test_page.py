@@ -235,7 +235,7 @@ def test_a_refused_key_is_told_and_no_key_says_how_to_try_again(opened: Opened) 
         assert page.evaluate("document.getElementById('key').validity.patternMismatch")
         page.fill("#key", "another-key")
         page.click("#key-dialog .button")
-        # Its text stands there before the dialog is open again.
+        # Its text is there before the dialog is open again.
         expect(page.locator("#key-refused")).to_be_visible()
         expect(page.locator("#key-refused")).to_have_text("That key was refused.")
         page.keyboard.press("Escape")
@@ -405,7 +405,8 @@ def test_no_heatmap_lies_over_a_picture_that_the_browser_shows_otherwise_or_not_
         "good.png": None,
         "unknown_here.tif": "This browser cannot show the file, so no heatmap lies over it.",
         "turned.jpg": None,
-        "turned.webp": "No heatmap is shown: the model saw this picture turned otherwise than this browser shows it.",
+        "turned.webp": "No heatmap: the browser shows this picture in a different orientation from "
+        "the one the model saw.",
     }
     cards = page.locator("#cards button")
     for number in (0, 1, 2, 3, 0):

@@ -37,7 +37,7 @@ _DECISION_TITLES = "  ".join(
 
 
 def run_summary(run: Run) -> str:
-    """The outcome of a run: data, training, test figures, operating points, files."""
+    """The outcome of a run: data, training, test metrics, operating points, files."""
     record = run.record
     metrics = read_json(run.metrics_json, "Run 'nevus evaluate' first.")
     info = run.dataset_info

@@ -30,7 +30,9 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
         help="a shipped model, see 'nevus models', a model.onnx that 'nevus export' wrote, or a run's folder "
         f"(default: {shipped.DEFAULT})",
     )
-    parser.add_argument("--operating-point", metavar="NAME", help="decide at this one (default: the model's default)")
+    parser.add_argument(
+        "--operating-point", metavar="NAME", help="operating point to use for decisions (default: the model's default)"
+    )
     parser.add_argument(
         "--prevalence",
         type=float,
@@ -84,7 +86,7 @@ def predict(arguments: argparse.Namespace) -> int:
         write = write_csv if arguments.csv else write_json if arguments.json else write_table
         num_failed = write(predictions, predictor.spec, sys.stdout)
     if num_failed:
-        print(f"nevus: {num_failed:,} of the images could not be used; the others are done.", file=sys.stderr)
+        print(f"nevus: {num_failed:,} of the images could not be read; the rest were processed.", file=sys.stderr)
     return 1 if num_failed else 0
 
 
@@ -162,14 +164,14 @@ COMMANDS = (
     Command(
         "info",
         "what a model file says of itself",
-        "Show a model's classes, operating points, test figures, provenance and limits.",
+        "Show a model's classes, operating points, test metrics, provenance and limits.",
         info,
         _add_info,
     ),
     Command(
         "models",
         "the models that come with Nevus",
-        "List the shipped models: size, test figures, licence and what each is for.",
+        "List the shipped models: size, test metrics, licence and what each is for.",
         models,
         _add_models,
     ),

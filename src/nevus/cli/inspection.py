@@ -42,7 +42,7 @@ def _add_probe(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
     parser.add_argument("data", type=Path, help="folder of images with masks: HAM10000, or phantoms")
     parser.add_argument("--num-images", type=int, default=400, help="most images to look at (default: 400)")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of images and the noise (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed for image selection and noise (default: 0)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: probe.json in the run's folder")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
@@ -98,7 +98,7 @@ COMMANDS = (
     Command(
         "compare",
         "set runs side by side that were tested on the same images",
-        "Print figures and paired differences against the first run, with intervals and p-values.",
+        "Print metrics and paired differences against the first run, with intervals and p-values.",
         compare,
         _add_compare,
     ),
@@ -112,7 +112,7 @@ COMMANDS = (
     ),
     Command(
         "probe",
-        "do the heatmaps tell the truth, and does the risk rest on the lesion",
+        "test the heatmaps, and whether the risk depends on the lesion",
         "On images with lesion masks: heat on the lesion, deletion and insertion, random weights, and "
         "what the model says without the lesion or with a ruler or dark corners. docs/explain.md explains each.",
         probe,

@@ -30,9 +30,12 @@ def shown_on_stderr() -> Iterator[None]:
     """Shows what `nevus` logs, from information on, and hands it to no other handler."""
     handler, before = _Lines(), (_LOGGER.level, _LOGGER.propagate)
     _LOGGER.addHandler(handler)
-    _LOGGER.level, _LOGGER.propagate = logging.INFO, False
+    # Only this method makes the loggers below it forget what they knew of the level.
+    _LOGGER.setLevel(logging.INFO)
+    _LOGGER.propagate = False
     try:
         yield
     finally:
         _LOGGER.removeHandler(handler)
-        _LOGGER.level, _LOGGER.propagate = before
+        _LOGGER.setLevel(before[0])
+        _LOGGER.propagate = before[1]

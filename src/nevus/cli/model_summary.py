@@ -88,7 +88,7 @@ def shipped_summary(path: Path, spec: ModelSpec) -> str:
             f"  size        {path.stat().st_size / 1000:.0f} KB, {spec.num_parameters:,} parameters, "
             f"{spec.image_size} x {spec.image_size} pixels",
             f"  classes     {_class_names(spec)}",
-            f"  test        {'; '.join(figures) or 'no figures in the file'}",
+            f"  test        {'; '.join(figures) or 'no metrics in the file'}",
             f"  trained on  {_one_line(spec.trained_on)}",
             f"  licence     {_one_line(spec.licence)}",
             f"  for         {_one_line(spec.intended_use)}",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nevus.core.config import DEFAULTS, Config, Option, grouped_options, make_config, options
 
-# Characters of a list of choices; longer ones stand in the help, not in the usage.
+# Characters of a list of choices; longer ones are in the help, not in the usage.
 _LONGEST = 80
 
 
@@ -20,7 +20,7 @@ def add_config_flags(
     Args:
         parser: of a command.
         stages: or names of single options.
-        fallbacks: what stands in the help as the default of an option of the command's own.
+        fallbacks: what is in the help as the default of an option of the command's own.
     """
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with options; flags win over it")
     described = options()

@@ -25,7 +25,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-api-key",
         action="store_true",
-        help="serve without a key, on other addresses than this machine's too, where NEVUS_API_KEY is otherwise needed",
+        help="do not require an API key (NEVUS_API_KEY), even on a non-loopback address",
     )
     for name, text in _LIMITS.items():
         flag = "--" + name.replace("_", "-")

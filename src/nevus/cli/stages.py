@@ -86,7 +86,9 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DATASET", help="where sources of images are prepared (default: runs/NAME-audit)"
     )
-    parser.add_argument("--fail-on", choices=SEVERITIES, help="exit status 1 if anything as grave is found")
+    parser.add_argument(
+        "--fail-on", choices=SEVERITIES, help="exit with status 1 if a finding has this severity or higher"
+    )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     add_config_flags(parser, "prepare")
 
@@ -95,7 +97,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="RUN", default=Path("runs/demo"), help="default: runs/demo")
     parser.add_argument("--num-images", type=int, default=generated.NUM_IMAGES, help=f"default: {generated.NUM_IMAGES}")
     parser.add_argument(
-        "--difficulty", type=float, default=0.5, help="how alike the classes are, 0 to 1 (default: 0.5)"
+        "--difficulty", type=float, default=0.5, help="class overlap, 0 (distinct) to 1 (identical) (default: 0.5)"
     )
     _add_repeat_flags(parser)
     add_config_flags(parser, "prepare", "split", "folds", "train", "evaluate", "export", fallbacks=generated.OPTIONS)
@@ -255,21 +257,21 @@ COMMANDS = (
     ),
     Command(
         "split",
-        "make the splits that the source lacks",
+        "create any missing train/val/test splits",
         "Split by lesion, patient and duplicates; write group and split into manifest.csv.",
         split,
         _add_split,
     ),
     Command(
         "train",
-        "train a network and predict validation and test images",
+        "train a network and predict the validation and test images",
         "Train on the train split, keep the weights best on val, write predictions for val and test.",
         train,
         _add_train,
     ),
     Command(
         "evaluate",
-        "choose thresholds on validation, compute figures on test",
+        "choose thresholds on validation, compute metrics on the test split",
         "Read predictions; write operating_points.json and metrics.json.",
         evaluate,
         _add_evaluate,

@@ -1,11 +1,11 @@
-"""What is known of a lesion beside its picture, such as age, sex and site, as a model takes it.
+"""What is known of a lesion in addition to its picture, such as age, sex and site, as a model takes it.
 
 Owns how texts become numbers: a value each (`value_of`), which a model file takes, and the
 row of its encoding (`encode`), which the dense layer behind it sees. The graph of a model file
 encodes for itself, by the same formulas. It must not know networks or files.
 
 Any value may be missing: NaN. What is missing is told to the model by an indicator of its own
-and adds nothing else, so that 'not known' is no guess at an average patient.
+and adds nothing else, so that 'not known' is not a guess at an average patient.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Values = NDArray[np.float32]
 # How tables write that something is not known.
 _MISSING = frozenset({"", "unknown", "na", "n/a", "nan", "none", "null"})
 
-# So many different texts are no category of a lesion but a name.
+# With this many different texts a column is a name, not a category of lesions.
 MAX_CATEGORIES = 64
 
 # A number so many standard deviations from the mean of the training images counts as that far, and no further.
@@ -35,7 +35,7 @@ FURTHEST = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One thing that is known beside the picture; how it is encoded was decided on the training images.
+    """One thing that is known besides the picture; how it is encoded was decided on the training images.
 
     Attributes:
         name: of the manifest's column.
@@ -62,7 +62,7 @@ class Variable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClinicalHead:
-    """What clinical values add to the logits of an image: one dense layer without a bias, beside that of the image.
+    """What clinical values add to the logits of an image: one dense layer without a bias, added to that of the image.
 
     Attributes:
         variables: M of them.
@@ -120,7 +120,7 @@ def value_of(variable: Variable, given: str | float | None) -> float:
         given: a text or a number; None, an empty text or 'unknown' for what is not known.
 
     Raises:
-        ConfigError: it is no number, or none of the categories.
+        ConfigError: it is not a number, or none of the categories.
     """
     text = known(str(given)) if given is not None else ""
     if not text:
@@ -159,7 +159,7 @@ def parse_pairs(text: str) -> dict[str, str]:
     """What is given as `age=55,sex=female`, by name.
 
     Raises:
-        ConfigError: a part of it has no equals sign, or a name stands twice.
+        ConfigError: a part of it has no equals sign, or a name is there twice.
     """
     given: dict[str, str] = {}
     for part in filter(None, map(str.strip, text.split(","))):

@@ -58,13 +58,17 @@ class Config:
 
     image_size: int = option(128, "prepare", "side in pixels to which images are resized", int, low=16, high=1024)
     malignant: tuple[str, ...] = option(
-        (), "prepare", "diagnosis names that count as malignant; found from common names if not given", str, many=True
+        (),
+        "prepare",
+        "diagnosis names that count as malignant; common names are recognised if not given",
+        str,
+        many=True,
     )
     classes: str = option(
         "auto",
         "prepare",
-        "binary: benign and malignant; diagnosis: a class for each; auto: a class for each diagnosis where every image "
-        "has one of its own",
+        "binary: benign and malignant; diagnosis: one class per diagnosis; auto: one class per diagnosis if every "
+        "image has one of its own",
         str,
         choices=("auto", "binary", "diagnosis"),
     )
@@ -77,9 +81,7 @@ class Config:
     workers: int = option(0, "prepare", "processes that decode images; 0 for one on each core", int, low=0, high=256)
     val_fraction: float = option(0.15, "split", "share of the images for validation", float, low=0.01, high=0.5)
     test_fraction: float = option(0.15, "split", "share of the images for the test", float, low=0.01, high=0.5)
-    folds: int | None = option(
-        None, "folds", "cross-validate: train so many times, each time testing on another share", int, low=2, high=20
-    )
+    folds: int | None = option(None, "folds", "number of cross-validation folds", int, low=2, high=20)
     seed: int = option(0, "train", "seed of the splits, the training and the bootstrap", int, low=0, high=2**31 - 1)
     model: str = option("compact", "train", "network to train", str, choices=NETWORKS, group="network")
     weights: str = option(
@@ -92,24 +94,24 @@ class Config:
     recipe: str | None = option(
         None,
         "train",
-        "how it is trained; if not given, transfer with --weights, else the network's own recipe",
+        "training recipe; if not given, transfer with --weights, otherwise the network's own",
         str,
         choices=RECIPES,
     )
     loss: str = option(
         "cross-entropy",
         "train",
-        "what training minimises; focal counts images less that are right already",
+        "training loss; focal down-weights images that are already classified correctly",
         str,
         choices=("cross-entropy", "focal"),
     )
     label_smoothing: float = option(
-        0.0, "train", "share of each label that is spread over all classes", float, low=0.0, high=0.5
+        0.0, "train", "share of each label to spread over all classes", float, low=0.0, high=0.5
     )
     metadata: tuple[str, ...] = option(
         (),
         "train",
-        "columns of the manifest that the model may take beside the image, such as age sex site; any may be missing",
+        "manifest columns that the model can take in addition to the image, such as age sex site; each can be missing",
         str,
         many=True,
         group="network",
@@ -117,32 +119,32 @@ class Config:
     views: int = option(
         1,
         "train",
-        "views of an image that an answer is averaged over: better, and as many times slower",
+        "mirrored views to average per image; more accurate, and proportionally slower",
         int,
         choices=(1, 2, 4),
         group="network",
     )
-    epochs: int | None = option(None, "train", "most passes over the training images", int, low=1, high=100_000)
-    batch_size: int | None = option(None, "train", "images in a training step", int, low=1, high=65_536)
+    epochs: int | None = option(None, "train", "maximum number of epochs", int, low=1, high=100_000)
+    batch_size: int | None = option(None, "train", "images per training step", int, low=1, high=65_536)
     learning_rate: float | None = option(
-        None, "train", "highest learning rate of its schedule", float, low=1e-9, high=10.0
+        None, "train", "highest learning rate of the schedule", float, low=1e-9, high=10.0
     )
     operating_point: str = option(
         "sensitivity-95",
         "evaluate",
-        "operating point for decisions unless another is asked for",
+        "operating point for decisions unless another is requested",
         str,
         choices=OPERATING_POINTS,
     )
     prevalence: float | None = option(
         None,
         "evaluate",
-        "share of malignant lesions where the model would screen, such as 0.0176: adds the figures there",
+        "prevalence of malignancy in the screening population, such as 0.0176; adds the metrics for it",
         float,
         low=0.0001,
         high=0.9999,
     )
-    bootstrap: int = option(2000, "evaluate", "resamples behind bootstrap intervals", int, low=100, high=100_000)
+    bootstrap: int = option(2000, "evaluate", "number of bootstrap resamples", int, low=100, high=100_000)
     licence: str | None = option(
         None,
         "export",
@@ -261,8 +263,8 @@ def _check_names(where: str, data: Mapping[str, Any]) -> None:
     for key in data:
         if key not in known:
             nearest = difflib.get_close_matches(key.replace("-", "_"), known, n=1, cutoff=0.5)
-            mend = f"Did you mean '{nearest[0]}'?" if nearest else f"Expected one of: {', '.join(known)}."
-            raise ConfigError(f"{where}: unknown key '{key}'. {mend}")
+            advice = f"Did you mean '{nearest[0]}'?" if nearest else f"Expected one of: {', '.join(known)}."
+            raise ConfigError(f"{where}: unknown key '{key}'. {advice}")
 
 
 def _check(name: str, opt: Option, value: Any) -> None:

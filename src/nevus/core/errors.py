@@ -1,6 +1,6 @@
 """The one tree of errors that Nevus raises on purpose.
 
-A message says what happened, where, what was expected and how to mend it, in one
+A message says what happened, where, what was expected and how to fix it, in one
 line or two: the command line prints it as it is and shows no traceback.
 """
 

@@ -1,4 +1,4 @@
-"""A figure with its interval: the form in which every metric travels."""
+"""A metric with its interval: the form in which every metric travels."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Estimate:
         return self.text()
 
     def text(self, sign: str = "") -> str:
-        """The figure with its interval, as a cell of a table: '0.950 (0.931 to 0.964)'.
+        """The metric with its interval, as a cell of a table: '0.950 (0.931 to 0.964)'.
 
         Args:
             sign: '+' for a difference, so that a positive one has its sign too.

@@ -16,7 +16,7 @@ from nevus.core.errors import NevusError, RunError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; on success it is flushed to disk and renamed to `path`.
+    """Yields a temporary path next to `path`; on success it is flushed to disk and renamed to `path`.
 
     A reader sees the old file or the new one, never half of one. If the block
     raises, the temporary file is removed and `path` stays as it was.

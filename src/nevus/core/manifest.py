@@ -30,7 +30,7 @@ class ManifestRow:
         lesion_id: empty if the source does not say.
         patient_id: empty if the source does not say.
         duplicate_group: shared by images found to be the same picture; empty for all others.
-        group: images of one group never stand in different splits: joined by lesion, patient
+        group: images of one group are never in different splits: joined by lesion, patient
             or duplicates. Set when splits are made.
         source: name of the source the image came from.
         licence: of the image, empty if unknown.
@@ -82,7 +82,7 @@ def read_manifest(path: Path) -> list[ManifestRow]:
     """Reads and checks a manifest.
 
     Raises:
-        DataError: the file or a column is missing, or a row is wrong; names the row and the mend.
+        DataError: the file or a column is missing, or a row is wrong; names the row and how to fix it.
     """
     hint = "Run 'nevus prepare' first."
     try:
@@ -160,6 +160,6 @@ def _check_unique(path: Path, rows: Sequence[ManifestRow]) -> None:
         first = seen.setdefault(row.image_id, number)
         if first != number:
             raise DataError(
-                f"{path} row {number}: image_id '{row.image_id}' stands in row {first} too. Expected each once. "
+                f"{path} row {number}: image_id '{row.image_id}' is also in row {first}. Expected each once. "
                 "Delete one of the rows, or run 'nevus prepare' again."
             )

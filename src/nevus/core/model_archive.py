@@ -1,4 +1,4 @@
-"""The description in model files other than ONNX: `nevus.json` in a zip archive that stands at the file's end.
+"""The description in model files other than ONNX: `nevus.json` in a zip archive that is at the file's end.
 
 A Keras file is a zip archive, and a LiteRT file may carry one behind its own bytes, as the associated
 files of TensorFlow Lite Metadata do. So one way of reading, `unzip -p FILE nevus.json`, serves both.
@@ -20,7 +20,7 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def add_description(content: bytes, text: str) -> bytes:
-    """The file with `text` as its description, behind what it holds, and in place of one that stands there."""
+    """The file with `text` as its description, behind what it holds, and in place of one that is there."""
     import zipfile
 
     buffer = io.BytesIO(content)

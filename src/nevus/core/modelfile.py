@@ -50,7 +50,7 @@ LEAST_PREVALENCE = 1e-6
 
 # Control characters, which may steer a terminal, and halves of a surrogate pair, which cannot be encoded.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-# Fields in which a person's words may stand, of several lines.
+# Fields in which a person's words may be, of several lines.
 _UNPRINTABLE_IN_PROSE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _PROSE = frozenset({"trained_on", "provenance", "licence", "intended_use", "limitations"})
 
@@ -166,7 +166,7 @@ def parse_spec(text: str) -> ModelSpec:
     """Reads and checks the description of a model file, which may be hostile.
 
     Raises:
-        ModelFileError: it is no JSON, of a newer schema version, or a field is missing or wrong.
+        ModelFileError: it is not JSON, of a newer schema version, or a field is missing or wrong.
     """
     try:
         data = upgraded(

@@ -40,7 +40,7 @@ class Predictions:
         labels: int64 [N], index of the true class.
         logits: float64 [N, C], before calibration. A network with one output z gives [0, z].
         columns: further columns of the manifest by name (age, sex, site), as text, each of length N.
-        also_in: the other splits in which the image's group stands, separated by spaces: a text each,
+        also_in: the other splits that the image's group is in, separated by spaces: a text each,
             or nothing at all where no group is in two splits, as is so unless the source's own splits leak.
     """
 

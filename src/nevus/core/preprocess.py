@@ -58,7 +58,7 @@ def decode(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
         An image in mode RGB, fully loaded.
 
     Raises:
-        ImageError: the file cannot be read, is no image in one of `FORMATS`, is
+        ImageError: the file cannot be read, is not an image in one of `FORMATS`, is
             damaged, is too large or holds several frames.
     """
     data = read_image_file(source) if isinstance(source, Path) else source
@@ -91,7 +91,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Converts an image in any mode to 8-bit RGB.
 
     Raises:
-        ImageError: Pillow cannot convert the mode, or a pixel is no finite number.
+        ImageError: Pillow cannot convert the mode, or a pixel is not a finite number.
     """
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
@@ -108,7 +108,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 def upright(image: Image.Image) -> Image.Image:
     """Turns an image as its EXIF orientation says; one without, or with a damaged one, stays as it is."""
-    # Not ImageOps.exif_transpose: it writes the EXIF block anew, which fails on many that can be read.
+    # Not ImageOps.exif_transpose: it writes the EXIF block again, which fails on many that can be read.
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # Readers of hostile blocks raise nearly anything.

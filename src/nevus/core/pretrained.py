@@ -34,7 +34,7 @@ def describe_weights(weights: str) -> dict[str, str] | None:
     if weights == IMAGENET:
         return described
     if not Path(weights).is_file() or not weights.endswith(".h5"):
-        reason = "it is no file of weights" if Path(weights).exists() else "there is no such file"
+        reason = "it is not a file of weights" if Path(weights).exists() else "there is no such file"
         raise ConfigError(
             f"--weights {weights}: {reason}. Expected {IMAGENET}, {NONE} or a file that ends in .h5; "
             "a relative path counts from the folder in which the command is run."

@@ -26,7 +26,8 @@ def check_prevalence(share: float) -> None:
     """Raises ConfigError unless `share` lies between 0 and 1."""
     if not 0.0 < share < 1.0:
         raise ConfigError(
-            f"prevalence: {share} is no share of malignant lesions. Expected a number between 0 and 1, such as 0.0176."
+            f"prevalence: {share} is not a share of malignant lesions. "
+            "Expected a number between 0 and 1, such as 0.0176."
         )
 
 

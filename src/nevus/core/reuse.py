@@ -19,7 +19,7 @@ from nevus.core.vocabulary import EXPORTED_FILES
 
 
 def check_fresh(run: Run, *, resume: bool, overwrite: bool, num_folds: int | None = None) -> None:
-    """Checks that a folder has room for a run; removes nothing, for what else was asked may be wrong too.
+    """Checks that a folder has room for a run; removes nothing yet, because other arguments may still be invalid.
 
     Args:
         run: to be made or resumed.
@@ -29,7 +29,7 @@ def check_fresh(run: Run, *, resume: bool, overwrite: bool, num_folds: int | Non
 
     Raises:
         RunError: the folder holds a run, and neither resuming nor overwriting was asked for; or what is to be
-            overwritten is no run; or the run to resume has another number of folds.
+            overwritten is not a run; or the run to resume has another number of folds.
     """
     if overwrite:
         check_clearable(run)
@@ -38,8 +38,8 @@ def check_fresh(run: Run, *, resume: bool, overwrite: bool, num_folds: int | Non
     elif run.run_json.exists() and len(run.folds) != (num_folds or 0):
         asked = f"--folds {num_folds}" if num_folds else "no --folds"
         raise RunError(
-            f"{run.directory} holds {_describe_folds(run)}, and was to be resumed with {asked}. "
-            "Resume it as it was begun, name another folder with --out, or start over with --overwrite."
+            f"{run.directory} holds {_describe_folds(run)}, so it cannot be resumed with {asked}. "
+            "Resume it with the original options, name another folder with --out, or start over with --overwrite."
         )
 
 

@@ -126,7 +126,7 @@ class Run:
             raise RunError(f"{self.run_json}: field '{name}' is missing. Run 'nevus train' again.") from None
 
     def update(self, **changes: Any) -> None:
-        """Writes `changes` into `run.json`, keeping what else stands there."""
+        """Writes `changes` into `run.json`, keeping what else is there."""
         record = self.record if self.run_json.exists() else {}
         write_json(self.run_json, {"schema_version": SCHEMA_VERSION, **record, **changes})
 
@@ -150,7 +150,7 @@ class Run:
         )
 
     def start(self, dataset: Dataset, **record: Any) -> None:
-        """Begins a run: records its status, dataset, command and environment beside `record`.
+        """Begins a run: records its status, dataset, command and environment in addition to `record`.
 
         Raises:
             RunError: the folder holds a run already.

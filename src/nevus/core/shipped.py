@@ -1,4 +1,4 @@
-"""The models that come with the package: a name for each, its file and its card beside it.
+"""The models that come with the package: a name for each, its file and its card next to it.
 
 Owns how a model is named: by the plain name of a shipped one, by the path of a file, or by a run's folder. Opens none.
 """

@@ -1,4 +1,4 @@
-"""What is shown on a terminal: texts of strangers, made safe, and progress bars."""
+"""What is shown on a terminal: makes untrusted text safe to print, and draws progress bars."""
 
 from __future__ import annotations
 

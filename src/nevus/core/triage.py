@@ -50,5 +50,5 @@ class Triage:
         rule_out = float(data["rule_out"])
         rule_in = math.nan if data["rule_in"] is None else float(data["rule_in"])
         if not 0.0 <= rule_out <= 1.0 or not (math.isnan(rule_in) or rule_out <= rule_in <= 1.0):
-            raise ValueError(f"triage from {rule_out} to {rule_in} is no band within [0, 1]")
+            raise ValueError(f"triage from {rule_out} to {rule_in} is not a band within [0, 1]")
         return cls(rule_out, rule_in)

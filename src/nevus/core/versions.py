@@ -53,7 +53,7 @@ def upgraded(
         error: what to raise.
 
     Raises:
-        NevusError: `data` is no JSON object, or of a newer version, or of an older one that no step leads on from.
+        NevusError: `data` is not a JSON object, or of a newer version, or of an older one that no step leads on from.
     """
     found = data.get("schema_version") if isinstance(data, dict) else None
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:

@@ -97,7 +97,7 @@ def descriptors(pixels: Pixels, indices: Integers, margin: float = 0.0) -> Float
         centred = images - (images * window).sum(axis=(2, 3), keepdims=True)
         energy = np.abs(np.fft.fft2(centred * window)) ** 2
         folded = energy[:, :, frequencies] + energy[:, :, -frequencies]
-        # The square root of the magnitude lets textures speak beside the lesion's outline.
+        # The square root of the magnitude lets textures speak next to the lesion's outline.
         magnitudes = folded[:, :, :, frequencies] ** 0.25
         one, other = magnitudes[:, :, y, x], magnitudes[:, :, x, y]
         batch = np.concatenate([np.maximum(one, other), np.minimum(one, other)[:, :, y != x]], axis=2)

@@ -85,7 +85,7 @@ def decode_all(
         for worker in list((pool._processes or {}).values()):
             worker.kill()
         raise DataError(
-            "A process that decodes images was ended from outside, most often for want of memory. "
+            "A decoding worker was killed, most often because memory ran out. "
             "Run again with fewer --workers or a lower --max-pixels. In a Python script, "
             "call prepare below: if __name__ == '__main__'."
         ) from None

@@ -22,7 +22,7 @@ MALIGNANT_CLASSES = ("akiec", "bcc", "mel", "scc", MALIGNANT)
 # Fewer classes than this tell no more than benign and malignant do.
 FEWEST_CLASSES = 3
 
-# A diagnosis as its source names it, and what the source says of its malignancy beside, or None.
+# A diagnosis as its source names it, and what the source says of its malignancy as well, or None.
 Named = tuple[str, bool | None]
 
 

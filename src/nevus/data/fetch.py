@@ -28,7 +28,7 @@ from nevus.core.errors import DataError
 from nevus.core.terminal import ByteProgress
 from nevus.data.catalogue import CatalogueEntry, RemoteFile
 
-# Tries in a row that bring nothing; any that brings bytes starts the count anew.
+# Tries in a row that bring nothing; any that brings bytes starts the count again.
 MOST_TRIES = 6
 TIMEOUT_SECONDS = 60
 _CHUNK = 2**20
@@ -63,7 +63,7 @@ def fetch(entry: CatalogueEntry, directory: Path, *, pause: Callable[[float], No
 
 @dataclass(slots=True)
 class _Part:
-    """A download under way: the bytes so far, and beside them which version of the remote file they are of.
+    """A download under way: the bytes so far, and next to them which version of the remote file they are of.
 
     Attributes:
         path: of the bytes.
@@ -252,11 +252,11 @@ def _check_room(part: _Part, total: int | None) -> None:
         )
 
 
-def _check(file: RemoteFile, path: Path, mend: str) -> None:
+def _check(file: RemoteFile, path: Path, advice: str) -> None:
     """Compares a file with what was published of it."""
     size = path.stat().st_size
     if file.num_bytes is not None and size != file.num_bytes:
-        raise DataError(f"{path} has {size:,} bytes. Expected {file.num_bytes:,}, as published. {mend}")
+        raise DataError(f"{path} has {size:,} bytes. Expected {file.num_bytes:,}, as published. {advice}")
     if file.checksum:
         with path.open("rb") as opened:
             # MD5 guards against damage, not against an attacker; it is what these publishers give.
@@ -264,7 +264,7 @@ def _check(file: RemoteFile, path: Path, mend: str) -> None:
         if found != file.checksum:
             raise DataError(
                 f"{path} is not the file that was published: {file.algorithm.upper()} {found}, expected "
-                f"{file.checksum}. {mend}"
+                f"{file.checksum}. {advice}"
             )
 
 

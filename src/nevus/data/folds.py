@@ -80,7 +80,7 @@ def _assign(
     folding = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
     assigned = []
     for rest, test in folding.split(labels, labels, groups):
-        check_groups(dataset, labels[rest], groups[rest], 2, "for train and val beside a fold", remedy)
+        check_groups(dataset, labels[rest], groups[rest], 2, "for train and val in addition to a fold", remedy)
         splits = np.full(len(labels), "train", dtype="<U5")
         splits[test] = "test"
         splits[rest[draw(labels[rest], groups[rest], val_fraction * len(labels) / len(rest), seed)]] = "val"

@@ -61,7 +61,7 @@ def make_rows(
 def _duplicates(accepted: Sequence[Accepted], sources: Sequence[NamedSource]) -> Iterator[tuple[int, int]]:
     """Pairs of positions of images that are the same picture, by their bytes or by what their sources say."""
     yield from exact_duplicates([each.file_hash for each in accepted], [each.pixel_hash for each in accepted])
-    # One picture of the ISIC Archive stands in several datasets, cut or compressed otherwise.
+    # One picture of the ISIC Archive is in several datasets, cut or compressed otherwise.
     yield from pairs_sharing(each.image.isic_id for each in accepted)
     if any(source.listing.duplicates for source in sources):
         positions = {(each.source, each.image.path): position for position, each in enumerate(accepted)}

@@ -83,7 +83,7 @@ def _with_diagnosis(path: Path, listing: Listing) -> Listing:
 
 def _source_names(paths: Sequence[Path]) -> list[str]:
     """The last names of the paths, with as many folders before them as it takes to tell them, and sets, apart."""
-    # A name that is no Unicode could not be written into the manifest.
+    # A name that is not Unicode could not be written into the manifest.
     parts = [tuple(map(as_text, path.parts)) for path in paths]
     names = ["/".join(folders[-2:] if folders[-1] in SPLITS else folders[-1:]) for folders in parts]
     for length in range(2, max(map(len, parts), default=0) + 1):

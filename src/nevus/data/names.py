@@ -1,4 +1,4 @@
-"""Names of files as text: any name, also one that is no Unicode, can be written and shown."""
+"""Names of files as text: any name, also one that is not Unicode, can be written and shown."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from pathlib import Path
 
 
 def as_text(name: str | Path) -> str:
-    """A name with the bytes that are no UTF-8 shown escaped."""
+    """A name with the bytes that are not UTF-8 shown escaped."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -78,7 +78,7 @@ def find_duplicates(dataset: Dataset) -> Dataset:
 def duplicate_pairs(dataset: Dataset) -> list[DuplicatePair]:
     """The pairs of images that are the same picture, read from `duplicates.json` or else searched for.
 
-    Of a set of exact copies, each stands in a pair with the first, and the first alone is compared with other
+    Of a set of exact copies, each is in a pair with the first, and the first alone is compared with other
     images; so the pairs join all that belong together, without naming every combination.
 
     Raises:
@@ -86,7 +86,7 @@ def duplicate_pairs(dataset: Dataset) -> list[DuplicatePair]:
     """
     fingerprint = _fingerprint(dataset)
     if dataset.duplicates_json.exists():
-        record = read_json(dataset.duplicates_json, "Delete it; it is made anew.", DataError)
+        record = read_json(dataset.duplicates_json, "Delete it; it is made again.", DataError)
         if isinstance(record, dict) and record.get("fingerprint") == fingerprint:
             return [_pair(dataset, entry) for entry in record.get("pairs", ())]
     pairs = list(_exact_pairs(dataset))

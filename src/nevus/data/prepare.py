@@ -24,7 +24,7 @@ from nevus.data.names import as_text
 from nevus.data.pixel_file import PixelWriter, make_room
 from nevus.data.sources import TableColumns
 
-# The name of a source, the path of one of its files, and why that is no image of the dataset.
+# The name of a source, the path of one of its files, and why that is not an image of the dataset.
 _Rejected = tuple[str, Path, str]
 
 
@@ -165,7 +165,7 @@ def _too_few(
 
 def _write_rejected(dataset: Dataset, sources: Sequence[NamedSource], rejected: Sequence[_Rejected]) -> None:
     with replacing(dataset.rejected_csv) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        # Written so that a reader gets any file name back whole; what is no Unicode is shown escaped.
+        # Written so that a reader gets any file name back whole; what is not Unicode is shown escaped.
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow(["path", "reason"])
         for source, path, reason in sorted(rejected):

@@ -1,7 +1,7 @@
 """Train, validation and test: given splits are kept, missing ones are made, no group is in two of them.
 
 A group is what an image could be recognised by: images joined by a lesion, a patient
-or a duplicate stand together. This module decides splits and writes the manifest;
+or a duplicate stay together. This module decides splits and writes the manifest;
 it looks at no pixels.
 """
 
@@ -28,9 +28,9 @@ def split(dataset: Dataset, *, val_fraction: float, test_fraction: float, seed: 
 
     The val and test that the source gives stay as they are; a missing one is drawn from
     all other images, whose rest is train. An image to which no source gives a split, but whose
-    group stands in such a val or test, is left out of all splits: trained on it would leak, and
+    group is in such a val or test, is left out of all splits: trained on it would leak, and
     added to what was published it would change what a score there means. Run again, it draws
-    anew from the same images.
+    again from the same images.
 
     Args:
         dataset: a prepared dataset; its manifest is replaced.
@@ -44,7 +44,7 @@ def split(dataset: Dataset, *, val_fraction: float, test_fraction: float, seed: 
     Raises:
         ConfigError: a fraction is out of range.
         DataError: the source gives no images to train on, or there are too few groups for
-            every class to stand in every split.
+            every class to be in every split.
     """
     if not (0 < val_fraction < 1 and 0 < test_fraction < 1 and val_fraction + test_fraction < 1):
         raise ConfigError(
@@ -109,7 +109,7 @@ def split_warnings(dataset: Dataset) -> list[str]:
         counts = Counter(row.split for row in leaking)
         places = ", ".join(f"{counts[name]} in {name}" for name in SPLITS if counts[name])
         warnings.append(
-            f"{len(leaking)} images of {num_groups} groups (the same lesion, patient or picture) stand in more than "
+            f"{len(leaking)} images of {num_groups} groups (the same lesion, patient or picture) are in more than "
             f"one of the splits that the source gives: {places}. They are kept as published; scores on them are "
             f"too good. First: {leaking[0].image_id}."
         )
@@ -171,7 +171,7 @@ def draw(labels: NDArray[np.str_], groups: Positions, fraction: float, seed: int
     from sklearn.model_selection import StratifiedGroupKFold
 
     # Ten folds come within .03 of any share, and few folds are balanced better than many; a share that is smaller,
-    # drawn or left, takes more. A class cannot stand in more folds than it has groups.
+    # drawn or left, takes more. A class cannot be in more folds than it has groups.
     num_groups = _num_groups_of_rarest(labels, groups)
     smaller = max(min(fraction, 1 - fraction), 1 / len(labels))
     most_folds = min(max(10, round(1 / smaller)), num_groups)

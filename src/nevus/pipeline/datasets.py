@@ -38,7 +38,7 @@ def dataset_of(images: Sequence[Path], run: Run, config: Config, *, resume: bool
     Raises:
         DataError: the images cannot be understood.
         RunError: the dataset has another image size than `config` asks for (the default asks for none), is named
-            beside other sources, or was prepared from others.
+            in addition to other sources, or was prepared from others.
     """
     prepared = [path for path in images if Dataset(path).info_json.exists()]
     if prepared and len(images) > 1:

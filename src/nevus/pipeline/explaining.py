@@ -99,7 +99,7 @@ def explain(
     predictor = load(model)
     maps_of = None if method == CAM else _gradient_maps(model, predictor, method, layer)
     folder.mkdir(parents=True, exist_ok=True)
-    # Pictures of an earlier call are no images to explain.
+    # Pictures of an earlier call are not images to explain.
     found = find_images(sources, but=folder)
     title = f"{method}{f' at {layer}' if layer else ''}, log-odds of malignant. {_DISCLAIMER}"
     explained = (

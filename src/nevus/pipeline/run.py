@@ -37,7 +37,7 @@ def run(
 
     Raises:
         ModuleNotFoundError: a package that training needs is not installed.
-        NevusError: whatever a stage raises; the message says how to mend it.
+        NevusError: whatever a stage raises; the message says how to fix it.
     """
     sources = stages.paths(images)
     check_installed("train", "assess")

@@ -234,7 +234,7 @@ def report(run: Run) -> Path:
         run: evaluated.
 
     Returns:
-        The path of the HTML page; the figures in it lie in `run.plots`.
+        The path of the HTML page; the plots in it are in `run.plots`.
 
     Raises:
         RunError: a file that an earlier stage writes is missing or damaged.

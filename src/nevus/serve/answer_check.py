@@ -23,7 +23,7 @@ def check_answer(path: Path, name: str, answer: NDArray[np.float32], shape: tupl
         shape: what it should be; None for any size. The first is the number of images.
 
     Raises:
-        ModelFileError: it has another shape, or holds a value that is no number, or no share.
+        ModelFileError: it has another shape, or holds a value that is not a number, or no share.
     """
     fits = (
         answer.size > 0

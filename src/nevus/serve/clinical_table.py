@@ -1,6 +1,6 @@
 """Age, sex and site of images that are to be predicted: from a table with a row an image, or the same for all.
 
-Owns how an image finds its row. What a model makes of a value stands in `nevus.core.clinical`.
+Owns how an image finds its row. What a model makes of a value is in `nevus.core.clinical`.
 """
 
 from __future__ import annotations
@@ -70,6 +70,6 @@ def _read_table(path: Path, spec: ModelSpec) -> dict[str, dict[str, str]]:
             raise ConfigError(f"{path} row {number}: {problem}") from None
         image = (record[key] or "").strip()
         if image in rows:
-            raise ConfigError(f"{path} row {number}: '{image}' stands there twice. Expected each image once.")
+            raise ConfigError(f"{path} row {number}: '{image}' is listed twice. Expected each image once.")
         rows[image] = row
     return rows

@@ -145,7 +145,7 @@ def check_graph(content: bytes) -> None:
     """Checks the parts of an ONNX file that could do more than compute.
 
     Raises:
-        ModelFileError: the bytes are no ONNX file, or hold what a model file must not; names no path.
+        ModelFileError: the bytes are not an ONNX file, or hold what a model file must not; names no path.
     """
     _check("model", memoryview(content))
 
@@ -170,7 +170,7 @@ def _check(name: str, message: memoryview) -> None:
         if isinstance(held, str):
             _check(held, value)
     if name == "model" and seen[7] != 1:
-        raise ModelFileError("it is no ONNX file with one graph")
+        raise ModelFileError("it is not an ONNX file with one graph")
     if name == "node" and seen[4] != 1:
         raise ModelFileError("it has a node without an operator, or with several")
 
@@ -183,7 +183,7 @@ def _fields(name: str, message: memoryview) -> Iterator[_Field]:
     """The fields of a message, in order; repeated ones each by itself.
 
     Raises:
-        ModelFileError: the bytes are no message, or not of that name.
+        ModelFileError: the bytes are not a message, or not of that name.
     """
     place, end = 0, len(message)
     while place < end:
@@ -194,7 +194,7 @@ def _fields(name: str, message: memoryview) -> Iterator[_Field]:
         if held is None:
             raise ModelFileError(_REFUSED.get((name, number), f"its {name} has an unknown field {number}"))
         if wire_type not in ((_BYTES,) if isinstance(held, str) else held):
-            raise ModelFileError(f"it is no ONNX file: field {number} of its {name} is of another type")
+            raise ModelFileError(f"it is not an ONNX file: field {number} of its {name} is of another type")
         if wire_type == _VARINT:
             value, place = _varint(message, place, 2**64)
             yield number, value
@@ -220,6 +220,6 @@ def _varint(message: memoryview, place: int, limit: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             if value >= limit or (shift and byte == 0):
-                raise ModelFileError("it is no ONNX file: a number is too large, or written too long")
+                raise ModelFileError("it is not an ONNX file: a number is too large, or written too long")
             return value, place
-    raise ModelFileError("it is no ONNX file: a number has no end")
+    raise ModelFileError("it is not an ONNX file: a number has no end")

@@ -55,7 +55,7 @@ def to_pixels(image: ImageLike, image_size: int) -> Pixels:
 def find_images(paths: Iterable[Path], but: Path | None = None) -> Iterator[Path]:
     """Finds the image files under paths, one by one, so that work can begin at once.
 
-    A path that is no folder is given as it is, whatever its suffix and whether it exists: its
+    A path that is not a folder is given as it is, whatever its suffix and whether it exists: its
     reader says what is wrong. In folders, files with a suffix of `nevus.core.preprocess.SUFFIXES` are found at any
     depth in order of their names, hidden ones left out. A folder that cannot be listed is given
     itself, so that it shows up as a failure. A link to a folder that holds the link is not followed.

@@ -18,7 +18,7 @@ from nevus.serve.prediction import Prediction
 
 
 def write_table(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO) -> int:
-    """Writes a table with aligned columns; the file's name stands last because its length is not known ahead."""
+    """Writes a table with aligned columns; the file's name is last because its length is not known ahead."""
     names = spec.classes.names
     widths = [max(len(printable(name)), 5) for name in names]
     num_failed = 0
@@ -78,7 +78,7 @@ def write_json(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO)
     num_failed = 0
     for prediction in predictions:
         num_failed += prediction.error is not None
-        # ASCII only: a name that is no valid text survives as an escape.
+        # ASCII only: a name that is not valid text survives as an escape.
         file.write(json.dumps(_record(prediction, spec), allow_nan=False) + "\n")
     return num_failed
 
@@ -122,5 +122,5 @@ def cell(value: str | float | None) -> str | float | None:
 
 
 def _encodable(text: str) -> str:
-    """Bytes of a file's name that are no UTF-8 as escapes."""
+    """Bytes of a file's name that are not UTF-8 as escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

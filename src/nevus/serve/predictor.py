@@ -29,7 +29,7 @@ from nevus.serve.stream import in_threads
 if TYPE_CHECKING:
     import onnxruntime
 
-# What is known beside an image, by name: texts, numbers, or None.
+# What is known besides an image, by name: texts, numbers, or None.
 Clinical: TypeAlias = Mapping[str, str | float | None]
 
 # Images that go through the model together, in one thread. More are slower: what one layer hands to the next no longer
@@ -82,7 +82,7 @@ class Predictor:
     """A model that is ready to predict; made by `load`.
 
     Attributes:
-        spec: what the model file says of itself: classes, operating points, test figures, limitations.
+        spec: what the model file says of itself: classes, operating points, test metrics, limitations.
     """
 
     def __init__(self, session: onnxruntime.InferenceSession, spec: ModelSpec, path: Path) -> None:
@@ -127,7 +127,7 @@ class Predictor:
         Args:
             images: a path, the bytes of a file, a Pillow image or uint8 [height, width, 3], RGB, of any
                 size; or an iterable of these, or uint8 [num_images, height, width, 3].
-            metadata: what is known beside the image, by the names in `spec.clinical`, such as `{"age": 55, "sex":
+            metadata: what is known besides the image, by the names in `spec.clinical`, such as `{"age": 55, "sex":
                 "female"}`; for several images one each, or None. What is left out is not known to the model.
             operating_point: name of the one that decides; the model's default if None.
             prevalence: share of malignant lesions, in (0, 1), where the images come from: gives

@@ -49,7 +49,7 @@ def open_model(path: Path) -> tuple[onnxruntime.InferenceSession, ModelSpec]:
     """
     if path.suffix.lower() in ARCHIVED_SUFFIXES:
         raise ModelFileError(
-            f"{path} is a model in another format than ONNX, which alone answers here. Expected a model.onnx that "
+            f"{path} is not an ONNX model; only ONNX files can be used for prediction. Expected a model.onnx that "
             "'nevus export' wrote; 'nevus info' reads any."
         )
     content = _read(path)
@@ -129,7 +129,7 @@ def _options() -> onnxruntime.SessionOptions:
     options.log_severity_level = _FATAL_ONLY
     # What was checked is ONNX: a file may be that and, from its fifth byte on, ONNX Runtime's own format as well.
     options.add_session_config_entry("session.load_model_format", "ONNX")
-    # A graph must not read other files as its weights: this is no folder, so none is found in it.
+    # A graph must not read other files as its weights: this is not a folder, so none is found in it.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     # Every core has images of its own to decode and score: threads within one pass cost more than they bring.
     options.intra_op_num_threads = 1

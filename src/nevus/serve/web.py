@@ -74,7 +74,7 @@ def write_web_folder(model: Path, directory: Path, runtime: Path = Path("node_mo
         (folder / "model.json").write_text(json.dumps(facts, allow_nan=False), encoding="utf-8")
         _adapt(folder / "index.html")
         _write_service_worker(folder)
-        if directory.exists():  # Filled, not replaced: somebody may stand in it.
+        if directory.exists():  # Filled, not replaced: somebody's shell may be in it.
             for path in folder.iterdir():
                 shutil.move(path, directory)
         else:
@@ -83,13 +83,13 @@ def write_web_folder(model: Path, directory: Path, runtime: Path = Path("node_mo
 
 
 def _runtime_files(runtime: Path) -> list[Path]:
-    install = "Install it beside you with: npm install onnxruntime-web"
+    install = "Install it in the current folder with: npm install onnxruntime-web"
     try:
         package = json.loads((runtime / "package.json").read_text(encoding="utf-8"))
         version = str(package["version"])
         major, minor = map(int, version.split(".")[:2])
     except FileNotFoundError:
-        raise ConfigError(f"{runtime} is no folder of the npm package onnxruntime-web. {install}") from None
+        raise ConfigError(f"{runtime} is not a folder of the npm package onnxruntime-web. {install}") from None
     except (OSError, ValueError, KeyError, TypeError):
         raise ConfigError(f"{runtime / 'package.json'} cannot be read. {install}") from None
     lowest, above = RUNTIME_VERSIONS
@@ -112,7 +112,7 @@ def _adapt(page: Path) -> None:
         (_ENGINE.format(SERVER_ENGINE.name), _ENGINE.format(BROWSER_ENGINE.name)),
     ):
         if text.count(found) != 1:
-            raise ModelFileError(f"The page does not have '{found}' once. This is a fault of Nevus.")
+            raise ModelFileError(f"Internal error: expected exactly one '{found}' in the page. Please report this.")
         text = text.replace(found, wanted)
     page.write_text(text, encoding="utf-8")
 

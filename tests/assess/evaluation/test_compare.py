@@ -140,7 +140,7 @@ def test_runs_of_one_name_go_by_their_folders(runs, tmp_path):
     [
         (
             lambda test: replace(test, image_ids=["other", *test.image_ids[1:]]),
-            r"1 test image\(s\) stand only in the first, 1 only in the second, such as 'other'",
+            r"1 test image\(s\) are only in the first, 1 only in the second, such as 'other'",
         ),
         (
             lambda test: replace(test, labels=1 - test.labels),

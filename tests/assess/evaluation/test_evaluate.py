@@ -136,9 +136,9 @@ def test_risks_too_sure_are_calibrated_before_anything_else(tmp_path):
     assert chosen["temperature"] == result["temperature"]
     # Who wants the isotonic risks makes them of the model's by interpolation, as docs/evaluation.md says.
     risk = predictions["test"].risk(chosen["temperature"])
-    mended = np.interp(risk, chosen["isotonic"]["risk"], chosen["isotonic"]["calibrated"])
+    corrected = np.interp(risk, chosen["isotonic"]["risk"], chosen["isotonic"]["calibrated"])
     brier = result["calibration"]["test"]["isotonic"]["brier"]["value"]
-    assert np.mean((mended - predictions["test"].is_malignant) ** 2) == pytest.approx(brier)
+    assert np.mean((corrected - predictions["test"].is_malignant) ** 2) == pytest.approx(brier)
 
 
 def test_validation_without_a_mistake_leaves_the_risks_as_they_are(tmp_path, predictions):
@@ -337,7 +337,7 @@ def test_test_without_a_class_gives_null_and_says_why(tmp_path, predictions):
         ({"image_ids": ["val_7"] + [f"test_{index}" for index in range(149)]}, r"share 1 image\(s\), such as 'val_7'"),
         (
             {"image_ids": ["twice"] * 2 + [f"test_{index}" for index in range(148)]},
-            "row 3: image 'twice' stands in row 2",
+            "row 3: image 'twice' is also in row 2",
         ),
         ({"groups": [""] * 150}, "row 2: group is empty"),
         ({"logits": np.full((150, 2), np.nan)}, r"row 2: expected finite logits. Received: \[nan, nan\]"),

@@ -1,4 +1,4 @@
-"""Files of earlier stages: whatever stands in them, the report reads them or says what is wrong."""
+"""Files of earlier stages: whatever is in them, the report reads them or says what is wrong."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def ways(value: Any, way: tuple[str | int, ...] = ()) -> Iterator[tuple[str | in
 
 
 def test_figures_become_estimates_and_null_becomes_nan() -> None:
-    read = parsed({"a": {"value": 1, "low": None, "high": 2.5}}, {"a": estimated, "b?": count}, "file", "mend")
+    read = parsed({"a": {"value": 1, "low": None, "high": 2.5}}, {"a": estimated, "b?": count}, "file", "advice")
     assert read["a"].value == 1
     assert read["a"].low != read["a"].low
     assert read["b"] is None

@@ -1,6 +1,6 @@
 """Every table shows each metric under its own heading: each metric is given a number of its own, and looked for.
 
-The titles stand here once more on purpose: a heading that moves to another metric's numbers must not move both.
+The titles are here once more on purpose: a heading that moves to another metric's numbers must not move both.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Tables(HTMLParser):
 
 
 def shown(run_page: Path) -> Iterator[tuple[str, str]]:
-    """The heading and the text of each cell that stands in a column or a row of a metric's title."""
+    """The heading and the text of each cell that is in a column or a row of a metric's title."""
     for headings, *rows in Tables(run_page.read_text(encoding="utf-8")).tables:
         for row in rows:
             assert len(row) == len(headings), (headings, row)
@@ -181,7 +181,7 @@ def test_the_terminal(complete: Run) -> None:
 
 
 def check_columns(text: str) -> None:
-    """The tables of operating points: numbers in each row under their headings, which may stand in any order."""
+    """The tables of operating points: numbers in each row under their headings, which can be in any order."""
     lines = text.splitlines()
     places = [index for index, line in enumerate(lines) if re.search(r"Sensitivity +Specificity", line)]
     assert places

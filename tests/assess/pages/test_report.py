@@ -206,7 +206,7 @@ def test_a_test_split_without_a_class_gets_no_invented_number(
     write_report(run)
     words = " ".join(page_of(run).text.split())
     assert f"Of 100 {unknown} images, an unknown number" in words
-    assert "Mind these" in words
+    assert "Notes on these metrics" in words
     assert not re.search(r"\bnan\b", words)
 
 
@@ -221,7 +221,7 @@ def test_a_failed_run_its_parity_and_what_has_gone_are_reported(copied: Run) -> 
     (copied.plots / "of-a-section-that-has-gone.png").touch()
     write_report(copied)
     page = page_of(copied)
-    assert "did not end well" in page.text
+    assert "did not finish" in page.text
     assert "probabilitybatch size 323.1e-070.0001" in page.text
     assert "model.int8.onnx128\xa0KiB3000.0123limit 0.150.9120.9112" in page.text
     assert not page.all("img")

@@ -171,7 +171,7 @@ def test_tables_of_other_classes_are_refused(test, tmp_path, damage):
     else:
         metrics["classification"]["test"]["confusion"][0]["counts"].append(1)
     write_json(run.metrics_json, metrics)
-    with pytest.raises(RunError, match="figures of the classes are not those of akiec, bcc, mel, nv"):
+    with pytest.raises(RunError, match="metrics of the classes are not those of akiec, bcc, mel, nv"):
         read_metrics(run)
 
 

@@ -219,9 +219,9 @@ def test_isotonic_map_mends_what_a_temperature_cannot():
     random = np.random.default_rng(6)
     labels, logits = calibrated(random, 4000)
     new_labels, new_logits = calibrated(random, 4000)
-    mended = calibration.fit_isotonic(labels, expit(logits) ** 3)(expit(new_logits) ** 3)
+    corrected = calibration.fit_isotonic(labels, expit(logits) ** 3)(expit(new_logits) ** 3)
     before = calibration.expected_calibration_error(new_labels, expit(new_logits) ** 3)
-    assert calibration.expected_calibration_error(new_labels, mended) < before / 4
+    assert calibration.expected_calibration_error(new_labels, corrected) < before / 4
 
 
 def test_wrong_number_of_bins_is_refused():

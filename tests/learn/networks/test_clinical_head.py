@@ -1,4 +1,4 @@
-"""Clinical values as a second input: trained beside the image, left out at random, optional in the file."""
+"""Clinical values as a second input: trained in addition to the image, left out at random, optional in the file."""
 
 from __future__ import annotations
 
@@ -84,7 +84,9 @@ def test_int8_carries_clinical_values_and_formats_of_fixed_inputs_refuse_them(ex
         content = export(exported, exported.dataset, "onnx-int8").read_bytes()
         assert [one.name for one in open_session(content).get_overridable_initializers()] == [CLINICAL_INPUT]
     for file_format in ("litert", "keras"):
-        with pytest.raises(RunError, match=r"takes age, sex beside the image.*Expected one of: onnx, onnx-int8"):
+        with pytest.raises(
+            RunError, match=r"takes age, sex in addition to the image.*Expected one of: onnx, onnx-int8"
+        ):
             export(exported, exported.dataset, file_format)
 
 

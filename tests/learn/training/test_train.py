@@ -236,7 +236,7 @@ def test_what_the_callbacks_count_survives_an_interruption(
     assert training["best_epoch"] < training["epochs_run"] == len(rates) < 12
     assert len(set(rates)) > 1
 
-    # In the last epoch all counters stand between zero and their patience; in the first there is no state yet.
+    # In the last epoch all counters are between zero and their patience; in the first there is no state yet.
     run = Run(tmp_path / "interrupted")
     for epoch in (0, training["epochs_run"] - 1):
         with interrupted(monkeypatch, (EpochReport, "on_train_batch_end", interrupting(epoch, 2))):

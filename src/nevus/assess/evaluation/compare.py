@@ -1,4 +1,4 @@
-"""Runs side by side: their figures, and paired differences on one and the same test set.
+"""Runs side by side: their metrics, and paired differences on one and the same test set.
 
 Owns what may be compared, and the difference of each run from the first. Figures of
 single runs are read from metrics.json and not computed again. Curves and page are
@@ -42,7 +42,7 @@ CLASSES_COMPARED = shown_on(Surface.COMPARISON, CLASSIFICATION)
 CLASS_DIFFERENCES = shown_on(Surface.DIFFERENCE, CLASSIFICATION)
 
 _OTHER_LEAKS = (
-    "the test images that leak are not the same in all runs, so there are no figures without them; "
+    "the test images that leak are not the same in all runs, so there are no metrics without them; "
     "train all on one prepared dataset"
 )
 
@@ -168,7 +168,7 @@ def _compare_classes(split: str, entries: Sequence[Entry]) -> dict[str, Any] | N
 
 
 def format_comparison(comparison: dict[str, Any]) -> str:
-    """The comparison as text for a terminal: a line for each figure, a column for each run."""
+    """The comparison as text for a terminal: a line for each metric, a column for each run."""
     rows = comparison["splits"]["test"]["runs"]
     points = ", ".join(f"{row['operating_point']} ({row['threshold']:.4f}) for {row['name']}" for row in rows)
     lines = [f"Decisions at {points}. 95 % intervals."]
@@ -223,12 +223,12 @@ def _in_columns(table: list[list[str]]) -> list[str]:
 def _order(first_run: Run, first: Predictions, run: Run, test: Predictions) -> list[int]:
     """The position in `test` of each image of `first`; checks that both hold the same images with the same truth."""
     where = f"{first_run.directory} and {run.directory} cannot be compared"
-    mend = "Train both on one prepared dataset."
+    advice = "Train both on one prepared dataset."
     only_first, only_here = set(first.image_ids) - set(test.image_ids), set(test.image_ids) - set(first.image_ids)
     if only_first or only_here:
         raise RunError(
-            f"{where}: {len(only_first)} test image(s) stand only in the first, {len(only_here)} only in the second, "
-            f"such as '{min(only_first | only_here)}'. Expected the same ones. {mend}"
+            f"{where}: {len(only_first)} test image(s) are only in the first, {len(only_here)} only in the second, "
+            f"such as '{min(only_first | only_here)}'. Expected the same ones. {advice}"
         )
     position = {image_id: index for index, image_id in enumerate(test.image_ids)}
     order = [position[image_id] for image_id in first.image_ids]
@@ -236,7 +236,7 @@ def _order(first_run: Run, first: Predictions, run: Run, test: Predictions) -> l
     if differs.size:
         raise RunError(
             f"{where}: {differs.size} test image(s) are malignant in one and benign in the other, such as "
-            f"'{first.image_ids[int(differs[0])]}'. Expected the same truth. {mend}"
+            f"'{first.image_ids[int(differs[0])]}'. Expected the same truth. {advice}"
         )
     return order
 

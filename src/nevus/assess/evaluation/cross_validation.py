@@ -1,18 +1,18 @@
 """From the predictions of a cross-validation's folds to `cross_validation.json`: figures pooled, and over the folds.
 
-Owns which figures a cross-validation gets; what is pooled, and how, stands in `folds`. It must not open a
+Owns which metrics a cross-validation gets; what is pooled, and how, is in `folds`. It must not open a
 model or draw.
 
 Two answers to 'how good is the recipe', which differ:
 
 - *Over the folds*: each fold's figure by itself, then mean, standard deviation, least and greatest. A fold's
   ROC-AUC compares only risks of one model, so the mean is the plain estimate for one model of this recipe. The
-  standard deviation says how much a single split can mislead; it is no standard error, as the models share
+  standard deviation says how much a single split can mislead; it is not a standard error, as the models share
   training images, and no unbiased estimate of that error exists [1].
 - *Pooled*: all images in one list. Pooling gives counts that are large enough for intervals and subgroups, and is
   right for decisions: F1 of pooled counts is nearly unbiased where the mean of the folds' F1 is not [2]. Pooled
   ROC-AUC and average precision also compare risks of *different* models, so folds calibrated apart bring them
-  down: pooled ROC-AUC is mostly pessimistic [2, 3]. A pooled figure far below the mean says that the folds'
+  down: pooled ROC-AUC is mostly pessimistic [2, 3]. A pooled metric far below the mean says that the folds'
   risks are not on one scale.
 
 References:
@@ -73,7 +73,7 @@ def cross_validate(
         default_operating_point: of the ensemble.
         bootstrap: number of resamples.
         seed: of the bootstrap.
-        prevalence: in (0, 1), for the figures of a screening; None to leave them out.
+        prevalence: in (0, 1), for the metrics of a screening; None to leave them out.
 
     Returns:
         What `cross_validation.json` holds, as docs/cross-validation.md describes it; undefined figures are NaN.

@@ -1,6 +1,6 @@
 """From a run's predictions to `operating_points.json` and `metrics.json`.
 
-Owns the order of things: temperature and thresholds are chosen on validation, then
+Defines the order: temperature and thresholds are chosen on validation, then
 applied once to the test, and never the other way round. It must not open a model or draw.
 """
 
@@ -45,7 +45,7 @@ def evaluate(
         default_operating_point: name of the point for decisions unless another is asked for.
         bootstrap: number of resamples.
         seed: of the bootstrap.
-        prevalence: in (0, 1), for the figures of a screening; None to leave them out.
+        prevalence: in (0, 1), for the metrics of a screening; None to leave them out.
 
     Returns:
         What `metrics.json` holds, as docs/evaluation.md describes it; undefined figures are NaN.

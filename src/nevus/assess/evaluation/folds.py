@@ -153,7 +153,7 @@ def judge(folds: Sequence[Fold], pooled: Predictions, default_point: str, preval
     Args:
         folds: in the order in which `pool` put their images.
         pooled: from `pool`.
-        default_point: the name of the operating point for decisions unless another is asked for.
+        default_point: the name of the operating point for decisions unless another is requested.
         prevalence: in (0, 1), for a screening; None for none.
     """
     images = scored(pooled, 1.0)

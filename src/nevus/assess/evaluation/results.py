@@ -1,7 +1,7 @@
-"""What the report reads of a run: the record, the figures of the evaluation, the audit; each checked.
+"""What the report reads of a run: the record, the metrics of the evaluation, the audit; each checked.
 
 Owns the shapes of these files as the report relies on them (that of metrics.json is in
-`metrics_form`), and that they belong together. It computes no figure and draws nothing.
+`metrics_form`), and that they belong together. It computes no metric and draws nothing.
 """
 
 from __future__ import annotations
@@ -94,13 +94,13 @@ def read_config(run: Run) -> dict[str, Any]:
     Raises:
         RunError: the file is missing or damaged.
     """
-    mend = "Run 'nevus train' first."
-    config: dict[str, Any] = parsed(read_json(run.config_json, mend), {"*": anything}, str(run.config_json), mend)
+    advice = "Run 'nevus train' first."
+    config: dict[str, Any] = parsed(read_json(run.config_json, advice), {"*": anything}, str(run.config_json), advice)
     return config
 
 
 def read_metrics(run: Run) -> dict[str, Any]:
-    """`metrics.json`: each figure an Estimate, NaN for what cannot be known, None for a section that is absent.
+    """`metrics.json`: each metric an Estimate, NaN for what cannot be known, None for a section that is absent.
 
     Raises:
         RunError: the file is missing, damaged, of another version, or not made from the predictions that are there.
@@ -138,7 +138,7 @@ def _check_classes(path: Path, metrics: dict[str, Any]) -> None:
         raise RunError(f"{path}: the conformal sets are not all of the same classes. {_EVALUATE}")
 
 
-def check_classification(path: Path, found: dict[str, Any], names: list[str], mend: str) -> None:
+def check_classification(path: Path, found: dict[str, Any], names: list[str], advice: str) -> None:
     """A table of classes must name each once, and the matrix must have a row and a column for each.
 
     Raises:
@@ -147,7 +147,7 @@ def check_classification(path: Path, found: dict[str, Any], names: list[str], me
     size = len(names)
     rows = [row[kind] for row in found["confusion"] for kind in ("counts", "shares")]
     if [row["name"] for row in found["classes"]] != names or len(rows) != 2 * size or {*map(len, rows)} != {size}:
-        raise RunError(f"{path}: the figures of the classes are not those of {', '.join(names)}. {mend}")
+        raise RunError(f"{path}: the metrics of the classes are not those of {', '.join(names)}. {advice}")
 
 
 def _check_lengths(path: Path, metrics: dict[str, Any]) -> None:
@@ -236,9 +236,9 @@ def dataset_licences(run: Run) -> str:
     return "not known, for the prepared dataset is gone or has changed"
 
 
-def _if_there(path: Path, shape: Any, mend: str) -> dict[str, Any] | None:
+def _if_there(path: Path, shape: Any, advice: str) -> dict[str, Any] | None:
     """A file of an optional stage, checked; None where the stage was not run."""
     if not path.exists():
         return None
-    found: dict[str, Any] = parsed(read_json(path, mend), shape, str(path), mend)
+    found: dict[str, Any] = parsed(read_json(path, advice), shape, str(path), advice)
     return found

@@ -1,7 +1,7 @@
 """Reporting checklists, filled in from a run: what its report answers, and what only its author can.
 
 Owns how an item is read, filled in and judged answered, partly answered or open. The
-items stand in `checklists/*.toml`. Nothing is claimed beyond what the run's files
+items are in `checklists/*.toml`. Nothing is claimed beyond what the run's files
 say: an item whose section is absent stays open.
 """
 
@@ -59,7 +59,7 @@ def fill_in(name: str, facts: Mapping[str, str], sections: Set[str]) -> Checklis
 
     Args:
         name: one of `NAMES`.
-        facts: of the run, by the names that stand in braces in the file.
+        facts: of the run, by the names that are in braces in the file.
         sections: the optional sections that the report has, such as `subgroups`.
 
     Returns:

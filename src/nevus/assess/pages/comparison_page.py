@@ -1,6 +1,6 @@
 """A comparison as one self-contained HTML page: overlaid curves and the two tables.
 
-Owns the page and its two figures; the numbers come from `compare`. Names of runs may
+Owns the page and its two plots; the numbers come from `compare`. Names of runs may
 hold anything: the template escapes them.
 """
 
@@ -73,7 +73,7 @@ def write_comparison(runs: Sequence[Run], comparison: dict[str, Any], path: Path
 
 
 def _plots(entries: Sequence[Entry], versions: Mapping[str, str]) -> dict[str, list[Plot]]:
-    """By the name of the curve, one figure for each version of the test."""
+    """By the name of the curve, one plot for each version of the test."""
     made: dict[str, list[Plot]] = {}
     for split, title in versions.items():
         for plot in (roc(entries, split), precision_recall(entries, split)):
@@ -82,7 +82,7 @@ def _plots(entries: Sequence[Entry], versions: Mapping[str, str]) -> dict[str, l
 
 
 def roc(entries: Sequence[Entry], split: str) -> Plot:
-    """The ROC curves of all runs in one figure; the dot is the default operating point."""
+    """The ROC curves of all runs in one plot; the dot is the default operating point."""
     curves = []
     for entry in entries:
         rates, sensitivities = _curve(roc_curve, entry, split)
@@ -104,7 +104,7 @@ def roc(entries: Sequence[Entry], split: str) -> Plot:
 
 
 def precision_recall(entries: Sequence[Entry], split: str) -> Plot:
-    """The precision-recall curves of all runs in one figure; the dot is the default operating point."""
+    """The precision-recall curves of all runs in one plot; the dot is the default operating point."""
     curves = []
     for entry in entries:
         precisions, recalls = _curve(precision_recall_curve, entry, split)

@@ -144,7 +144,7 @@ def write_cross_validation_page(run: Run) -> Path:
 
 
 def _read(run: Run) -> dict[str, Any]:
-    """`cross_validation.json`: each figure an Estimate, NaN for what cannot be known."""
+    """`cross_validation.json`: each metric an Estimate, NaN for what cannot be known."""
     path = run.cross_validation_json
     data = read_versioned(path, CROSS_VALIDATION_JSON, RUN_AGAIN)
     found: dict[str, Any] = parsed(data, SHAPE, str(path), RUN_AGAIN)
@@ -170,7 +170,7 @@ def _own_thresholds(pooled: Predictions, found: Mapping[str, Any], point: Mappin
 def _plots(found: Mapping[str, Any], default_name: str, pooled: Predictions) -> Plots:
     images = scored(pooled, 1.0)
     of_all = found["out_of_fold"]
-    # One threshold stands for all where a figure only marks what came of them.
+    # One threshold is used for all where a plot only marks what came of them.
     marks = [
         mark({**point, "threshold": float(np.mean(point["thresholds"]))}, OUT_OF_FOLD, default_name)
         for point in found["operating_points"]

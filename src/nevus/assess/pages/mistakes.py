@@ -126,7 +126,7 @@ def pictures(run: Run, mistakes: Sequence[Mistake], num_images: int) -> Pictures
     """Small JPEGs of the mistakes from the run's dataset, and their heatmaps on one common scale.
 
     Args:
-        run: with a dataset, and with heatmaps beside its predictions if there are any.
+        run: with a dataset, and with heatmaps next to its predictions if there are any.
         mistakes: from `most_confident`.
         num_images: of the test split.
 

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML page that holds everything, its figures as PNG files, and a model card.
+"""The report of a run: one HTML page that holds everything, its plots as PNG files, and a model card.
 
 Reads what the stages before left in the run's folder and computes no metric. The
 page needs no script and asks nothing of any server; its own policy forbids both.
@@ -60,7 +60,7 @@ def write_report(run: Run) -> Path:
 
 
 def _render(run: Run) -> tuple[str, str, dict[str, bytes]]:
-    """The page, the model card, and the figures of the page as PNG files by name."""
+    """The page, the model card, and the plots of the page as PNG files by name."""
     record, info = results.read_record(run), results.read_info(run)
     history = read_history(run.history_csv)
     config = results.read_config(run)

@@ -1,6 +1,6 @@
-"""Which figures the report of a run shows: those of the test for each version of it, and the training curves.
+"""Which plots the report of a run shows: those of the test for each version of it, and the training curves.
 
-Owns the choice and the order; how a figure is drawn stands in `plots`, `class_plots`,
+Owns the choice and the order; how a plot is drawn is in `decision_plots`, `class_plots`,
 `curve_plots`, `metric_plots` and `history`. It computes no metric; of the disk it knows the folder of PNG files.
 """
 
@@ -22,7 +22,7 @@ from nevus.assess.statistics.bands import curve_bands
 from nevus.core.files import replacing
 from nevus.core.predictions import Predictions
 
-# By the name of a kind of figure, one for each version of the test, in the order of the versions.
+# By the name of a kind of plot, one for each version of the test, in the order of the versions.
 Plots = dict[str, list[Plot]]
 
 
@@ -34,7 +34,7 @@ def plots_of_report(
     history: Mapping[str, NDArray[np.float64]],
     best_epoch: int | None,
 ) -> Plots:
-    """Every figure of the report.
+    """Every plot of the report.
 
     Args:
         metrics: as `results.read_metrics` gives it.
@@ -54,7 +54,7 @@ def plots_of_report(
 
 
 def _of_test(metrics: Mapping[str, Any], split: str, default_name: str, images: Predictions) -> list[Plot]:
-    """The figures of one version of the test, whose images these are."""
+    """The plots of one version of the test, whose images these are."""
     labels, risk, groups = scored(images, metrics["temperature"])
     scores = metrics["splits"][split]
     marks = [mark(point, split, default_name) for point in metrics["operating_points"]]
@@ -101,10 +101,10 @@ def mark(point: Mapping[str, Any], split: str, default_name: str) -> decision_pl
 
 
 def drawn(plots: Plots) -> tuple[dict[str, list[tuple[Plot, Markup]]], dict[str, bytes]]:
-    """Draws figures.
+    """Draws plots.
 
     Returns:
-        For the page, by the name of the kind: each figure with its SVG. For `write_pngs`: PNG files by name.
+        For the page, by the name of the kind: each plot with its SVG. For `write_pngs`: PNG files by name.
     """
     shown: dict[str, list[tuple[Plot, Markup]]] = {}
     images = {}
@@ -116,7 +116,7 @@ def drawn(plots: Plots) -> tuple[dict[str, list[tuple[Plot, Markup]]], dict[str,
 
 
 def write_pngs(folder: Path, images: Mapping[str, bytes]) -> None:
-    """Writes the figures as PNG files, and removes those of an older report that this one does not have."""
+    """Writes the plots as PNG files, and removes those of an older report that this one does not have."""
     for name, png in images.items():
         with replacing(folder / f"{name}.png") as temporary:
             temporary.write_bytes(png)

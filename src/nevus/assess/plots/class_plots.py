@@ -55,7 +55,7 @@ def confusion_of_classes(found: Mapping[str, Any], malignant: Collection[str]) -
         title="Confusion matrix of the classes",
         caption="Share and number of the test images of each class (row) by their most probable class (column).",
         reading=(
-            "Each row holds the images of one true class and adds up to 100 %. Right answers stand on the diagonal. "
+            "Each row holds the images of one true class and adds up to 100 %. Right answers are on the diagonal. "
             "Malignant classes are bold: an image in a bold row and a column that is not is a malignant lesion taken "
             "for a benign one."
         ),

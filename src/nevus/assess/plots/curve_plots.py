@@ -45,7 +45,7 @@ def roc(
         marks: the operating points on these images.
         roc_auc: of these images.
         band: of the curve, from `bands.curve_bands`; None to draw none.
-        parts: of the images that get a thin curve of their own beside, such as those of each fold.
+        parts: of the images that also get a thin curve of their own, such as those of each fold.
     """
     x, y = _roc_points(is_malignant, risk)
 

@@ -3,7 +3,7 @@
 Each function takes arrays or counts, works out what its figure shows, and returns
 a `Plot` with its texts. Metrics come from metrics.json and are not computed again
 here; nothing is read from disk and nothing is chosen. ROC and precision-recall curve
-stand in `curve_plots`, the figures that need no image in `metric_plots`.
+are in `curve_plots`, the figures that need no image in `metric_plots`.
 
 Malignant is the positive class. `is_malignant` is bool [N], `risk` float64 [N] in [0, 1].
 """
@@ -96,7 +96,7 @@ def threshold_sweep(is_malignant: Flags, risk: Floats, marks: Sequence[Mark]) ->
             "the validation split and only applied here. Flat curves around a line mean that its exact place matters "
             "little."
         ),
-        alternative=f"Four curves over the threshold. Thresholds: {points}. Their figures stand in the table above.",
+        alternative=f"Four curves over the threshold. Thresholds: {points}. Their values are in the table above.",
         size=(5, 5),
         draw=draw,
     )
@@ -136,7 +136,7 @@ def confusion_matrices(marks: Sequence[Mark], columns: int = 2) -> Plot:
         title="Confusion matrices",
         caption="Number of test images by truth and decision at each operating point, with the share of the row.",
         reading=(
-            "Each row holds the images of one truth and adds up to 100 %. Right decisions stand on the diagonal from "
+            "Each row holds the images of one truth and adds up to 100 %. Right decisions are on the diagonal from "
             "upper left to lower right. The lower left cell holds the malignant images that were missed, the upper "
             "right one the benign images that were called malignant."
         ),
@@ -173,7 +173,7 @@ def score_histogram(is_malignant: Flags, risk: Floats, default: Mark) -> Plot:
         title="Risk by class",
         caption=f"Risk of the benign (up) and the malignant (down) test images, in {_HISTOGRAM_BINS} bins.",
         reading=(
-            "The better the two classes are told apart, the more benign images stand at the left and the more "
+            "The better the two classes are told apart, the more benign images are at the left and the more "
             "malignant ones at the right. Benign bars right of the dashed threshold are false alarms; malignant bars "
             "left of it are misses."
         ),

@@ -76,7 +76,7 @@ _STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A figure ready to be drawn, with all that a reader needs beside it.
+    """A figure ready to be drawn, with all that a reader needs to understand it.
 
     Attributes:
         name: file stem, and prefix of the ids inside the SVG.
@@ -97,7 +97,7 @@ class Plot:
     draw: Callable[[Figure], None]
 
     def of(self, images: str) -> Plot:
-        """The same figure where another one of its kind stands beside it, as in 'without the leaked images'."""
+        """The same figure where there is another one of its kind, as in 'without the leaked images'."""
         return replace(
             self,
             name="-".join([self.name, *images.split()]),

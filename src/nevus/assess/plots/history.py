@@ -28,7 +28,7 @@ def read_history(path: Path) -> dict[str, Floats]:
     """Reads `history.csv`: float64 [epochs] for each of `COLUMNS`; an empty cell is NaN.
 
     Raises:
-        RunError: the file or a column is missing, a cell is no number, or there is no epoch.
+        RunError: the file or a column is missing, a cell is not a number, or there is no epoch.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -69,7 +69,7 @@ def training_curves(history: Mapping[str, Floats], best_epoch: int | None) -> Pl
         # A linear probe has no rate: its nought has no place on a logarithmic axis.
         if (history["learning_rate"] > 0).any():
             learning_rate.set_yscale("log")
-            # The axis is low: over more than a decade, ticks within it would stand on one another.
+            # The axis is low: over more than a decade, ticks within it would overlap.
             low, high = learning_rate.get_ylim()
             learning_rate.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high <= 10 * low else (1,)))
             learning_rate.yaxis.set_minor_locator(NullLocator())

@@ -64,7 +64,7 @@ def reliability(before: Mapping[str, Any], after: Mapping[str, Any]) -> Plot:
         reading=(
             "On the dotted diagonal a risk means what it says: of the images with a risk near 20 %, one in five is "
             "malignant. Points below it are risks too high, points above it risks too low. An interval that crosses "
-            "the diagonal is no sign of a fault."
+            "the diagonal is not a sign of a fault."
         ),
         alternative=(
             "Reliability diagram after the temperature: "
@@ -202,7 +202,7 @@ def subgroups(rows: Sequence[Mapping[str, Any]], overall: Estimate) -> Plot:
         title="ROC-AUC by subgroup",
         caption=f"ROC-AUC with 95 % intervals; the dotted line is all test images, {value_text(overall.value)}.",
         reading=(
-            "Intervals that overlap much are no evidence of a difference. Hollow subgroups have fewer than ten "
+            "Intervals that overlap much are not evidence of a difference. Hollow subgroups have fewer than ten "
             "malignant or ten benign groups of images and prove nothing. With many subgroups some are low by chance."
         ),
         alternative="; ".join(

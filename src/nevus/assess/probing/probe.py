@@ -72,7 +72,7 @@ def probe(
         seed: of the noise.
 
     Returns:
-        For `probe.json`; every figure an Estimate's JSON.
+        For `probe.json`; every metric an Estimate's JSON.
     """
     risk, maps = answer(images.pixels)
     groups = group_codes(images.groups)

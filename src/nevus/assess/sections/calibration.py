@@ -103,7 +103,7 @@ CALIBRATION: tuple[Metric | Number, ...] = (
     Number(
         "ece_of_perfect_risks",
         "ECE of perfect risks, by noise",
-        "what noise alone gives: an ECE near it is no sign of a fault",
+        "what noise alone gives: an ECE near it is not a sign of a fault",
         _Calibrated.error_by_noise,
     ),
     Metric(

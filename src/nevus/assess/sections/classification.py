@@ -1,8 +1,8 @@
-"""Which class is it? The figures of the class probabilities, class by class and over all, with intervals.
+"""Which class is it? The metrics of the class probabilities, class by class and over all, with intervals.
 
-Owns which figures the classes get, by which method their intervals are made, and the
-threshold that validation chooses for each class. The figures of the risk stand in
-`split_figures`. Two classes take the same way: what would only repeat a figure of the
+Owns which metrics the classes get, by which method their intervals are made, and the
+threshold that validation chooses for each class. The metrics of the risk are in
+`scores` and `decisions`. Two classes take the same path: what would only repeat a metric of the
 risk (a threshold a class) or is always 1 (top 2) is left out there.
 """
 

@@ -1,7 +1,7 @@
 """Predictions that can be judged: read from a run's files and checked.
 
 Owns what makes predictions unfit, and the three arrays that most figures need. It
-must not compute a figure.
+must not compute a metric.
 """
 
 from __future__ import annotations
@@ -75,29 +75,27 @@ def read_checked(path: Path, classes: Classes) -> Predictions:
 
     Raises:
         RunError: as `read_predictions`, and if the file has no row, an image twice, a row without a
-            group, or a logit that is no finite number.
+            group, or a logit that is not a finite number.
     """
     predictions = read_predictions(path, classes)
-    mend = "Run 'nevus train' again."
+    advice = "Run 'nevus train' again."
     if not predictions.image_ids:
-        raise RunError(f"{path}: has no rows. Expected one for each image. {mend}")
+        raise RunError(f"{path}: has no rows. Expected one for each image. {advice}")
     seen: dict[str, int] = {}
     for row, image_id in enumerate(predictions.image_ids, start=2):
         first = seen.setdefault(image_id, row)
         if first != row:
-            raise RunError(
-                f"{path} row {row}: image '{image_id}' stands in row {first} too. Expected each once. {mend}"
-            )
+            raise RunError(f"{path} row {row}: image '{image_id}' is also in row {first}. Expected each once. {advice}")
         if not predictions.groups[row - 2]:
-            raise RunError(f"{path} row {row}: group is empty. Expected the name of the image's group. {mend}")
+            raise RunError(f"{path} row {row}: group is empty. Expected the name of the image's group. {advice}")
         if not np.isfinite(predictions.logits[row - 2]).all():
             values = predictions.logits[row - 2].tolist()
-            raise RunError(f"{path} row {row}: expected finite logits. Received: {values}. {mend}")
+            raise RunError(f"{path} row {row}: expected finite logits. Received: {values}. {advice}")
     return predictions
 
 
 def check_apart(run: Run, val: Predictions, test: Predictions) -> None:
-    """Checks that no image stands in both splits, and no group but those that the predictions own up to.
+    """Checks that no image is in both splits, and no group but those that the predictions own up to.
 
     Raises:
         RunError: one does.
@@ -111,5 +109,5 @@ def check_apart(run: Run, val: Predictions, test: Predictions) -> None:
             raise RunError(
                 f"{run.predictions_csv('test').parent}: val.csv and test.csv share {len(shared)} {what}(s), such as "
                 f"'{min(shared)}', so the test would flatter the model. Expected none. "
-                "Run 'nevus split' again, and train anew."
+                "Run 'nevus split' again, and train again."
             )

@@ -24,7 +24,7 @@ class Validation(NamedTuple):
         predictions: of the validation split, without images that were trained on.
         temperature: above 0, fitted on them.
         images: their labels, risks after the temperature, and groups.
-        default_point: the name of the operating point for decisions unless another is asked for.
+        default_point: the name of the operating point for decisions unless another is requested.
         fingerprint: SHA-256 of the file that they were read from.
     """
 

@@ -74,44 +74,44 @@ def anything(value: Any) -> Any:
     return value
 
 
-def parsed(value: Any, shape: Any, where: str, mend: str) -> Any:
+def parsed(value: Any, shape: Any, where: str, advice: str) -> Any:
     """A JSON value in the form that `shape` gives it.
 
     Args:
         value: as `json.loads` gave it.
         shape: see the module's docstring.
         where: names the value in errors: a file, then the way into it.
-        mend: how to make the file anew, the end of the error message ("Run 'nevus evaluate' again.").
+        advice: how to make the file again, the end of the error message ("Run 'nevus evaluate' again.").
 
     Raises:
         RunError: a field is missing or of the wrong type.
     """
     if isinstance(shape, list):
         if not isinstance(value, list):
-            raise _wrong(where, "a list", value, mend)
-        return [parsed(item, shape[0], f"{where}[{index}]", mend) for index, item in enumerate(value)]
+            raise _wrong(where, "a list", value, advice)
+        return [parsed(item, shape[0], f"{where}[{index}]", advice) for index, item in enumerate(value)]
     if isinstance(shape, dict):
         if not isinstance(value, dict):
-            raise _wrong(where, "an object with named fields", value, mend)
+            raise _wrong(where, "an object with named fields", value, advice)
         if "*" in shape:
-            return {name: parsed(item, shape["*"], f"{where}: {name}", mend) for name, item in value.items()}
-        return {name.rstrip("?"): _field(value, name, inner, where, mend) for name, inner in shape.items()}
+            return {name: parsed(item, shape["*"], f"{where}: {name}", advice) for name, item in value.items()}
+        return {name.rstrip("?"): _field(value, name, inner, where, advice) for name, inner in shape.items()}
     try:
         return shape(value)
     except ValueError as expected:
-        raise _wrong(where, str(expected), value, mend) from None
+        raise _wrong(where, str(expected), value, advice) from None
 
 
-def _field(value: dict[str, Any], name: str, shape: Any, where: str, mend: str) -> Any:
+def _field(value: dict[str, Any], name: str, shape: Any, where: str, advice: str) -> Any:
     key = name.rstrip("?")
     if name != key and value.get(key) is None:
         return None
     if key not in value:
-        raise RunError(f"{where} lacks a field '{key}'. {mend}")
-    return parsed(value[key], shape, f"{where}: {key}", mend)
+        raise RunError(f"{where} lacks a field '{key}'. {advice}")
+    return parsed(value[key], shape, f"{where}: {key}", advice)
 
 
-def _wrong(where: str, expected: str, value: Any, mend: str) -> RunError:
+def _wrong(where: str, expected: str, value: Any, advice: str) -> RunError:
     received = repr(value)
     shown = received if len(received) <= 60 else f"{received[:60]}..."
-    return RunError(f"{where}: expected {expected}. Received: {shown}. {mend}")
+    return RunError(f"{where}: expected {expected}. Received: {shown}. {advice}")

@@ -29,7 +29,7 @@ _OF_DECISIONS = shown_on(Surface.SUBGROUPS, DECISIONS)
 METRICS = (*_OF_RISK, *_OF_DECISIONS)
 NOT_RECORDED = "not recorded"
 
-# With fewer groups of a class a figure moves by over a tenth with one of them.
+# With fewer groups of a class a metric moves by over a tenth with one of them.
 FEWEST_GROUPS = 10
 
 # No metric of a subgroup has an interval that needs the bootstrap.
@@ -55,7 +55,7 @@ def measure(
     Returns:
         A row a subgroup, in the form that docs/evaluation.md describes. Identifiers, columns with one value and
         those with over 20 are left out. `too_small` marks subgroups with fewer than 10 malignant or 10 benign
-        groups; their figures are given all the same, NaN where a class is absent.
+        groups; their metrics are given all the same, NaN where a class is absent.
     """
     rows = []
     for column, cells in columns.items():
@@ -99,7 +99,7 @@ def largest_gaps(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _figures(labels: Bools, risk: Floats, called: Bools, groups: Groups) -> dict[str, Any]:
     malignant_groups, benign_groups = (int(np.unique(groups[members]).size) for members in (labels, ~labels))
     images = Scored(labels, risk, np.unique(groups, return_inverse=True)[1].astype(np.int64))
-    with collected_notes():  # The counts beside a metric say why it is undefined.
+    with collected_notes():  # The counts next to a metric say why it is undefined.
         estimates = estimate(
             {
                 "risk": Part({metric.name: metric.how for metric in _OF_RISK}, images, lambda weights: weights),

@@ -3,7 +3,7 @@
 Owns the rules and the search. It must never see the test split: `evaluate` hands it
 validation and applies what comes back, unchanged, to the test.
 
-An image is called malignant if `risk >= threshold`. A cut stands between two
+An image is called malignant if `risk >= threshold`. A cut lies between two
 neighbouring observed risks, so equal risks are never split, and the threshold is their
 midpoint: one that equals an observed risk would turn on the last bit of a float. Below
 the lowest risk the neighbour is 0, so thresholds stay in [0, 1].

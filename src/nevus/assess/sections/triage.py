@@ -1,6 +1,6 @@
 """Triage in three: how its two thresholds are chosen on validation, and what becomes of a split's images under them.
 
-It must not read files. What the thresholds mean stands in `nevus.core.triage`.
+It must not read files. What the thresholds mean is in `nevus.core.triage`.
 """
 
 from __future__ import annotations

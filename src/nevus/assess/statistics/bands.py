@@ -16,7 +16,7 @@ from nevus.assess.statistics.metrics import Bools, Floats
 from nevus.assess.statistics.uncertainty import Groups
 from nevus.assess.statistics.undefined import collected_notes
 
-# Steps of half a per cent: finer than a figure shows.
+# Steps of half a per cent: finer than a metric shows.
 GRID: Floats = np.arange(0, 201) / 200
 
 

@@ -1,7 +1,7 @@
-"""Calibration: does a risk of 20 % mean one malignant image in five? Measured, and mended by one temperature.
+"""Calibration: does a risk of 20 % mean one malignant image in five? Measured, and corrected by one temperature.
 
-Owns the temperature, the isotonic map and the figures of calibration. Both are fitted on
-validation and applied to the test; the figures are for either. It must not know
+Owns the temperature, the isotonic map and the metrics of calibration. Both are fitted on
+validation and applied to the test; the metrics are for either. It must not know
 files or thresholds. The tables of metrics.json are made of it in `calibration_figures`.
 """
 
@@ -86,7 +86,7 @@ def fit_temperature(predictions: Predictions) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Isotonic:
-    """A rising map from risks to mended ones; both arrays are float64 [K], rising, in [0, 1].
+    """A rising map from risks to corrected ones; both arrays are float64 [K], rising, in [0, 1].
 
     Attributes:
         risk: the knots.

@@ -1,11 +1,11 @@
-"""Figures of merit of class probabilities: pure functions on arrays, each a number or NaN.
+"""Metrics of class probabilities: pure functions on arrays, each a number or NaN.
 
-Owns what a figure of many classes is. Figures of one class against the rest are those of
-`metrics`, with the class in the place of malignant. It must not know intervals or files.
+Owns what a metric of many classes is. Metrics of one class against the rest are those of
+`metrics`, treating that class as the positive one. It must not know intervals or files.
 
 A matrix of counts is float64 [..., C, C], truth in rows and the named class in columns:
 of one split, or of many resamples at once. What an absent class leaves undefined is NaN,
-without a warning: `classification` says so once for all figures.
+without a warning: `classification` says so once for all metrics.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def mean_of_classes(figures: Floats) -> Floats:
 
 
 def weighted_mean_of_classes(figures: Floats, matrix: Floats) -> Floats:
-    """The weighted mean: every class counts by its images, float64 [...] of figures [..., C]; NaN as above.
+    """The weighted mean: every class counts by its images, float64 [...] of metrics [..., C]; NaN as above.
 
     Examples:
         >>> round(float(weighted_mean_of_classes(np.array([0.9, 0.6]), np.array([[3.0, 0.0], [0.0, 1.0]]))), 3)

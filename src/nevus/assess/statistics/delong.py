@@ -32,7 +32,7 @@ def roc_auc(labels: ArrayLike, risk: ArrayLike, groups: Groups) -> Estimate:
 
     The quantile is Student's, with one degree of freedom less than the smaller class
     has groups: the same as the normal one for hundreds of images, and nearer to 95 %
-    coverage for tens (docs/evaluation.md has the figures). So is the variance: where few
+    coverage for tens (docs/evaluation.md has the numbers). So is the variance: where few
     groups show how much components vary, it is drawn towards the one that the AUC alone
     lets expect [4], which counts as `_STEADYING_GROUPS` more groups of the smaller class.
 

@@ -1,11 +1,11 @@
-"""Figures of merit of a binary risk: pure functions on arrays, each a number or NaN.
+"""Metrics of a binary risk: pure functions on arrays, each a number or NaN.
 
-Owns what a figure is and when it is undefined. scikit-learn computes the single
-figures; the `weighted_*` forms give the same figures under many sets of weights at
+Owns what a metric is and when it is undefined. scikit-learn computes the single
+metrics; the `weighted_*` forms give the same metrics under many sets of weights at
 once, which the bootstrap needs. It must not know intervals, files or thresholds' origin.
 
 Malignant is the positive class: `labels` is True there, and `risk` is its probability.
-A figure that needs a class which is absent is NaN, with an `UndefinedMetricWarning`.
+A metric that needs a class which is absent is NaN, with an `UndefinedMetricWarning`.
 """
 
 from __future__ import annotations

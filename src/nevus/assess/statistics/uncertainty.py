@@ -1,8 +1,8 @@
 """95 % intervals: Wilson for proportions, the sandwich or the bootstrap for what has no method of its own.
 
-Owns how sure a figure is, given that images of one group (a lesion, a patient) are
+Owns how sure a metric is, given that images of one group (a lesion, a patient) are
 not independent: each method works on groups, and gives its textbook form where every
-group is one image. It must not know what a figure means, nor read files.
+group is one image. It must not know what a metric means, nor read files.
 
 Groups are int64 [N] codes from 0, as `group_codes` makes them.
 """
@@ -41,7 +41,7 @@ _Z = float(stats.norm.ppf(0.975))
 # leave the processor's cache take three times as long (2,000 resamples of 10,000 images: 0.6 s, not 1.6 s).
 _CHUNK_WEIGHTS = 1_000_000
 
-# Resamples that lack a class give no figure. Leaving out more than this share would bend the interval.
+# Resamples that lack a class give no metric. Leaving out more than this share would bend the interval.
 _MOST_UNDEFINED = 0.05
 
 
@@ -137,7 +137,7 @@ def share(counted: Bools, right: Bools, groups: Groups) -> Estimate:
 
 
 def mean_of_independent(estimates: Sequence[Estimate]) -> Estimate:
-    """The mean of figures of different images, with an interval from theirs [1], which need not be symmetric.
+    """The mean of metrics of different images, with an interval from theirs [1], which need not be symmetric.
 
     Args:
         estimates: such as the sensitivities of the classes.
@@ -170,7 +170,7 @@ class Difference:
 
 
 def linearised(value: float, influence: Floats, groups: Groups) -> Estimate:
-    """A figure with the interval that its linearisation gives: the sandwich variance, summed over groups [1, 2].
+    """A metric with the interval that its linearisation gives: the sandwich variance, summed over groups [1, 2].
 
     Args:
         value: the figure.
@@ -219,14 +219,14 @@ def bootstrap(
 
     Args:
         figures: from weights float64 [R, N], how often each image was drawn, to float64 [K, R]:
-            K figures of each of R resamples, NaN where one is undefined.
+            K metrics of each of R resamples, NaN where one is undefined.
         names: of the K figures.
         groups: int64 [N]; a drawn group brings all its images.
         resamples: how many.
         seed: equal seeds give equal intervals.
 
     Returns:
-        Lower and upper end by name; NaN, with a warning, for a figure that over 5 % of the
+        Lower and upper end by name; NaN, with a warning, for a metric that over 5 % of the
         resamples leave undefined, and for one that is the same in all of them.
 
     References:

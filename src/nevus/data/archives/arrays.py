@@ -51,7 +51,7 @@ class ArrayArchive:
         try:
             self._zip = zipfile.ZipFile(path)
         except DAMAGE as problem:
-            raise DataError(f"{path} is no readable NumPy archive ({problem}). Fetch it again.") from None
+            raise DataError(f"{path} is not a readable NumPy archive ({problem}). Fetch it again.") from None
 
     def keys(self) -> tuple[str, ...]:
         """The names of the arrays."""

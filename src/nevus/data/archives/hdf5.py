@@ -69,7 +69,7 @@ class Hdf5Archive:
         self._file.close()
 
     def _damaged(self, problem: Exception) -> DataError:
-        return DataError(f"{self.path} is no readable HDF5 file ({problem}). Fetch it again.")
+        return DataError(f"{self.path} is not a readable HDF5 file ({problem}). Fetch it again.")
 
     def _bytes(self, dataset: Any) -> bytes:
         if not isinstance(dataset, self._dataset):

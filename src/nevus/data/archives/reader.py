@@ -1,4 +1,4 @@
-"""The bytes of an image, wherever it lies: in a folder, or in an archive that stands where a folder could."""
+"""The bytes of an image, wherever it lies: in a folder, or in an archive in place of a folder."""
 
 from __future__ import annotations
 

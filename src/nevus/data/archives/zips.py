@@ -49,7 +49,7 @@ class ZipArchive:
         if level > MOST_LEVELS:
             raise DataError(
                 f"{path} lies in {level} archives, one within the other. Expected {MOST_LEVELS} or fewer. It may be "
-                "made to harm, and is not read."
+                "malicious and was not read."
             )
         self.path = path
         self._level = level
@@ -61,14 +61,14 @@ class ZipArchive:
             self._zip = zipfile.ZipFile(self._file)
         except DAMAGE as problem:
             raise DataError(
-                f"{path} is no readable zip archive ({problem}). Fetch it again, or move it away."
+                f"{path} is not a readable zip archive ({problem}). Fetch it again, or move it away."
             ) from None
         self._check()
 
     def names(self) -> Iterator[str]:
         """The members in order of names, folders left out; those of inner archives below the archive's name.
 
-        A member that was written anew stands twice in its archive, and once here: the last one is what is read.
+        A member that was written again is twice in its archive, and once here: the last one is what is read.
         """
         for name in sorted({_normal(info.filename) for info in self._zip.infolist() if not info.is_dir()}):
             if name.lower().endswith(".zip") and not _hidden(name):
@@ -155,20 +155,20 @@ class ZipArchive:
                 self._spelled[normal] = info.filename
             packed += info.compress_size
             unpacked += info.file_size
-        # Members that overlap count their bytes anew each time, so the size of the file itself is what compares.
+        # Members that overlap count their bytes again each time, so the size of the file itself is what compares.
         size = self._file.seek(0, io.SEEK_END)
         if unpacked > MAX_FILE_BYTES and unpacked > MOST_EXPANSION * min(size, packed):
             raise DataError(
                 f"{self.path}: {size / 2**20:,.1f} MiB would unpack to {unpacked / 2**20:,.0f} MiB. Images never do; "
-                "it was made to harm, and is not read."
+                "it may be malicious and was not read."
             )
         # Also of archives within: many that are one and the same would grow with each level.
         members = sorted(self._zip.infolist(), key=lambda info: info.header_offset)
         for info, following in pairwise(members):
             if info.header_offset + _LOCAL_HEADER.size + info.compress_size > following.header_offset:
                 raise DataError(
-                    f"{self.path}: members {info.filename!r} and {following.filename!r} overlap. It was made to harm, "
-                    "and is not read."
+                    f"{self.path}: members {info.filename!r} and {following.filename!r} overlap. "
+                    "It may be malicious and was not read."
                 )
 
 

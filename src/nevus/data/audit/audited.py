@@ -39,11 +39,11 @@ class Audited:
         return [[self.rows[position] for position in picture] for picture in sets if len(picture) > 1]
 
     def crossing(self, exact: bool) -> list[DuplicatePair]:
-        """The pairs of one kind whose images stand in different splits."""
+        """The pairs of one kind whose images are in different splits."""
         return [pair for pair in self._of_kind(exact) if len(self._splits(pair)) > 1]
 
     def within(self, exact: bool) -> list[DuplicatePair]:
-        """The pairs of one kind whose images stand in one split, or whose splits are not made yet."""
+        """The pairs of one kind whose images are in one split, or whose splits are not made yet."""
         return [pair for pair in self._of_kind(exact) if len(self._splits(pair)) < 2 and not self._is_left_out(pair)]
 
     def _of_kind(self, exact: bool) -> list[DuplicatePair]:

@@ -41,7 +41,7 @@ def confounded(audited: Audited) -> Evidence | None:
 
 
 def small_classes(audited: Audited) -> Evidence | None:
-    """Classes too small for a figure to mean anything."""
+    """Classes too small for a metric to mean anything."""
     classes = audited.dataset.info.classes.names
     counts = Counter((row.split, row.label) for row in audited.rows)
     splits = [name for name in SPLITS if any(row.split == name for row in audited.rows)] or [""]
@@ -55,7 +55,7 @@ def small_classes(audited: Audited) -> Evidence | None:
     place = f" in {where}" if where else ""
     summary = (
         f"{counted(len(small), 'class', 'classes')} of a split with fewer than {FEW_IMAGES} images; fewest: {count} of "
-        f"{label}{place}. Intervals will be wide, and figures of a class without images do not exist. Add images."
+        f"{label}{place}. Intervals will be wide, and metrics of a class without images do not exist. Add images."
     )
     return Evidence(severity, summary, table)
 
@@ -100,7 +100,7 @@ def ids_missing(audited: Audited) -> Evidence | None:
     none_known = sum(not row.lesion_id and not row.patient_id for row in audited.rows)
     summary = (
         f"{_of_all(none_known, audited)} have neither a lesion nor a patient id: each is its own group, unless it has "
-        "duplicates. Other photographs of the same lesion or patient may stand in another split, unseen."
+        "duplicates. Other photographs of the same lesion or patient can be in another split, unseen."
         if none_known
         else "Some images lack a lesion or a patient id, so that groups rest on the other alone."
     )

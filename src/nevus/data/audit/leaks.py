@@ -1,4 +1,4 @@
-"""Checks N01 to N07: what stands in the dataset twice, in two splits, or under two labels."""
+"""Checks N01 to N07: what is in the dataset twice, in two splits, or under two labels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def exact_duplicates_within(audited: Audited) -> Evidence | None:
         return None
     summary = (
         f"{counted(len(pairs), 'pair')} of images with equal files or pixels in one split. They weigh twice in "
-        "training and in every figure."
+        "training and in every metric."
     )
     return Evidence("warning", summary, _by_kind(pairs), tuple(pairs))
 

@@ -1,7 +1,7 @@
 """Writes an audit: `audit.json` for programs, `audit.html` for people, with the pairs found as images.
 
 The page holds everything, needs no script and asks nothing of any server. It
-decides nothing: what is found, and how grave it is, stands in the findings.
+decides nothing: what is found, and how grave it is, is in the findings.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ _BATCH = 256
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """ROC-AUC for malignant over the folds: mean, lowest and highest. It is no interval: folds share images."""
+    """ROC-AUC for malignant over the folds: mean, lowest and highest. It is not an interval: folds share images."""
 
     name: str
     mean: float

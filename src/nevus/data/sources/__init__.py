@@ -53,7 +53,7 @@ class Layout:
     read: Callable[[Files, Sequence[str]], Listing | None]
 
 
-# Tried in this order: a name that more datasets use stands later. Folders of classes, which need no table, come last.
+# Tried in this order: a name that several datasets use comes later. Folders of classes, which need no table, come last.
 LAYOUTS = (
     Layout(re.escape(PHANTOM_CSV), phantoms),
     Layout(ham10000.TABLES, ham10000.ham10000),
@@ -120,5 +120,5 @@ def _what_is_wrong(source: Path, files: Files) -> str:
         return f"{source} holds {len(images)} images, none of them in a class folder ({example}). {EXPECTED}"
     common = files.root / os.path.commonpath(images if len(images) > 1 else [Path(example).parent])
     is_folder = common.is_dir() and common != files.root
-    mend = f" Perhaps name {common} instead." if is_folder else " Move the images directly into class folders."
-    return f"{source} holds {len(images)} images, all nested too deep ({example}). {EXPECTED}{mend}"
+    advice = f" Perhaps name {common} instead." if is_folder else " Move the images directly into class folders."
+    return f"{source} holds {len(images)} images, all nested too deep ({example}). {EXPECTED}{advice}"

@@ -23,7 +23,7 @@ def class_folders(files: Files) -> Listing | None:
     for name, folders in zip(files.images, folders_of, strict=True):
         split = SPLIT_FOLDERS.get(normalise(folders[0]), "") if folders else ""
         placed.append((Path(name), split, folders[1:] if split else folders))
-    # A dataset is either divided by its source or not: images beside its train and test belong to neither.
+    # A dataset is either divided by its source or not: images next to its train and test belong to neither.
     has_splits = any(split and len(folders) == 1 for _, split, folders in placed)
     images, rejected = [], []
     for path, split, folders in placed:
@@ -39,7 +39,7 @@ def class_folders(files: Files) -> Listing | None:
 
 
 def _folders_of(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """The folders that each image stands in, without those that only an archive brings with it.
+    """The folders that each image is in, without those that only an archive brings with it.
 
     An archive counts as a folder of its name (`train.zip/nv/a.jpg` is in train and nv), once if it holds a single
     folder of that very name. What all images have in common counts for nothing if an archive is among it

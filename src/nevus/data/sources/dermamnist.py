@@ -3,7 +3,7 @@
 Release: Yang et al., MedMNIST v2, Scientific Data 10, 41 (2023); Zenodo, doi:10.5281/zenodo.10519652, files
 `dermamnist.npz` (28 pixels), `dermamnist_64.npz`, `dermamnist_128.npz`, `dermamnist_224.npz`. Arrays: train_images,
 uint8 [7007, S, S, 3], train_labels, uint8 [7007, 1], and likewise val (1,003) and test (2,005). The labels' names
-are those of `medmnist.INFO`. MedMNIST drew its splits by image, not by lesion: lesions stand on both sides.
+are those of `medmnist.INFO`. MedMNIST drew its splits by image, not by lesion, so lesions are on both sides.
 """
 
 from __future__ import annotations

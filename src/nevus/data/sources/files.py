@@ -20,7 +20,7 @@ _MADE_BY_NEVUS = ("dataset.json", "rejected.csv", "run.json")
 class Files:
     """The files below a root, by their paths relative to it.
 
-    A zip archive is a folder: its members stand below its name (`images.zip/a.jpg`). One that lies beside a folder
+    A zip archive is a folder: its members are below its name (`images.zip/a.jpg`). One that lies next to a folder
     of its name is taken for unpacked and passed over, unless Nevus made that folder. A source that is a single file
     is a folder that holds it alone.
 
@@ -36,7 +36,7 @@ class Files:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Everything that is no folder, in order of names, without hidden files.
+        """Everything that is not a folder, in order of names, without hidden files.
 
         Raises:
             DataError: a zip archive is damaged or hostile.
@@ -91,7 +91,7 @@ def _is_unpacked(folder: Path) -> bool:
 
 
 def walk(folder: Path, depth: int = 0) -> Iterator[Path]:
-    """Yields everything below a folder that is no folder, in order of names, without hidden files.
+    """Yields everything below a folder that is not a folder, in order of names, without hidden files.
 
     Folders named like images are passed over. Links are followed down to class
     folders (root/split/class) and never to where the walk came from.

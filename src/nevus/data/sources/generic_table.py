@@ -92,7 +92,7 @@ def _image(table: Path, number: int, name: str, row: dict[str, str], columns: Ta
     )
     if split and split.lower() not in SPLIT_FOLDERS:
         raise DataError(f"{table} row {number}: split '{split}' is unknown. Expected train, val or test. Rename it.")
-    # A column without a name is an index that a program wrote beside the table's own columns.
+    # A column without a name is an index that a program wrote next to the table's own columns.
     further = {key: known(value) for key, value in row.items() if key and key not in columns.named}
     return SourceImage(
         Path(name),
@@ -134,7 +134,7 @@ def _read_parquet(table: Path, columns: TableColumns) -> Iterator[dict[str, str]
                 for cells in zip(*texts.values(), strict=True):
                     yield dict(zip(texts, cells, strict=True))
     except (ArrowException, OSError) as problem:
-        raise DataError(f"{table} is no readable Parquet file ({problem}). Save it again.") from None
+        raise DataError(f"{table} is not a readable Parquet file ({problem}). Save it again.") from None
 
 
 def _texts(table: Path, name: str, column: Any) -> list[str]:
@@ -157,7 +157,7 @@ def _texts(table: Path, name: str, column: Any) -> list[str]:
 
 
 def _is_binary(kind: Any) -> bool:
-    """Whether a column of this type holds bytes, such as an image, which are no text."""
+    """Whether a column of this type holds bytes, such as an image, which are not text."""
     from pyarrow import types
 
     return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind))

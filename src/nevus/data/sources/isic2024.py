@@ -82,7 +82,7 @@ def _described(
 
 
 def _further_facts(files: Files) -> dict[str, dict[str, str]]:
-    """What the tables beside the ground truth say of each image."""
+    """What the tables next to the ground truth say of each image."""
     facts: dict[str, dict[str, str]] = {}
     for table in files.tables(r"metadata\.csv|ISIC_2024_Training_Supplement\.csv"):
         if "isic_id" in read_header(files, table):

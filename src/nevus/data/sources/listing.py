@@ -24,7 +24,7 @@ class SourceImage:
     Attributes:
         path: relative to the root of the listing; it may lead into an archive (`images.zip/a.jpg`).
         diagnosis: as the source names it.
-        malignant: what the source itself says beside the diagnosis, None if nothing.
+        malignant: what the source itself says besides the diagnosis, None if nothing.
         split: train, val or test if the source says so, else empty.
         lesion_id: empty if the source does not say.
         patient_id: empty if the source does not say.
@@ -104,7 +104,7 @@ def list_described(
         described: by the stem of a file's name, what the table says of the image (its path is left open), or
             why it cannot be used.
         table: the table's name, for reasons.
-        num_other_files: files that are no images.
+        num_other_files: files that are not images.
         duplicates: pairs of stems that the source names as the same picture; those without a file are left out.
     """
     paths = [Path(name) for name in names]

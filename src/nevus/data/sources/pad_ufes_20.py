@@ -3,7 +3,7 @@
 Release: Pacheco et al., Data in Brief 32, 106221 (2020); Mendeley Data, doi:10.17632/zr7vgbcyr2.1. `metadata.csv` has
 26 columns, among them patient_id, lesion_id, age, gender, fitspatrick (so spelled), region, diagnostic (ACK, BCC,
 MEL, NEV, SCC, SEK), img_id (the file's name) and biopsed. The images are in `imgs_part_1.zip` to `imgs_part_3.zip`.
-These are no dermoscopic images.
+These are not dermoscopic images.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def read_table(
         optional: columns that are kept where they are there; None keeps every column.
 
     Raises:
-        DataError: the file is no table in UTF-8, lacks a column, or a row is longer than the header.
+        DataError: the file is not a table in UTF-8, lacks a column, or a row is longer than the header.
     """
     where = files.root / name
     try:
@@ -43,7 +43,7 @@ def read_table(
                 if len(row) > len(header):
                     raise DataError(f"{where} row {number}: more cells than the header has columns. Mend the row.")
                 if row:
-                    # The same few words stand in thousands of rows, and are held once.
+                    # The same few words are in thousands of rows, and are held once.
                     yield {column: intern(row[place]) if place < len(row) else "" for place, column in kept}
     except (UnicodeDecodeError, csv.Error) as problem:
         raise DataError(f"{where} is not a CSV table in UTF-8 ({problem}). Save it as one.") from None
@@ -52,7 +52,7 @@ def read_table(
 
 
 def read_header(files: Files, name: str) -> list[str]:
-    """The columns of a table; none if it is no table in UTF-8."""
+    """The columns of a table; none if it is not a table in UTF-8."""
     try:
         with files.open(name) as binary, io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as text:
             return next(csv.reader(text), [])
@@ -87,7 +87,7 @@ def keyed(where: str, records: Iterable[dict[str, str]], key: str) -> dict[str, 
     found: dict[str, dict[str, str]] = {}
     for record in records:
         if found.setdefault(record[key], record) is not record:
-            raise DataError(f"{where}: {key} '{record[key]}' stands in two rows. Expected each once. Delete one.")
+            raise DataError(f"{where}: {key} '{record[key]}' is in two rows. Expected each once. Delete one.")
     return found
 
 

@@ -46,7 +46,7 @@ def explainer(model: keras.Model, classes: Classes, method: str, layer: str | No
         an inner layer's map is the share of the image itself, unmirrored.
 
     Raises:
-        ConfigError: there is no such layer or method, or its output is no map.
+        ConfigError: there is no such layer or method, or its output is not a map.
     """
     if method not in METHODS:
         raise ConfigError(f"--method: expected one of {', '.join(METHODS)}. Received: '{method}'.")

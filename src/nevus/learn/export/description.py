@@ -146,7 +146,7 @@ def _describe(
 
 
 def figures_of_test(metrics: dict[str, Any]) -> dict[str, list[float | None]]:
-    """The figures of the test split by name: 'roc_auc', 'sensitivity at youden', 'roc_auc without leaks'.
+    """The metrics of the test split by name: 'roc_auc', 'sensitivity at youden', 'roc_auc without leaks'.
 
     Of more than two classes those of all together as well: 'macro_roc_auc', 'balanced_accuracy', 'kappa'.
     """

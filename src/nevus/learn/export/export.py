@@ -50,8 +50,8 @@ def export(run: Run, dataset: Dataset, file_format: str = "onnx") -> Path:
         able = ", ".join(name for name, made in FORMATS.items() if made.takes_clinical)
         names = ", ".join(variable.name for variable in head.variables)
         raise RunError(
-            f"{run.directory} takes {names} beside the image, and {file_format} files have no input that may be left "
-            f"out. Expected one of: {able}. Name one with --format, or train without --metadata."
+            f"{run.directory} takes {names} in addition to the image, and {file_format} files have no input "
+            f"that can be left out. Expected one of: {able}. Name one with --format, or train without --metadata."
         )
     model = load_model(run)
     spec, tapped = describe_network(run, dataset, metrics, model, head), tap(model)

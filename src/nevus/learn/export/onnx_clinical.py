@@ -48,7 +48,7 @@ def clinical_nodes(head: ClinicalHead) -> tuple[list[onnx.NodeProto], list[onnx.
         nodes += [
             make_node("Gather", [CLINICAL_INPUT, "metadata/number_places"], "metadata/numbers", axis=1),
             make_node("IsNaN", ["metadata/numbers"], "metadata/no_numbers"),
-            # What is missing stands at the centre, which adds nothing.
+            # What is missing is at the centre, which adds nothing.
             make_node("Where", ["metadata/no_numbers", "metadata/centre", "metadata/numbers"], "metadata/filled"),
             make_node("Sub", ["metadata/filled", "metadata/centre"], "metadata/centred"),
             make_node("Div", ["metadata/centred", "metadata/scale"], "metadata/standardised"),

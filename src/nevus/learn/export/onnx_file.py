@@ -1,6 +1,6 @@
 """The ONNX file of a network: made in float32, given its description, and run.
 
-Conversion is tf2onnx's; the nodes around the network are `onnx_graph`'s; `onnx_int8` rounds what stands here.
+Conversion is tf2onnx's; the nodes around the network are `onnx_graph`'s; `onnx_int8` rounds what is here.
 Knows nothing of runs, and writes no file.
 """
 
@@ -51,7 +51,7 @@ def description(content: bytes) -> str:
     """The description that `with_description` put into a file.
 
     Raises:
-        ModelFileError: it is no ONNX file, or holds none.
+        ModelFileError: it is not an ONNX file, or holds none.
     """
     try:
         properties = {entry.key: entry.value for entry in onnx.load_from_string(content).metadata_props}

@@ -256,7 +256,7 @@ def _flipped(expected: Answers, received: Answers, threshold: float) -> int:
 
 
 def _roc_auc(answers: Answers, sample: Sample) -> float:
-    """NaN where all images are of one kind, or a risk is no number."""
+    """NaN where all images are of one kind, or a risk is not a number."""
     if len(set(sample.is_malignant.tolist())) < 2 or not np.isfinite(answers.risk).all():
         return float("nan")
     return float(roc_auc_score(sample.is_malignant, answers.risk))

@@ -16,7 +16,7 @@ from nevus.learn.networks.tensors import FEATURES, LOGITS, POOL
 
 
 def tap(model: keras.Model) -> keras.Model:
-    """The network with its last feature maps beside its logits: `features` and `logits`, as `convert` takes them."""
+    """The network with its last feature maps next to its logits: `features` and `logits`, as `convert` takes them."""
     return keras.Model(model.input, {FEATURES: model.get_layer(POOL).input, LOGITS: model.output})
 
 

@@ -3,7 +3,7 @@
 Every network takes raw pixels and owns its scaling, and ends in global average
 pooling and one dense layer, so that the class activation map of a logit is a
 weighted sum of the last feature maps (Zhou et al. 2016, arXiv:1512.04150) and can
-be exported with it. Losses, optimizers and data are no business of this module.
+be exported with it. This module knows nothing about losses, optimizers or data.
 """
 
 from __future__ import annotations

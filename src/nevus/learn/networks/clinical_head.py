@@ -1,8 +1,8 @@
-"""The second input in training: clinical values beside the image, behind one dense layer of their own.
+"""The second input in training: clinical values in addition to the image, behind one dense layer of their own.
 
 Late fusion: the logits of an image and of its clinical values are added, so the class activation map stays
 exact, and what they contribute can be read off a table. The network of the image is trained with
-them and saved alone; their own weights lie beside it in `metadata.json`.
+them and saved alone; their own weights lie next to it in `metadata.json`.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def round_kernels(network: keras.Model, grid: Grid, calibration: Pixels, depthwi
 
     Args:
         network: a functional model; it stays as it is. Its normalisations should be folded (`fold_scales`), for what is
-            rounded are its weights as they stand.
+            rounded are its weights as they are.
         grid: the numbers.
         calibration: uint8 [N, S, S, 3], RGB: images that pass through it.
         depthwise: the numbers for layers that make one map of each (`is_one_to_one`); None for those of all.
@@ -152,7 +152,7 @@ class _Seen:
     def damping(self, share: float) -> Floats:
         """A share of the mean variance, for each number: [G, D]."""
         squares = np.diagonal(self.products, axis1=1, axis2=2)
-        # A little of the squares, lest numbers that never vary make the products singular.
+        # A little of the squares is added, so that numbers that never vary do not make the products singular.
         mean = (share * (squares - self.mean**2) + _LEAST_DAMPING * squares).mean(axis=1, keepdims=True)
         return np.broadcast_to(np.where(mean > 0, mean, 1.0), squares.shape)
 

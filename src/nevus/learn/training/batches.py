@@ -52,7 +52,7 @@ def training_batches(
         recipe: gives batch size and augmentation.
         seed: of order and augmentation.
         first_epoch: counted from 0.
-        variables: clinical values to give beside the images, some of them left out at random.
+        variables: clinical values to give in addition to the images, some of them left out at random.
 
     Returns:
         Pairs of images, float32 [B, S, S, 3], RGB in [0, 255], and class indices, int32 [B]. With variables, the

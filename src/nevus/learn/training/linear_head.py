@@ -1,7 +1,7 @@
 """The linear probe: a network's last dense layer by logistic regression on features computed once an image.
 
 It is one epoch of a training, with the callbacks of any other, so that what comes after it can go on from it. The
-features are kept beside the checkpoint: a run that was killed does not compute them again.
+features are kept next to the checkpoint: a run that was killed does not compute them again.
 """
 
 from __future__ import annotations

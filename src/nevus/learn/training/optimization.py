@@ -1,4 +1,4 @@
-"""What a recipe's numbers make of a network: its optimizer, loss and metrics, and the callbacks that steer it.
+"""Compiles a network from a recipe: its optimizer, loss and metrics, and the callbacks that steer it.
 
 The loop itself is `nevus.learn.training.train`'s; the numbers are `nevus.learn.training.recipe`'s.
 """
@@ -38,7 +38,7 @@ def compile_network(
         classes: the C classes.
         optimizer: from `optimizer_of`.
         loss: 'cross-entropy', or 'focal' (Lin et al. 2017, arXiv:1708.02002, gamma 2).
-        label_smoothing: share of each label that is spread over all classes.
+        label_smoothing: share of each label to spread over all classes.
     """
     network.compile(
         optimizer=optimizer,
@@ -75,7 +75,7 @@ def _loss(num_classes: int, name: str, label_smoothing: float) -> Callable[[Kera
 def steering(
     recipe: Recipe, steps_in_epoch: int, best_weights: Path
 ) -> tuple[keras.callbacks.EarlyStopping, list[keras.callbacks.Callback]]:
-    """The callback that keeps the weights best on validation, and ends a `Plateau`; and those beside it.
+    """The callback that keeps the weights best on validation, and ends a `Plateau`; and the ones it works with.
 
     Args:
         recipe: gives the schedule.

@@ -1,4 +1,4 @@
-"""Prediction: from a trained network to one file of logits a split. It computes no figure and fits nothing."""
+"""Prediction: from a trained network to one file of logits a split. It computes no metric and fits nothing."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from nevus.learn.networks.architectures import NETWORKS
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How training images are varied, each anew in every epoch.
+    """How training images are varied, each differently in every epoch.
 
     Attributes:
         flip: whether images are mirrored left to right and top to bottom, each with probability 1/2.
@@ -90,7 +90,7 @@ class Recipe:
     """How a network is trained: Adam, with balanced class weights.
 
     Attributes:
-        epochs: most passes over the training images.
+        epochs: maximum number of epochs.
         batch_size: images in a step.
         learning_rate: the highest of the schedule.
         weight_decay: decoupled (Loshchilov and Hutter 2019), of the kernels of layers; None for none.

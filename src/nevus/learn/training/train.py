@@ -75,7 +75,7 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False, o
     _check_clinical(dataset, variables)
     if variables and recipe.epochs_of_stages()[-1][0].trained == "head":
         raise ConfigError("--metadata: a linear probe learns from the image alone. Train for more epochs.")
-    # What is trained is the network of the image, alone or with its clinical values beside it.
+    # What is trained is the network of the image, alone or with its clinical values next to it.
     trained = with_clinical(network, sum(variable.size for variable in variables)) if variables else network
 
     if resume:
@@ -193,7 +193,7 @@ def _choose_what_learns(network: keras.Model, name: str, stage: Stage) -> list[f
 
 
 class EpochReport(keras.callbacks.Callback):
-    """Tells a person how the training goes, times it, and ends it when the loss is no number any more.
+    """Tells a person how the training goes, times it, and ends it when the loss is not a number any more.
 
     On a terminal a bar runs within each epoch; a line stays for each, there and in a log file.
 
@@ -279,7 +279,7 @@ def _warn_of_absent_classes(dataset: Dataset) -> None:
 
 
 def _check_clinical(dataset: Dataset, variables: tuple[Variable, ...]) -> None:
-    """Reads the clinical values of every split, lest validation or test end a training that is done."""
+    """Reads the clinical values of every split, so that validation or test cannot end a training that is done."""
     for number, row in enumerate(dataset.rows, start=2):
         for variable in () if row.is_left_out else variables:
             try:

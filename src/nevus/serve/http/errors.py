@@ -17,7 +17,7 @@ class ApiError(Exception):
     Attributes:
         status: of HTTP.
         code: a word for programs.
-        message: what happened, what was expected and how to mend it.
+        message: what happened, what was expected and how to fix it.
         headers: further headers of the answer.
     """
 
@@ -27,7 +27,7 @@ class ApiError(Exception):
 
 
 def error_response(error: ApiError, **more: Any) -> JSONResponse:
-    """The answer for an error; `more` stands beside it."""
+    """The answer for an error; `more` is added to it."""
     headers = {name.replace("_", "-"): value for name, value in error.headers.items()}
     return JSONResponse({"error": {"code": error.code, "message": error.message}, **more}, error.status, headers)
 

@@ -28,7 +28,9 @@ _HEADERS = [
 _NOT_KEPT = (b"cache-control", b"no-store")
 _WITH_KEY = ("/v1/", "/metrics")
 # Requests are cancelled only when a server that was told to stop has waited for them long enough.
-_STOPPING = ApiError(503, "stopping", "The server stops, and there was no time for an answer. Send it again later.")
+_STOPPING = ApiError(
+    503, "stopping", "The server is shutting down before it could answer. Send the request again later."
+)
 
 
 class Guard:

@@ -8,7 +8,7 @@ from nevus.core.modelfile import DISCLAIMER
 from nevus.serve.http.schemas import ErrorAnswer, PredictQuery
 from nevus.serve.http.uploads import FIELD
 
-# Read by FastAPI, one by one, they take a fifth of the time that a request costs the application beside its images.
+# Read by FastAPI, one by one, they take a fifth of the time that a request costs besides its images.
 PREDICT_PARAMETERS = [
     {"name": name, "in": "query", "required": False, "description": schema.pop("description"), "schema": schema}
     for name, schema in PredictQuery.model_json_schema()["properties"].items()
@@ -73,7 +73,7 @@ _ERRORS = {
     403: ("Asked by a page of another site", "cross_origin"),
     408: ("The body arrived too slowly", "upload_too_slow"),
     413: ("Too many bytes, images or pixels", "request_too_large"),
-    415: ("The body is no multipart form", "unsupported_media_type"),
+    415: ("The body is not a multipart form", "unsupported_media_type"),
     421: ("The Host header names another machine", "wrong_host"),
     422: ("A parameter is wrong, there is no image, or none that can be used", "no_images"),
     500: ("The model does not answer as a model should", "model_failed"),

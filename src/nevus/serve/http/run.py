@@ -29,7 +29,7 @@ class _Server(uvicorn.Server):
 def run_server(predictor: Predictor, settings: Settings) -> bool:
     """Serves until SIGINT or SIGTERM, then lets requests in flight end within `settings.drain_seconds`.
 
-    Runs in the main thread. Uvicorn raises the signal anew in the end, and the process dies of it.
+    Runs in the main thread. Uvicorn raises the signal again in the end, and the process dies of it.
 
     Returns:
         False if the server could not start, the port being taken, say; the reason is logged.

@@ -78,7 +78,7 @@ class Problem(BaseModel):
     """What went wrong with a request."""
 
     code: str = Field(description="A word for programs")
-    message: str = Field(description="What happened, what was expected and how to mend it")
+    message: str = Field(description="What happened, what was expected and how to fix it")
 
 
 class ErrorAnswer(BaseModel):
@@ -100,7 +100,7 @@ class Status(BaseModel):
 
 
 class ModelAnswer(BaseModel):
-    """The model's description as in the model file, and what the page needs beside it."""
+    """The model's description as in the model file, and what the page needs next to it."""
 
     model: dict[str, Any] = Field(description="The description of the model file: see docs/model-file.md")
     fingerprint: str = Field(description="SHA-256 of that description: each answer of predict names it")

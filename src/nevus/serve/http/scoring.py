@@ -65,7 +65,7 @@ class Scorer:
     metrics: Metrics
 
     def __post_init__(self) -> None:
-        # Of its description, not its bytes: what an answer means hangs on the thresholds that stand there.
+        # Of its description, not its bytes: what an answer means depends on the thresholds in it.
         self.fingerprint = hashlib.sha256(self.spec.to_json().encode()).hexdigest()
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""A way to one endpoint past FastAPI, which documents it: its own takes a tenth of the speed under load."""
+"""Bypasses FastAPI's routing for one hot endpoint, which otherwise costs a tenth of the throughput."""
 
 from __future__ import annotations
 

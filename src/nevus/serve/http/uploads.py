@@ -35,7 +35,7 @@ async def read_images(request: Request, settings: Settings) -> list[Upload]:
     """Reads the parts called `images` of a multipart body.
 
     Raises:
-        ApiError: the body is no multipart, damaged, too large or too slow, or holds no image or too many.
+        ApiError: the body is not multipart, damaged, too large or too slow, or holds no image or too many.
         ClientDisconnect: the sender went away.
     """
     kind, options = parse_options_header(request.headers.get("content-type"))

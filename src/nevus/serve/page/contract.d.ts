@@ -65,7 +65,7 @@ export interface OperatingPoint {
   specificity: Estimate;
 }
 
-/** Null where a figure, or its interval, is not known. */
+/** Null where a metric, or its interval, is not known. */
 export interface Estimate {
   value: number | null;
   low: number | null;

@@ -53,7 +53,7 @@ export class Picture {
     this.#heat.hidden = !heatmap || !ratio || isTurned;
     byId("picture-note").hidden = ratio !== null && !isTurned;
     byId("picture-note").textContent = isTurned
-      ? "No heatmap is shown: the model saw this picture turned otherwise than this browser shows it."
+      ? "No heatmap: the browser shows this picture in a different orientation from the one the model saw."
       : `This browser cannot show the file${heatmap ? ", so no heatmap lies over it" : ""}.`;
   }
 

@@ -75,7 +75,7 @@ export function missedShare({ sensitivity, specificity }, prevalence) {
 }
 
 /**
- * A figure and its interval, or that it has none, as text; nothing where the figure is not known.
+ * A metric and its interval, or that it has none, as text; nothing where the metric is not known.
  * @param {Estimate} estimate
  * @param {(value: number) => string} print
  */

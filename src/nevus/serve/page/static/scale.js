@@ -22,7 +22,7 @@ function endsFor(lines) {
 }
 
 /**
- * Place on the scale in percent of its length; what lies beyond its ends stands at the end.
+ * Place on the scale in percent of its length; what lies beyond its ends is at the end.
  * @param {number[]} ends
  */
 function placeOn(ends) {

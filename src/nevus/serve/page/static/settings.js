@@ -85,7 +85,7 @@ export class Settings {
     const { sensitivity, specificity, rule, threshold } = this.point;
     const known = [
       sensitivity.value === null ? "" : `finds ${estimate(sensitivity, percent)} of the malignant images`,
-      specificity.value === null ? "" : `spares ${estimate(specificity, percent)} of the benign images`,
+      specificity.value === null ? "" : `correctly clears ${estimate(specificity, percent)} of the benign images`,
     ].filter(Boolean).join(" and ");
     byId("operating-point-help").textContent =
       `Malignant from ${percent(this.here(threshold))} on: ${rule}.${known && ` There it ${known}.`}`;
