@@ -149,7 +149,7 @@ def test_a_model_in_another_format_is_not_taken_for_an_image(
     assert main(["predict", str(tmp_path / name), "photo.jpg"]) == 1
     out, err = capsys.readouterr()
     assert not out
-    assert "is a model in another format than ONNX" in err
+    assert "is not an ONNX model" in err
 
 
 def test_paths_that_are_too_long_or_folders_do_not_stop_the_others(

@@ -272,7 +272,7 @@ def test_figures_that_are_not_known_are_left_out(opened: Opened, fit: list[Path]
         read_all(page, 1)
         told = page.inner_text("#operating-point-help")
         assert "finds" not in told
-        assert "There it spares 50\u00a0% (no interval) of the benign images." in told
+        assert "There it correctly clears 50\u00a0% (no interval) of the benign images." in told
         assert "going by the model's validation images" not in page.inner_text("#answer")
         assert "0.900 (no interval)" in page.locator("#model-facts").evaluate("element => element.textContent")
 
