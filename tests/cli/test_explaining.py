@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import nevus
 from nevus.cli.main import main
 from nevus.core.config import Config
+from nevus.core.errors import NevusError
 from nevus.core.files import read_json
 from nevus.core.runs import Run
 from nevus.core.vocabulary import EXPLANATION_METHODS
@@ -49,6 +51,22 @@ def test_every_method_makes_pictures_and_an_index(
     ):
         assert np.abs(cam.astype(int) - grad_cam).max() <= 2
         assert np.abs(cam.astype(int) - integrated).max() > 20
+
+
+def test_from_python_the_shipped_model_explains_and_says_what_became_of_each_image(
+    phantoms: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("text")
+    good, failed = nevus.explain("compact", [min(phantoms.glob("benign/*.png")), bad], tmp_path / "out", scale=5)
+    assert (good.method, good.scale, good.error) == ("cam", 5, None)
+    assert good.picture
+    assert (tmp_path / "out" / good.picture).exists()
+    assert 0 <= good.risk <= 1
+    assert (failed.file, failed.picture, failed.risk) == (str(bad), None, None)
+    assert failed.error == "not an image in a known format"
+    with pytest.raises(NevusError, match="--method: expected one of cam, grad-cam,"):
+        nevus.explain("compact", bad, tmp_path / "other", method="gradcam")
 
 
 def test_a_layer_is_named_and_a_lone_model_file_explains_itself(
