@@ -23,6 +23,7 @@ from nevus.learn.networks import architectures, backbones
 from nevus.learn.training import linear_head
 from nevus.learn.training import train as train_module
 from nevus.learn.training.batches import evaluation_batches, labels_of
+from nevus.learn.training.epoch_report import EpochReport
 from nevus.learn.training.optimization import StagedAdam
 from nevus.learn.training.predict import load_model
 from nevus.learn.training.recipe import RECIPES, recipe_name
@@ -88,7 +89,7 @@ def test_a_run_cut_off_in_every_stage_ends_with_the_weights_of_one_never_cut_off
         with interrupted(
             monkeypatch,
             (linear_head, "evaluation_batches", interrupt),
-            (train_module.EpochReport, "on_train_batch_end", interrupting(epoch, step)),
+            (EpochReport, "on_train_batch_end", interrupting(epoch, step)),
         ):
             train(run, tiny_dataset, config, resume=True)
         assert len(history_of(run)) == epoch

@@ -1,22 +1,19 @@
 """Training: from a prepared dataset and a configuration to the best weights, from top to bottom.
 
 Networks, recipes, batches and checkpoints have modules of their own; this one puts
-them together, keeps the run's record and tells a person how it goes. Of the test split
-it checks that the clinical values can be read, and looks at nothing.
+them together and keeps the run's record. Of the test split it checks that the clinical
+values can be read, and looks at nothing.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-import math
-import time
 
 import keras
 import numpy as np
 import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
-from tqdm import tqdm
 
 from nevus.core.clinical import Variable, value_of
 from nevus.core.config import Config
@@ -32,9 +29,10 @@ from nevus.learn.networks.clinical_head import save_head, variables_of, with_cli
 from nevus.learn.networks.tensors import LOGITS
 from nevus.learn.training.batches import evaluation_batches, labels_of, steps_in_epoch, training_batches
 from nevus.learn.training.checkpoint import Checkpoint
+from nevus.learn.training.epoch_report import EpochReport
 from nevus.learn.training.linear_head import fit_head
 from nevus.learn.training.optimization import compile_network, optimizer_of, steering
-from nevus.learn.training.recipe import Recipe, Stage, recipe_name, recipe_of
+from nevus.learn.training.recipe import Stage, recipe_name, recipe_of
 
 _log = logging.getLogger(__name__)
 
@@ -190,70 +188,6 @@ def _choose_what_learns(network: keras.Model, name: str, stage: Stage) -> list[f
         layer.trainable = learns and (stage.batch_norm_learns or not isinstance(layer, keras.layers.BatchNormalization))
     lower_variables = {id(variable) for layer in lower for variable in layer.trainable_variables}
     return [stage.lower_rate if id(variable) in lower_variables else 1.0 for variable in network.trainable_variables]
-
-
-class EpochReport(keras.callbacks.Callback):
-    """Tells a person how the training goes, times it, and ends it when the loss is not a number any more.
-
-    On a terminal a bar runs within each epoch; a line stays for each, there and in a log file.
-
-    Args:
-        recipe: gives the number of epochs and the batch size.
-        num_images: of split train.
-        stopping: knows which epoch is the best so far; must come before this callback.
-    """
-
-    def __init__(self, recipe: Recipe, num_images: int, stopping: keras.callbacks.EarlyStopping) -> None:
-        super().__init__()
-        self._recipe = recipe
-        self._num_images = num_images
-        self._stopping = stopping
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Starts the clock of the epoch."""
-        self._epoch = epoch
-        self._began = time.perf_counter()
-        self._training_seconds = 0.0
-        self._bar = tqdm(
-            total=self._num_images,
-            desc=f"epoch {epoch + 1}/{self._recipe.epochs}",
-            unit="image",
-            dynamic_ncols=True,
-            leave=False,
-            disable=None,  # unless standard error is a terminal
-        )
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Ends the training if the loss is not a number."""
-        loss = float((logs or {})["loss"])
-        self._check_finite("training", loss)
-        self._training_seconds = time.perf_counter() - self._began
-        self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
-        self._bar.update(min(self._recipe.batch_size, self._num_images - self._bar.n))
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Logs a line on the epoch."""
-        self._bar.close()
-        logs = {} if logs is None else logs
-        self._check_finite("validation", logs["val_loss"])
-        # Of a schedule, Keras notes no rate.
-        logs.setdefault("learning_rate", float(self.model.optimizer.learning_rate))
-        logs["seconds"] = time.perf_counter() - self._began
-        # The epoch of a linear probe has no batches.
-        logs["images_per_second"] = self._num_images / (self._training_seconds or logs["seconds"])
-        best = "  best so far" if self._stopping.best_epoch == epoch else ""
-        _log.info(
-            f"epoch {epoch + 1:>2}/{self._recipe.epochs}  loss {logs['loss']:.4f}  val loss {logs['val_loss']:.4f}  "
-            f"val ROC-AUC {logs['val_roc_auc']:.4f}  learning rate {logs['learning_rate']:.1e}  "
-            f"{logs['seconds']:.0f} s{best}"
-        )
-
-    def _check_finite(self, name: str, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise RunError(
-                f"The {name} loss became {loss} in epoch {self._epoch + 1}. Expected a finite number. "
-                f"Train again with a lower --learning-rate than {self._recipe.learning_rate:g}."
-            )
 
 
 def _balanced_class_weights(dataset: Dataset) -> dict[int, float]:
