@@ -42,8 +42,8 @@ EXPORTED_FILES = {
 
 # Model files by their suffix: those that Nevus runs, and those that only carry their description in an archive.
 ONNX_SUFFIX = ".onnx"
-ARCHIVED_SUFFIXES = (".tflite", ".keras")
-MODEL_SUFFIXES = (ONNX_SUFFIX, *ARCHIVED_SUFFIXES)
+MODEL_SUFFIXES = tuple(dict.fromkeys(name[name.rindex(".") :] for name in EXPORTED_FILES.values()))
+ARCHIVED_SUFFIXES = tuple(suffix for suffix in MODEL_SUFFIXES if suffix != ONNX_SUFFIX)
 
 # Methods of explanation: the class activation map, which a model file itself gives, and those that need
 # gradients; nevus.learn.explanation.gradcam.METHODS.

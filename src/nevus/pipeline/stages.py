@@ -211,7 +211,7 @@ def export(run: Run, config: Config = DEFAULTS, file_format: str = "onnx") -> Pa
     Args:
         run: trained and evaluated.
         config: its licence, if there is one now, takes the place of the one the run was made with.
-        file_format: one of `onnx`, `onnx-int8`, `litert`, `litert-fp16`, `litert-int8`, `keras`.
+        file_format: `onnx`, `keras`, or another format that docs/deploy.md lists.
 
     Returns:
         The path of the file.

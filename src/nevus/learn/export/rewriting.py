@@ -17,11 +17,13 @@ import onnx
 from nevus.core.errors import ModelFileError, ParityError
 from nevus.core.files import replacing
 from nevus.core.modelfile import ModelSpec, golden_pixels, parse_spec
+from nevus.core.vocabulary import EXPORTED_FILES
 from nevus.learn.export.formats import FORMATS
 
 # What the graph computes, or was computed by it.
 OF_THE_GRAPH = ("num_parameters", "image_size", "classes", "temperature", "golden", "clinical")
-_FORMATS_BY_SUFFIX = {".onnx": "onnx", ".tflite": "litert", ".keras": "keras"}
+# Formats of one suffix are described and opened alike; the first stands for all.
+_FORMATS_BY_SUFFIX = {Path(file).suffix: name for name, file in reversed(EXPORTED_FILES.items())}
 # As the parity gate holds golden inputs that are resized: machines differ by less, another graph by more.
 _TOLERANCE = 0.01
 
