@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from nevus.cli.command import Command
+from nevus.cli.dataset_summary import dataset_summary
 from nevus.cli.options import add_config_flags, config_of
 from nevus.core.config import options
 from nevus.core.dataset import Dataset
@@ -112,8 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
     if fallbacks:
         datasets.check_image_size(prepared, config)
     made = whole.run(arguments.images, arguments.out, config, resume=arguments.resume, overwrite=arguments.overwrite)
-    _print_outcome(made)
-    return 0
+    return _print_outcome(made)
 
 
 def demo(arguments: argparse.Namespace) -> int:
@@ -126,14 +126,11 @@ def demo(arguments: argparse.Namespace) -> int:
         resume=arguments.resume,
         overwrite=arguments.overwrite,
     )
-    _print_outcome(made)
-    return 0
+    return _print_outcome(made)
 
 
 def prepare(arguments: argparse.Namespace) -> int:
     """Prepares a dataset and prints its counts."""
-    from nevus.cli.dataset_summary import dataset_summary
-
     dataset = stages.prepare(arguments.images, arguments.out, config_of(arguments), overwrite=arguments.overwrite)
     print(dataset_summary(dataset))
     return 0
@@ -141,8 +138,6 @@ def prepare(arguments: argparse.Namespace) -> int:
 
 def split(arguments: argparse.Namespace) -> int:
     """Splits a dataset and prints its counts."""
-    from nevus.cli.dataset_summary import dataset_summary
-
     dataset = Dataset(arguments.dataset)
     stages.split(dataset, config_of(arguments))
     print(dataset_summary(dataset))
@@ -221,10 +216,11 @@ def audit(arguments: argparse.Namespace) -> int:
     return 1 if arguments.fail_on and reaches(findings, arguments.fail_on) else 0
 
 
-def _print_outcome(run: Run) -> None:
+def _print_outcome(run: Run) -> int:
     from nevus.cli.evaluation_summary import cross_validation_summary, run_summary
 
     print(cross_validation_summary(run) if run.folds else run_summary(run))
+    return 0
 
 
 def _add_repeat_flags(parser: argparse.ArgumentParser) -> None:
