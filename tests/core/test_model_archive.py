@@ -22,6 +22,7 @@ def test_the_description_comes_back_and_the_file_still_begins_as_it_did(content:
     assert packed.startswith(content)
     assert read_description(packed) == text
     assert add_description(content, text) == packed
+    assert add_description(add_description(content, "another"), text) == packed
 
 
 def test_an_archive_keeps_its_members() -> None:
@@ -32,6 +33,7 @@ def test_an_archive_keeps_its_members() -> None:
     with zipfile.ZipFile(io.BytesIO(packed)) as file:
         assert file.namelist() == ["config.json", MEMBER]
         assert file.read("config.json") == b"{}"
+    assert add_description(add_description(buffer.getvalue(), "a longer one"), "text") == packed
 
 
 @given(st.binary(max_size=100))

@@ -37,17 +37,23 @@ def test_operating_points_of_any_version_are_read(version: int) -> None:
     chosen = read_chosen(KEPT / f"operating_points-{version}.json", HINT)
     assert [point.name for point in chosen.operating_points][:2] == ["best-f1", "youden"]
     assert chosen.class_points == {}
+    assert (chosen.isotonic is None) == (version < 3)
+
+
+def test_the_first_operating_points_had_no_triage() -> None:
+    with pytest.raises(RunError, match=r"lacks a field.*triage.*nevus evaluate"):
+        read_chosen(KEPT / "operating_points-1-without-triage.json", HINT)
 
 
 def test_a_run_and_a_dataset_of_the_first_version_are_read(tmp_path: Path) -> None:
     shutil.copy(KEPT / "run-1.json", tmp_path / "run.json")
     run = Run(tmp_path)
-    assert run.dataset_info.num_images == 240
+    assert run.dataset_info.num_images == 160
     run.update(status="done")
     assert json.loads((tmp_path / "run.json").read_text())["schema_version"] == 1
     shutil.copy(KEPT / "dataset-1.json", tmp_path / "dataset.json")
     assert Dataset(tmp_path).info.classes.names == ("benign", "malignant")
-    assert len(read_manifest(KEPT / "manifest-1.csv")) == 4
+    assert len(read_manifest(KEPT / "manifest-1.csv")) == Dataset(tmp_path).info.num_images
 
 
 def test_evaluations_of_the_version_of_today_are_read() -> None:
@@ -63,10 +69,12 @@ def test_evaluations_of_the_version_of_today_are_read() -> None:
     assert parsed(data, SHAPE, "cross_validation.json", HINT)["triage"] is None
 
 
-def test_metrics_of_an_older_version_name_the_command_that_makes_them(tmp_path: Path) -> None:
-    (tmp_path / "metrics.json").write_text('{"schema_version": 2}')
-    with pytest.raises(RunError, match=r"older version of Nevus: its schema_version is 2.*Run 'nevus evaluate' again"):
-        read_versioned(tmp_path / "metrics.json", METRICS_JSON, HINT)
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize(("name", "today"), [("metrics", METRICS_JSON), ("cross_validation", CROSS_VALIDATION_JSON)])
+def test_an_older_evaluation_names_the_command_that_makes_it(name: str, today: int, version: int) -> None:
+    message = rf"older version of Nevus: its schema_version is {version}.*Run 'nevus evaluate' again"
+    with pytest.raises(RunError, match=message):
+        read_versioned(KEPT / f"{name}-{version}.json", today, HINT)
 
 
 def read_model(path: Path) -> None:

@@ -23,6 +23,7 @@ from nevus.learn.export import litert_file, litert_int8, onnx_file, onnx_int8
 from nevus.learn.export.export import export
 from nevus.learn.export.formats import FLOAT32, FORMATS, Format
 from nevus.learn.export.parity import answers_of_keras
+from nevus.learn.export.rewriting import rewrite_description
 from nevus.learn.networks.activation_map import tap
 
 
@@ -65,6 +66,30 @@ def test_the_snippet_for_litert_runs(run: Run, tmp_path: Path) -> None:
     command = [sys.executable, "-c", snippet, str(run.exported("litert")), str(tmp_path / "grey.png")]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert float(printed) == pytest.approx(1 / (1 + np.exp(-8 * (0.5 - 51 / 255) / 1.7)), abs=1e-5)
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_a_description_is_rewritten_and_all_else_stays(run: Run, file_format: str, tmp_path: Path) -> None:
+    path = tmp_path / run.exported(file_format).name
+    before = run.exported(file_format).read_bytes()
+    path.write_bytes(before)
+    licence = parse_spec(FORMATS[file_format].description(before)).licence
+    assert rewrite_description(path, {"licence": "CC BY 4.0"}).licence == "CC BY 4.0"
+    assert path.read_bytes() != before
+    rewrite_description(path, {"licence": licence})
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_gives_other_answers_than_it_describes_keeps_its_description(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    content = run.model_onnx.read_bytes()
+    spec = parse_spec(onnx_file.description(content))
+    golden = tuple(replace(case, risk=1 - case.risk) for case in spec.golden)
+    content = onnx_file.with_description(content, replace(spec, golden=golden).to_json())
+    path.write_bytes(content)
+    with pytest.raises(ParityError, match=r"answers .* and describes .* left as it is"):
+        rewrite_description(path, {"licence": "CC BY 4.0"})
+    assert path.read_bytes() == content
 
 
 def test_parity_has_an_entry_for_each_format_until_the_thresholds_change(run: Run) -> None:
