@@ -69,7 +69,7 @@ def main() -> int:
             in_graph = [risk_in_graph(session, path) for path in files]
             answered = [rest for rest in zip(rows, expected, in_graph, strict=True) if not rest[0]["error"]]
             same_graph = max(abs(float(row["risk"]) - risk) for row, _, risk in answered)
-            by_pillow = max(abs(float(row["risk"]) - one.risk) for row, one, _ in answered)
+            by_pillow = max(abs(float(row["risk"]) - one.risk) for row, one, _ in answered if one.risk is not None)
             flipped = sum((row["decision"] == "malignant") != one.decision for row, one, _ in answered)
             print(
                 f"{name}: {len(answered)} of {len(files)} images answered, largest difference in risk {same_graph:.1e} "

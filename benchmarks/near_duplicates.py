@@ -122,8 +122,8 @@ def plant(source: Path, target: Path, copies: int, random: Random) -> dict[str, 
             if change is None:
                 shutil.copyfile(source / original.path, path.with_suffix(original.path.suffix))
             else:
-                with Image.open(source / original.path) as image:
-                    changed = change(image.convert("RGB"), random)
+                with Image.open(source / original.path) as picture:
+                    changed = change(picture.convert("RGB"), random)
                 if kind in COMPRESSED:
                     changed.save(path.with_suffix(".jpg"), quality=int(random.integers(30, 71)))
                 else:

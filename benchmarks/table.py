@@ -39,7 +39,7 @@ def describe(machine: Mapping[str, Any]) -> str:
 
 
 def _rows(results: Results, work: Mapping[str, int]) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     limits = {result.contender.unit: result.median for result in results.get("limits", ())}
     for part, contenders in results.items():
         for number, result in enumerate(contenders):

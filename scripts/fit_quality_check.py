@@ -152,7 +152,9 @@ def deviation_nodes(mean: str, mean_squared: str, output: str) -> list[onnx.Node
     ]
 
 
-def margin_nodes(sharpness: dict[str, Floats], likeness: dict[str, Floats]) -> tuple[list[onnx.NodeProto], list]:
+def margin_nodes(
+    sharpness: dict[str, Floats], likeness: dict[str, Floats]
+) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     """Features to `margins`: of the size, of the detail (linear), of the layout (linear and all products)."""
     constants = {
         **{f"sharpness_{name}": value for name, value in sharpness.items()},
@@ -196,7 +198,7 @@ def make_model(outputs: dict[str, int], *parts: tuple[list[onnx.NodeProto], list
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8, producer_name="nevus")
     onnx.checker.check_model(model, full_check=True)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def run(model: bytes, images: Iterator[Pixels]) -> list[NDArray[np.float32]]:
@@ -235,9 +237,9 @@ def varied(images: Iterator[Image.Image], random: np.random.Generator, copies: i
             share = random.uniform(0.7, 1.0)
             width, height = (int(side * share) for side in image.size)
             left, top = (
-                random.integers(0, side - part + 1) for side, part in zip(image.size, (width, height), strict=True)
+                int(random.integers(0, side - part + 1)) for side, part in zip(image.size, (width, height), strict=True)
             )
-            copy = image.crop((left, top, left + width, top + height)).rotate(90 * random.integers(4), expand=True)
+            copy = image.crop((left, top, left + width, top + height)).rotate(90 * int(random.integers(4)), expand=True)
             light = random.uniform(0.85, 1.15) * random.uniform(0.93, 1.07, 3)
             yield np.clip(np.asarray(copy) * light, 0, 255).astype(np.uint8)
 
@@ -248,7 +250,7 @@ def cropped(images: Iterator[Image.Image], random: np.random.Generator, copies: 
         yield np.asarray(image)
         for _ in range(copies):
             side = int(min(image.size) * random.uniform(0.3, 0.9))
-            left, top = (random.integers(0, full - side + 1) for full in image.size)
+            left, top = (int(random.integers(0, full - side + 1)) for full in image.size)
             yield np.asarray(image.crop((left, top, left + side, top + side)))
 
 

@@ -14,6 +14,7 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -49,22 +50,26 @@ def build(size: int, augmented: bool) -> keras.Model:
     )
 
 
+Logs = dict[str, float] | None
+
+
 class Report(keras.callbacks.Callback):
     """Prints validation ROC-AUC of each epoch and keeps the training speed, validation left out."""
 
     def __init__(self, num_images: int) -> None:
         super().__init__()
-        self.num_images, self.speeds = num_images, []
+        self.num_images = num_images
+        self.speeds: list[float] = []
 
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self.began = self.ended = time.perf_counter()
 
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         self.ended = time.perf_counter()
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self.speeds.append(self.num_images / (self.ended - self.began))
-        print(f"epoch {epoch + 1}  val ROC-AUC {logs['val_auc']:.4f}", file=sys.stderr, flush=True)
+        print(f"epoch {epoch + 1}  val ROC-AUC {(logs or {})['val_auc']:.4f}", file=sys.stderr, flush=True)
 
 
 def train(folder: str, size: int, epochs: int) -> float:
@@ -103,7 +108,7 @@ def files(folder: str, size: int) -> float:
     model.predict(images.take(2), verbose=0)
     start = time.perf_counter()
     model.predict(images.prefetch(2), verbose=0)
-    return len(images.file_paths) / (time.perf_counter() - start)
+    return float(len(images.file_paths)) / (time.perf_counter() - start)
 
 
 def first(path: str, image: str) -> None:
@@ -117,6 +122,6 @@ if __name__ == "__main__":
     if task == "first":
         first(*words)
     else:
-        values = [int(word) if word.isdigit() else word for word in words]
-        figure = {"train": train, "memory": memory, "files": files}[task](*values)
+        tasks: dict[str, Callable[..., float]] = {"train": train, "memory": memory, "files": files}
+        figure = tasks[task](*(int(word) if word.isdigit() else word for word in words))
         print(json.dumps({"images_per_second": figure}))

@@ -22,11 +22,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 from torch_network import TorchNetwork
 
 from nevus.core.machine import available_processors
 from nevus.core.preprocess import load_pixels
+
+Score = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 BATCH_SIZE = 32
 SECONDS = 3.0
@@ -53,7 +56,9 @@ def rate(step: Callable[[], int]) -> float:
     return done / (time.perf_counter() - start)
 
 
-def training_step(network: torch.nn.Module, last: bool, compiled: bool, dtype: torch.dtype, size: int, batch: int):
+def training_step(
+    network: torch.nn.Module, last: bool, compiled: bool, dtype: torch.dtype, size: int, batch: int
+) -> Callable[[], int]:
     """A step on random pixels: one affine warp for rotation, zoom and flips, forward, backward, AdamW."""
     pixels = torch.randint(0, 256, (4 * batch, 3, size, size), dtype=torch.uint8)
     labels = torch.randint(0, 2, (4 * batch, 1)).float()
@@ -86,12 +91,12 @@ def training_step(network: torch.nn.Module, last: bool, compiled: bool, dtype: t
     return step
 
 
-def scorer(network: torch.nn.Module, last: bool, compiled: bool, dtype: torch.dtype):
+def scorer(network: torch.nn.Module, last: bool, compiled: bool, dtype: torch.dtype) -> Score:
     """Maps uint8 [N, S, S, 3] to risks."""
     network.eval()
     run = torch.compile(network) if compiled else network
 
-    def score(pixels: np.ndarray) -> np.ndarray:
+    def score(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode(), torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
             images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
             images = images.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
@@ -100,7 +105,7 @@ def scorer(network: torch.nn.Module, last: bool, compiled: bool, dtype: torch.dt
     return score
 
 
-def from_files(score: Callable, paths: list[Path], size: int) -> float:
+def from_files(score: Score, paths: list[Path], size: int) -> float:
     """Images a second, decoded ahead by a thread a core, as a data loader does."""
     score(np.zeros((BATCH_SIZE, size, size, 3), np.uint8))
     if len(paths) % BATCH_SIZE:

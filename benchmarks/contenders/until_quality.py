@@ -35,9 +35,8 @@ def main() -> int:
                         process.wait()
                         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
                         result = {"seconds": seconds, "epochs": epochs, "best": best, "peak_bytes": peak}
-                        if best < target:
-                            result["way"] = f"stopped at {best:.3f}"
-                        print(json.dumps(result))
+                        way = {} if best >= target else {"way": f"stopped at {best:.3f}"}
+                        print(json.dumps(result | way))
                         return 0
         if process.returncode:
             print(said, file=sys.stderr)
