@@ -129,7 +129,7 @@ def _class_lines(found: dict[str, Any]) -> list[str]:
 
 
 def cross_validation_summary(run: Run) -> str:
-    """The outcome of a cross-validation: figures pooled and over the folds, operating points, ensemble, files."""
+    """The outcome of a cross-validation: metrics pooled and over the folds, operating points, ensemble, files."""
     result = read_json(run.cross_validation_json, "Run the cross-validation again with --resume.")
     pooled, num_folds = result["out_of_fold"], result["num_folds"]
     lines = [

@@ -104,7 +104,7 @@ class ModelSpec:
         default_operating_point: name of the one used unless another is asked for.
         triage: thresholds on the risk between low, uncertain and high, chosen on validation.
         assumed_prevalence: in (0, 1): the share of malignant lesions for which the risks are right.
-        test_metrics: figure name to [value, low, high] on the run's own test split, for the reader.
+        test_metrics: metric name to [value, low, high] on the run's own test split, for the reader.
         trained_on: name and counts of the training data, and its licence if known.
         generated: True if the training images were phantoms made by a program.
         provenance: dataset fingerprint, seed, versions.

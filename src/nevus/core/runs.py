@@ -10,7 +10,7 @@ tensorboard/            event files
 predictions/{val,test}.csv
 predictions/test_heatmaps.npy   float16 [N, h, w], signed, in the order of test.csv
 operating_points.json   thresholds, chosen on val
-metrics.json            figures, computed on test once
+metrics.json            metrics, computed on test once
 plots/                  the report's figures as PNG
 report.html             for people
 model_card.md           the same in short, for a model's page on a hub

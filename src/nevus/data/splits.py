@@ -116,7 +116,7 @@ def split_warnings(dataset: Dataset) -> list[str]:
     for name, classes in dataset.split_counts().items():
         absent = [label for label, count in classes.items() if not count]
         if absent:
-            warnings.append(f"Split {name} has no image of class {' or '.join(absent)}: figures that need one are NaN.")
+            warnings.append(f"Split {name} has no image of class {' or '.join(absent)}: metrics that need one are NaN.")
     warnings += [
         f"All {kind} validation images share their group with train, so 'nevus evaluate' will refuse to choose "
         "thresholds on them. Take these groups out of the source's train or its val, and prepare it again."

@@ -1,6 +1,6 @@
 """Runs side by side: their metrics, and paired differences on one and the same test set.
 
-Owns what may be compared, and the difference of each run from the first. Figures of
+Owns what may be compared, and the difference of each run from the first. Metrics of
 single runs are read from metrics.json and not computed again. Curves and page are
 made in `comparison_page`. It must not choose a threshold or open a model.
 """
@@ -108,7 +108,7 @@ def read_entries(runs: Sequence[Run]) -> list[Entry]:
 
 
 def compare(runs: Sequence[Run]) -> dict[str, Any]:
-    """Figures of each run on the test, and how far each run lies from the first.
+    """Metrics of each run on the test, and how far each run lies from the first.
 
     Args:
         runs: two or more that were evaluated on the same test images, whatever the order of their files.
@@ -118,7 +118,7 @@ def compare(runs: Sequence[Run]) -> dict[str, Any]:
         `COMPARED`, those of decisions at its default operating point; `differences`: for each run but the first its
         metric less the first run's, with interval and p-value, ROC-AUC after DeLong, the shares of right decisions
         after McNemar; `classes`: the same two for `CLASSES_COMPARED`, where all runs have the same three classes or
-        more. `warnings`. Undefined figures are NaN. The p-values are not adjusted for the number of runs.
+        more. `warnings`. Undefined metrics are NaN. The p-values are not adjusted for the number of runs.
 
     Raises:
         RunError: as `read_entries`.
@@ -139,7 +139,7 @@ def compare(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _compare_on(split: str, entries: Sequence[Entry]) -> dict[str, Any]:
-    """Counts, figures and differences on one version of the test."""
+    """Counts, metrics and differences on one version of the test."""
     counts = ("num_images", "num_groups", "num_malignant", "prevalence")
     return {
         **{name: entries[0].metrics["splits"][split][name] for name in counts},
@@ -150,7 +150,7 @@ def _compare_on(split: str, entries: Sequence[Entry]) -> dict[str, Any]:
 
 
 def _compare_classes(split: str, entries: Sequence[Entry]) -> dict[str, Any] | None:
-    """Figures and differences of which class it is; None for two classes, and for runs that tell others apart."""
+    """Metrics and differences of which class it is; None for two classes, and for runs that tell others apart."""
     first = entries[0].predictions[split]
     names = first.classes.names
     others = [entry.predictions[split] for entry in entries[1:]]

@@ -1,11 +1,11 @@
-"""From the predictions of a cross-validation's folds to `cross_validation.json`: figures pooled, and over the folds.
+"""From the predictions of a cross-validation's folds to `cross_validation.json`: metrics pooled, and over the folds.
 
 Owns which metrics a cross-validation gets; what is pooled, and how, is in `folds`. It must not open a
 model or draw.
 
 Two answers to 'how good is the recipe', which differ:
 
-- *Over the folds*: each fold's figure by itself, then mean, standard deviation, least and greatest. A fold's
+- *Over the folds*: each fold's metric by itself, then mean, standard deviation, least and greatest. A fold's
   ROC-AUC compares only risks of one model, so the mean is the plain estimate for one model of this recipe. The
   standard deviation says how much a single split can mislead; it is not a standard error, as the models share
   training images, and no unbiased estimate of that error exists [1].
@@ -76,7 +76,7 @@ def cross_validate(
         prevalence: in (0, 1), for the metrics of a screening; None to leave them out.
 
     Returns:
-        What `cross_validation.json` holds, as docs/cross-validation.md describes it; undefined figures are NaN.
+        What `cross_validation.json` holds, as docs/cross-validation.md describes it; undefined metrics are NaN.
 
     Raises:
         RunError: a fold lacks a file or has a stale one, or two folds test the same image or group.

@@ -48,7 +48,7 @@ def evaluate(
         prevalence: in (0, 1), for the metrics of a screening; None to leave them out.
 
     Returns:
-        What `metrics.json` holds, as docs/evaluation.md describes it; undefined figures are NaN.
+        What `metrics.json` holds, as docs/evaluation.md describes it; undefined metrics are NaN.
 
     Raises:
         RunError: predictions are missing or damaged, val and test share an image or a group, a class is

@@ -1,4 +1,4 @@
-"""The report of a cross-validation: figures over the folds and pooled, and what the ensemble is.
+"""The report of a cross-validation: metrics over the folds and pooled, and what the ensemble is.
 
 Reads what `cross_validation` and the folds' runs left; computes no metric. The page is
 of the same make as that of a single run, and links to the report of each fold.

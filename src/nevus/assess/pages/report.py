@@ -71,7 +71,7 @@ def _render(run: Run) -> tuple[str, str, dict[str, bytes]]:
     splits = results.versions_of_test(metrics)
     versions = {split: split_names.VERSIONS[split] if len(splits) > 1 else "test split" for split in splits}
     best_epoch = training.get("best_epoch")
-    figures = plots_of_report(
+    plots = plots_of_report(
         metrics, versions, point["name"], test, history, best_epoch if isinstance(best_epoch, int) else None
     )
     thresholds = [one["threshold"] for one in metrics["operating_points"]]
@@ -83,7 +83,7 @@ def _render(run: Run) -> tuple[str, str, dict[str, bytes]]:
     parity, probe = results.read_parity(run), results.read_probe(run)
     quoted = point[splits[0]]
     # Drawn last: it takes seconds, and all that can be wrong with the files is known by now.
-    shown, images = drawn(figures)
+    shown, images = drawn(plots)
     page = template("report.html.j2").render(
         run=run,
         record=record,

@@ -1,6 +1,6 @@
 """Predictions that can be judged: read from a run's files and checked.
 
-Owns what makes predictions unfit, and the three arrays that most figures need. It
+Owns what makes predictions unfit, and the three arrays that most metrics need. It
 must not compute a metric.
 """
 
@@ -20,7 +20,7 @@ from nevus.core.runs import Run
 
 
 class Scored(NamedTuple):
-    """The images of a split, as most figures take them.
+    """The images of a split, as most metrics take them.
 
     Attributes:
         labels: bool [N], True for malignant.

@@ -1,4 +1,4 @@
-"""Figures by sex, age band, site or whatever else the manifest says of an image, and the gaps between them.
+"""Metrics by sex, age band, site or whatever else the manifest says of an image, and the gaps between them.
 
 Owns which columns make subgroups, and which subgroups are too small to be judged.
 It must not choose a threshold: decisions are given, by the one rule for all.
@@ -68,13 +68,13 @@ def measure(
 
 
 def largest_gaps(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """For each column and figure the two subgroups furthest apart, of those that are not too small or unrecorded.
+    """For each column and metric the two subgroups furthest apart, of those that are not too small or unrecorded.
 
     Args:
         rows: from `measure`.
 
     Returns:
-        `gap` is the higher less the lower figure with an interval for two independent figures [1]. It does not
+        `gap` is the higher less the lower metric with an interval for two independent metrics [1]. It does not
         allow for the choice of the two among several, which alone makes a gap: with more subgroups, a larger one.
 
     References:

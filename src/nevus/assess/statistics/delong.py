@@ -98,7 +98,7 @@ def macro_roc_auc(labels: NDArray[np.int64], probabilities: Floats, groups: Grou
 
     Returns:
         NaN if a class has no image or all of them; NaN ends, with a warning, if one has fewer than two groups or no
-        image moves the figure.
+        image moves the metric.
 
     Examples:
         >>> truth = np.array([0, 1, 2, 0])

@@ -173,8 +173,8 @@ def linearised(value: float, influence: Floats, groups: Groups) -> Estimate:
     """A metric with the interval that its linearisation gives: the sandwich variance, summed over groups [1, 2].
 
     Args:
-        value: the figure.
-        influence: float64 [N], by how much each image moved the figure; sums to 0. A mean of x has (x - mean) / N.
+        value: the metric.
+        influence: float64 [N], by how much each image moved the metric; sums to 0. A mean of x has (x - mean) / N.
         groups: int64 [N].
 
     Returns:
@@ -220,7 +220,7 @@ def bootstrap(
     Args:
         figures: from weights float64 [R, N], how often each image was drawn, to float64 [K, R]:
             K metrics of each of R resamples, NaN where one is undefined.
-        names: of the K figures.
+        names: of the K metrics.
         groups: int64 [N]; a drawn group brings all its images.
         resamples: how many.
         seed: equal seeds give equal intervals.
@@ -259,7 +259,7 @@ def _percentiles(name: str, values: Floats) -> tuple[float, float]:
         )
         return nan, nan
     if defined.min() == defined.max():
-        # A perfect figure, say: every resample of perfect answers is perfect, however few they are.
+        # A perfect metric, say: every resample of perfect answers is perfect, however few they are.
         nan = undefined(f"the interval of {name}", f"every resample gives {defined[0]:.4g}, so it would have no width")
         return nan, nan
     low, high = np.quantile(defined, [0.025, 0.975])

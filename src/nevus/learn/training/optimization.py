@@ -135,7 +135,7 @@ class OneCycleSchedule(keras.optimizers.schedules.LearningRateSchedule):
 class MalignantAUC(keras.metrics.AUC):
     """Area under a curve of the risk, the summed probability of the malignant classes.
 
-    A progress figure, by 1,000 bins of the risk; reported figures come from `nevus.assess`.
+    A progress metric, by 1,000 bins of the risk; reported metrics come from `nevus.assess`.
     NaN where all images seen are malignant or none is.
 
     Args:

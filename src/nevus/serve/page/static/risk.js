@@ -53,7 +53,7 @@ export function band(risk, triage) {
 export const isMalignant = (risk, point) => risk >= point.threshold;
 
 /**
- * Of those called malignant, the share that is; NaN if nobody is called or the point's figures are not known.
+ * Of those called malignant, the share that is; NaN if nobody is called or the point's metrics are not known.
  * @param {OperatingPoint} point
  * @param {number} prevalence
  */
