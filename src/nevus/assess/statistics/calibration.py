@@ -270,8 +270,8 @@ def calibration_line(labels: ArrayLike, risk: ArrayLike, groups: Groups) -> Cali
         >>> labels = np.array([True, False, True, True, False, False])
         >>> risk = np.array([0.9, 0.7, 0.3, 0.6, 0.2, 0.1])
         >>> line = calibration_line(labels, risk, np.arange(6))
-        >>> round(line.slope.value, 2)
-        np.float64(0.84)
+        >>> round(float(line.slope.value), 2)
+        0.84
     """
     labels, risk = check_risk(labels, risk)
     if labels.all() or not labels.any():
