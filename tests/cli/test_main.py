@@ -98,13 +98,43 @@ def test_what_an_unknown_word_may_have_meant_is_said(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["predict", ""], ["run", ""], ["run", "images", "--out", "", "--overwrite"], ["data", "fetch", "ham10000", ""]],
+    [
+        ["predict", ""],
+        ["run", ""],
+        ["run", "images", "--out", "", "--overwrite"],
+        ["data", "fetch", "ham10000", ""],
+        ["data", "fetch", "", "folder"],
+        ["predict", "--model", "", "photo.jpg"],
+        ["info", ""],
+        ["serve", ""],
+        ["web", "", "folder"],
+    ],
 )
 def test_an_empty_argument_is_no_folder(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(arguments)
     assert exit_.value.code == 2
-    assert "expected a path. Received nothing" in capsys.readouterr().err
+    assert re.search("expected a (path|name). Received nothing", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--hlp"], "nevus: unknown option or argument: --hlp. Did you mean '--help'? See 'nevus --help'."),
+        (["--debug", "run", "x"], "nevus: unknown option or argument: --debug. It comes after the command. See "),
+        (["data", "--json", "list"], "nevus data: unknown option or argument: --json. It comes after the command. See"),
+        (["--", "run"], "nevus: unknown option or argument: --. See 'nevus --help'."),
+    ],
+)
+def test_an_option_before_the_command_is_an_error_of_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith(message)
+    assert error.count("\n") == 1
 
 
 def test_help_loads_neither_tensorflow_nor_onnxruntime_nor_scikit_learn() -> None:

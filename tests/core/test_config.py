@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nevus.core.config import STAGES, Config, changed_options, config_from_json, make_config, options
+from nevus.core.config import STAGES, Config, changed_options, config_from_json, grouped_options, make_config, options
 from nevus.core.errors import ConfigError
 
 
@@ -79,6 +79,31 @@ def test_damaged_toml_is_an_error(tmp_path: Path, text: str | bytes) -> None:
     toml.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ConfigError, match="not valid TOML"):
         make_config({}, toml)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('epochs = "three"', "epochs: expected a whole number. Received: 'three'"),
+        ("learning_rate = true", "learning_rate: expected a number. Received: True"),
+        ("model = 1", "model: expected a string. Received: 1"),
+        ('malignant = "mel"', "malignant: expected a list of strings. Received: 'mel'"),
+        ("image_size = 8", "image_size: expected 16 to 1024. Received: 8"),
+    ],
+)
+def test_a_wrong_value_in_a_file_is_named_with_the_file_and_the_key(tmp_path: Path, text: str, message: str) -> None:
+    toml = tmp_path / "run.toml"
+    toml.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        make_config({}, toml)
+    assert str(error.value).startswith(f"{toml}: {message}")
+
+
+def test_common_options_come_first_in_their_group() -> None:
+    for names in grouped_options().values():
+        common = [options()[name].common for name in names]
+        assert common == sorted(common, reverse=True)
+    assert grouped_options()["training"][0] == "epochs"
 
 
 def test_missing_toml_is_an_error(tmp_path: Path) -> None:

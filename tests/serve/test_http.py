@@ -22,6 +22,7 @@ from PIL import ExifTags, Image
 
 import nevus
 from bad_inputs import bad_files, encode, odd_but_good_files
+from nevus.cli.main import main
 from nevus.core.errors import ConfigError, ModelFileError
 from nevus.core.modelfile import DISCLAIMER
 from nevus.core.shipped import find_model
@@ -479,3 +480,22 @@ def test_an_image_that_takes_for_ever_does_not_hold_the_process(number: signal.S
                 assert b"nosniff" in answer
                 assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "stopping"
         assert "Traceback" not in process.stderr.read()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_port_in_use_is_named_with_what_to_do(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["serve", str(MODEL), "--host", host, "--port", str(port)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"nevus: --port {port}: another program listens there at {host}. Choose another port")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-name.invalid"])
+def test_an_address_that_is_not_this_machines_is_named(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", str(MODEL), "--host", host, "--no-api-key"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"nevus: --host {host} --port 8000: ")
+    assert "Expected an address of this machine" in error
+    assert "Errno" not in error

@@ -47,6 +47,8 @@ class Command:
     def fill(self, parser: argparse.ArgumentParser) -> None:
         """Adds to a parser what the command takes."""
         parser.register("type", Path, _path)
+        # Of an argument without a type: the name of a model or a dataset.
+        parser.register("type", None, _name)
         self.add_arguments(parser)
         if self.commands:
             below = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -96,6 +98,8 @@ class Parser(argparse.ArgumentParser):
 
     def _suggestion(self, word: str) -> str:
         flags = [flag for flag in _flags(self) if flag.startswith("--")]
+        if word.split("=")[0] in flags:
+            return " It comes after the command."
         like = [flag for flag in flags if word == "--" + "".join(part[0] for part in flag[2:].split("-"))]
         return did_you_mean(like or difflib.get_close_matches(word.split("=")[0], flags, n=1))
 
@@ -139,3 +143,9 @@ def _path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("expected a path. Received nothing: is a variable of the shell not set?")
     return Path(text)
+
+
+def _name(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("expected a name. Received nothing: is a variable of the shell not set?")
+    return text

@@ -44,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=DISCLAIMER,
     )
     parser.add_argument("--version", action="version", version=f"nevus {nevus.__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for name in _MODULES:
         find_command(name).add_to(commands)
     return parser
@@ -79,9 +79,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if name and not name.startswith("-"):
         like = difflib.get_close_matches(name, _MODULES, n=1)
         parser.error(f"unknown command '{name}'.{did_you_mean(like)}")
-    if not words:
-        parser.error("expected a command, such as 'nevus demo'")
-    return parser.parse_args(words)
+    # Ends the program if it is --help, --version, or unknown.
+    parser.parse_args(words[:1])
+    parser.error("expected a command, such as 'nevus demo'")
 
 
 def _explain(problem: Exception) -> str:

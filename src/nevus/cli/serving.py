@@ -45,7 +45,7 @@ def _add_web(parser: argparse.ArgumentParser) -> None:
 
 
 def serve(arguments: argparse.Namespace) -> int:
-    """Serves until it is stopped; exit status 1 if it could not start."""
+    """Serves until it is stopped."""
     from nevus.serve.http.run import run_server
     from nevus.serve.http.settings import Settings, api_key_for
     from nevus.serve.predictor import load
@@ -53,7 +53,8 @@ def serve(arguments: argparse.Namespace) -> int:
     key = api_key_for(arguments.host, without_key=arguments.no_api_key)
     limits = {name: value for name, value in vars(arguments).items() if name in _LIMITS}
     settings = Settings(arguments.host, arguments.port, api_key=key, **limits)
-    return 0 if run_server(load(arguments.model), settings) else 1
+    run_server(load(arguments.model), settings)
+    return 0
 
 
 def web(arguments: argparse.Namespace) -> int:

@@ -45,6 +45,8 @@ class Option:
     low: float | None = None
     high: float | None = None
     choices: tuple[str | int, ...] = ()
+    # Whether it is often set: the help lists such options first in their group.
+    common: bool = False
 
 
 def option(default: Any, stage: str, help: str, type: type, **limits: Any) -> Any:
@@ -124,10 +126,10 @@ class Config:
         choices=(1, 2, 4),
         group="network",
     )
-    epochs: int | None = option(None, "train", "maximum number of epochs", int, low=1, high=100_000)
-    batch_size: int | None = option(None, "train", "images per training step", int, low=1, high=65_536)
+    epochs: int | None = option(None, "train", "maximum number of epochs", int, low=1, high=100_000, common=True)
+    batch_size: int | None = option(None, "train", "images per training step", int, low=1, high=65_536, common=True)
     learning_rate: float | None = option(
-        None, "train", "highest learning rate of the schedule", float, low=1e-9, high=10.0
+        None, "train", "highest learning rate of the schedule", float, low=1e-9, high=10.0, common=True
     )
     operating_point: str = option(
         "sensitivity-95",
@@ -154,7 +156,7 @@ class Config:
 
     def __post_init__(self) -> None:
         for name, opt in options().items():
-            _check(name, opt, getattr(self, name))
+            _check("--" + name.replace("_", "-"), opt, getattr(self, name))
         if self.weights != NONE and self.model not in BACKBONES:
             raise ConfigError(
                 f"--weights {self.weights}: no pretrained weights fit the network '{self.model}'. "
@@ -197,11 +199,14 @@ def options() -> dict[str, Option]:
 
 
 def grouped_options() -> dict[str, list[str]]:
-    """The names of the options by the group under which the help lists them, in the order of the pipeline."""
+    """The names of the options by the group under which the help lists them, in the order of the pipeline.
+
+    Within a group the common ones come first.
+    """
     groups: dict[str, list[str]] = {
         group: [] for group in ("data", "splits", "network", "training", "evaluation", "export")
     }
-    for name, one in options().items():
+    for name, one in sorted(options().items(), key=lambda item: not item[1].common):
         groups[one.group or GROUPS[one.stage]].append(name)
     return groups
 
@@ -233,18 +238,12 @@ def make_config(
         ConfigError: a key is unknown (the nearest is named), or a value is of the wrong type or out of range.
     """
     values = {**(fallbacks or {}), **(_read_toml(toml_file) if toml_file else {}), **flags}
-    return _config(values)
+    return Config(**_with_tuples(values))
 
 
 def config_from_json(data: Mapping[str, Any]) -> Config:
     """Reads back what `Config.to_json` wrote."""
-    _check_names("config.json", data)
-    return _config(data)
-
-
-def _config(values: Mapping[str, Any]) -> Config:
-    tuples: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in values.items()}
-    return Config(**tuples)
+    return Config(**_checked("config.json", data))
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -254,37 +253,45 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: {problem.strerror}. Expected a TOML file with options.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise ConfigError(f"{path} is not valid TOML: {problem}.") from None
-    _check_names(str(path), data)
-    return data
+    return _checked(str(path), data)
 
 
-def _check_names(where: str, data: Mapping[str, Any]) -> None:
-    known = list(options())
-    for key in data:
+def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(item) if isinstance(item, list) else item for name, item in values.items()}
+
+
+def _checked(where: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a file holds, its lists as tuples; an error names the file and the key."""
+    known = options()
+    values = _with_tuples(data)
+    for key, value in values.items():
         if key not in known:
             nearest = difflib.get_close_matches(key.replace("-", "_"), known, n=1, cutoff=0.5)
             advice = f"Did you mean '{nearest[0]}'?" if nearest else f"Expected one of: {', '.join(known)}."
             raise ConfigError(f"{where}: unknown key '{key}'. {advice}")
+        _check(f"{where}: {key}", known[key], value)
+    return values
 
 
-def _check(name: str, opt: Option, value: Any) -> None:
-    flag = "--" + name.replace("_", "-")
+def _check(what: str, opt: Option, value: Any) -> None:
     if value is None:
         return
     items = value if opt.many else (value,)
     if not isinstance(items, tuple) or not all(_is_a(item, opt.type) for item in items):
-        wanted = f"a list of {opt.type.__name__}" if opt.many else opt.type.__name__
-        raise ConfigError(f"{flag}: expected {wanted}. Received: {value!r}.")
+        wanted = {int: "a whole number", float: "a number", str: "a list of strings" if opt.many else "a string"}[
+            opt.type
+        ]
+        raise ConfigError(f"{what}: expected {wanted}. Received: {value!r}.")
     for item in items:
         if opt.choices and item not in opt.choices:
             names = list(map(str, opt.choices))
             nearest = difflib.get_close_matches(str(item), names, n=1)
             hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
-            raise ConfigError(f"{flag}: expected one of {', '.join(names)}. Received: '{item}'.{hint}")
+            raise ConfigError(f"{what}: expected one of {', '.join(names)}. Received: '{item}'.{hint}")
         low, high = (-math.inf if opt.low is None else opt.low), (math.inf if opt.high is None else opt.high)
         if opt.type is not str and not low <= item <= high:
             bounds = f"{opt.low:g} or more" if opt.high is None else f"{opt.low:g} to {opt.high:g}"
-            raise ConfigError(f"{flag}: expected {bounds}. Received: {item!r}.")
+            raise ConfigError(f"{what}: expected {bounds}. Received: {item!r}.")
 
 
 def _is_a(value: Any, wanted: type) -> bool:
