@@ -49,7 +49,7 @@ class Option:
     common: bool = False
 
 
-def option(default: Any, stage: str, help: str, type: type, **limits: Any) -> Any:
+def option(default: Any, stage: str, help: str, type: type, **limits: Any) -> Any:  # noqa: A002 - argparse's names
     """A field of `Config` that is an option; `limits` are the further attributes of `Option`."""
     return field(default=default, metadata={"option": Option(stage, help, type, **limits)})
 

@@ -138,6 +138,7 @@ def clear(run: Run, but: Collection[Dataset] = ()) -> None:
     """Removes what the run that is there wrote, and nothing else, from the folder.
 
     Args:
+        run: the run, or cross-validation, that is there.
         but: datasets that are kept, though a fold may hold them.
 
     Raises:
