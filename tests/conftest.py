@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
-
-from undrawn import undrawn
 
 # A property is true or false; how long an example takes on a busy machine says nothing of it.
 settings.register_profile("nevus", deadline=None)
@@ -31,13 +28,6 @@ def pytest_collection_finish() -> None:
     """All is loaded by now: garbage is collected again, but not looked for in the libraries at every pass."""
     gc.freeze()
     gc.enable()
-
-
-@pytest.fixture
-def without_plots() -> Iterator[None]:
-    """The pages of this test have empty plots."""
-    with undrawn():
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -43,8 +43,12 @@ def test_importing_nevus_loads_neither_onnxruntime_nor_tensorflow() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("module", ["nevus.serve.predictor", "nevus.data.prepare", "nevus.pipeline.run"])
+@pytest.mark.parametrize(
+    "module", ["nevus.serve.predictor", "nevus.assess.evaluation.evaluate", "nevus.data.prepare", "nevus.pipeline.run"]
+)
 def test_what_comes_before_and_after_training_never_loads_tensorflow(module: str) -> None:
+    if module == "nevus.assess.evaluation.evaluate":
+        pytest.importorskip("sklearn")
     code = f"import sys, {module}; print([n for n in ('tensorflow', 'keras', 'onnx') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

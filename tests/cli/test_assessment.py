@@ -94,7 +94,6 @@ def test_a_run_audits_again_what_has_changed_since(phantoms: Path, tmp_path: Pat
     assert dataset.audit_json.stat().st_mtime_ns == before
 
 
-@pytest.mark.usefixtures("without_plots")
 def test_a_leaking_test_folder_is_scored_twice_everywhere(
     phantoms: Path, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,7 +51,6 @@ def test_finished_run_is_never_overwritten_unasked(
     assert finished_run.model_onnx.read_bytes() == before
 
 
-@pytest.mark.usefixtures("without_plots")
 def test_stages_alone_with_options_from_a_file_give_what_run_gives(
     finished_run: Run, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,7 +74,6 @@ def quoted(value: str) -> str:
     return value if value.replace(".", "").isdigit() else f'"{value}"'
 
 
-@pytest.mark.usefixtures("without_plots")
 def test_resume_of_a_finished_training_redoes_what_follows(
     run_copy: Run, finished_run: Run, options: list[str]
 ) -> None:

@@ -133,7 +133,6 @@ def test_info_says_what_the_ensemble_is(finished: Run, capsys: pytest.CaptureFix
     assert f"120 images (60 benign, 60 malignant) in {NUM_FOLDS} folds" in out
 
 
-@pytest.mark.usefixtures("without_plots")
 def test_resuming_trains_only_what_is_not_trained(copy: Run, images: Path, options: list[str], finished: Run) -> None:
     copy.update(status="running")
     kept, lost = copy.folds

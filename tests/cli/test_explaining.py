@@ -85,7 +85,6 @@ def test_a_layer_is_named_and_a_lone_model_file_explains_itself(
     assert main(["explain", folder, image, "--out", str(tmp_path / "no"), "--layer", "conv2", "--method", "cam"]) == 1
 
 
-@pytest.mark.usefixtures("without_plots")
 def test_probe_writes_its_outcome_and_the_report_shows_it(run_copy: Run, capsys: pytest.CaptureFixture[str]) -> None:
     images = str(_images(run_copy))
     assert main(["probe", str(run_copy.directory), images, "--num-images", "12", "--json"]) == 0

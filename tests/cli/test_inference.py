@@ -179,7 +179,6 @@ def test_models_are_listed_with_what_their_files_say(
     assert all(record["bytes"] == Path(record["path"]).stat().st_size for record in records)
 
 
-@pytest.mark.usefixtures("without_plots")
 def test_the_licence_of_a_model_is_what_is_stated_and_else_a_hint(
     run_copy: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

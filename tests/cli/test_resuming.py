@@ -104,7 +104,6 @@ def test_options_of_later_stages_that_a_resumed_training_is_given_are_recorded(
     assert json.loads(run_copy.config_json.read_text())["licence"] == "CC0-1.0"
 
 
-@pytest.mark.usefixtures("without_plots")
 def test_what_was_made_before_the_last_evaluation_does_not_pass_for_its_outcome(
     run_copy: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,15 +29,9 @@ from nevus.core.runs import Run
 OPTIONS = {"default_operating_point": "youden", "bootstrap": 100, "seed": 0}
 
 
-@pytest.fixture(scope="module")
-def folds_evaluated(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return make_cross_validation(tmp_path_factory.mktemp("folds"))
-
-
 @pytest.fixture
-def run(folds_evaluated: Run, tmp_path: Path) -> Run:
-    """A copy that a test may change."""
-    return Run(Path(shutil.copytree(folds_evaluated.directory, tmp_path, dirs_exist_ok=True)))
+def run(tmp_path: Path) -> Run:
+    return make_cross_validation(tmp_path)
 
 
 def fold_metrics(run: Run) -> list[dict]:
@@ -220,6 +215,12 @@ def test_spread_of_a_figure_that_a_fold_lacks_is_not_a_number() -> None:
     with pytest.warns(UndefinedMetricWarning, match="npv is undefined: 1 of 3 folds"):
         found = spread("npv", [0.9, float("nan"), 0.8])
     assert np.isnan(list(found.values())).all()
+
+
+def test_tensorflow_is_never_loaded() -> None:
+    module = "nevus.assess.evaluation.cross_validation"
+    code = f"import sys, {module}; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_page_shows_mean_spread_and_every_fold(run: Run) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -384,3 +386,10 @@ def test_risk_of_many_malignant_classes_stays_in_range():
     logits = random.normal(size=(2000, 5)) - np.array([60, 0, 0, 0, 0])
     classes = Classes(names=tuple("abcde"), malignant=tuple("bcde"))
     assert replace(make_predictions("val", 2000, 0), classes=classes, logits=logits).risk().max() <= 1.0
+
+
+def test_importing_evaluate_loads_neither_tensorflow_nor_matplotlib():
+    heavy = "{'tensorflow', 'keras', 'matplotlib', 'onnxruntime'}"
+    code = f"import sys, nevus.assess.evaluation.evaluate; print(sorted({heavy} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert loaded.strip() == "[]"

@@ -25,7 +25,6 @@ from nevus.assess.pages.cross_validation_page import write_cross_validation_page
 from nevus.assess.pages.report import write_report
 from nevus.core.files import read_json, write_json
 from nevus.core.runs import Run
-from undrawn import undrawn
 
 TITLES = {
     "roc_auc": ["ROC-AUC"],
@@ -139,8 +138,7 @@ def check_text(text: str, expected: set[str]) -> None:
 def complete(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = make_run(tmp_path_factory.mktemp("headings"), complete=True)
     with_numbers(run.metrics_json)
-    with undrawn():
-        write_report(run)
+    write_report(run)
     return run
 
 
@@ -213,7 +211,6 @@ def comparison(tmp_path_factory: pytest.TempPathFactory, of_classes: Run) -> tup
     return runs, numbered(made)
 
 
-@pytest.mark.usefixtures("without_plots")
 def test_the_page_of_a_comparison(comparison: tuple[list[Run], dict[str, Any]], tmp_path: Path) -> None:
     runs, found = comparison
     write_comparison(runs, found, tmp_path / "comparison.html")
@@ -225,7 +222,6 @@ def test_a_comparison_on_the_terminal(comparison: tuple[list[Run], dict[str, Any
     check_text(text, (OF_THE_RISK | OF_DECISIONS | OF_CLASSES) - {"balanced_accuracy", "kappa"})
 
 
-@pytest.mark.usefixtures("without_plots")
 def test_the_page_and_the_summary_of_a_cross_validation(tmp_path: Path) -> None:
     from nevus.cli.evaluation_summary import cross_validation_summary
 

@@ -210,7 +210,6 @@ def test_a_test_split_without_a_class_gets_no_invented_number(
     assert not re.search(r"\bnan\b", words)
 
 
-@pytest.mark.usefixtures("without_plots")
 def test_a_failed_run_its_parity_and_what_has_gone_are_reported(copied: Run) -> None:
     copied.finish("failed")
     check = {"figure": "probability", "input": "batch size 32", "largest": 3.1e-7, "limit": 1e-4}

@@ -111,7 +111,6 @@ def test_changed_images_keep_what_they_should(images: Outlined) -> None:
     assert everything.shape == image.shape
 
 
-@pytest.mark.usefixtures("without_plots")
 def test_the_report_says_what_was_found(images: Outlined, tmp_path: Path) -> None:
     run = make_run(tmp_path)
     for answer, word in ((_looks_at_the_corner, "worse"), (_looks_at_the_lesion, "better")):

@@ -144,10 +144,13 @@ def test_the_saved_network_has_the_best_weights_and_nothing_of_training(finished
         np.testing.assert_array_equal(saved, best)
 
 
-def test_another_seed_gives_another_run(finished: Run, tiny_dataset: Dataset, tmp_path: Path) -> None:
-    """That the same seed gives the same run is part of what the resumed runs below must show."""
-    other = Run(tmp_path / "other")
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(
+    finished: Run, tiny_dataset: Dataset, tmp_path: Path
+) -> None:
+    same, other = Run(tmp_path / "same"), Run(tmp_path / "other")
+    train(same, tiny_dataset, CONFIG)
     train(other, tiny_dataset, dataclasses.replace(CONFIG, epochs=1, seed=1))
+    assert_same(same, finished)
     assert history_of(other)[0] != history_of(finished)[0]
 
 
