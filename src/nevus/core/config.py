@@ -107,6 +107,14 @@ class Config:
         str,
         choices=("cross-entropy", "focal"),
     )
+    balance: str = option(
+        "class",
+        "train",
+        "what weighs the same in training: every class, or in every source every class, so that the source tells "
+        "nothing of the label",
+        str,
+        choices=("class", "source-and-class"),
+    )
     label_smoothing: float = option(
         0.0, "train", "share of each label to spread over all classes", float, low=0.0, high=0.5
     )

@@ -25,7 +25,7 @@ NETWORKS = ("compact", "classic", *BACKBONES)
 
 # Ways to train from random weights, and from pretrained ones; nevus.learn.training.recipe.RECIPES.
 FROM_PRETRAINED = ("transfer", "transfer-long")
-RECIPES = ("fast", "classic", *FROM_PRETRAINED)
+RECIPES = ("fast", "robust", "classic", *FROM_PRETRAINED)
 
 # Rules that choose a threshold; nevus.assess.sections.thresholds.RULES.
 OPERATING_POINTS = ("best-f1", "youden", "sensitivity-90", "sensitivity-95", "sensitivity-98")

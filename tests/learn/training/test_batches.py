@@ -27,8 +27,9 @@ STEPS = 4  # 80 training images in batches of 24, 24, 24 and 8
 def first(
     dataset: Dataset, recipe: Recipe, num_batches: int, seed: int = 0, first_epoch: int = 0
 ) -> list[tuple[NDArray[np.float32], NDArray[np.int32]]]:
-    batches = training_batches(dataset, recipe, seed, first_epoch).as_numpy_iterator()
-    return list(itertools.islice(batches, num_batches))
+    weights = np.ones(len(dataset.rows_of("train")), np.float32)
+    batches = training_batches(dataset, recipe, weights, seed, first_epoch).as_numpy_iterator()
+    return [(images, labels) for images, labels, _ in itertools.islice(batches, num_batches)]
 
 
 def pixels_of(dataset: Dataset, split: str) -> NDArray[np.uint8]:
@@ -72,6 +73,29 @@ def test_beginning_at_a_later_epoch_gives_the_batches_that_it_would_have_had(tin
     for (images, labels), (later_images, later_labels) in zip(from_start[2 * STEPS :], from_third, strict=True):
         np.testing.assert_array_equal(images, later_images)
         np.testing.assert_array_equal(labels, later_labels)
+
+
+def test_weights_go_with_their_images(tiny_dataset: Dataset) -> None:
+    rows = tiny_dataset.rows_of("train")
+    weights = np.arange(len(rows), dtype=np.float32)
+    images = pixels_of(tiny_dataset, "train")
+    of_image = {image.tobytes(): weight for image, weight in zip(images, weights, strict=True)}
+    batches = training_batches(tiny_dataset, PLAIN, weights, 0, 0).as_numpy_iterator()
+    seen = {}
+    for images, _, weighing in itertools.islice(batches, STEPS):
+        seen |= {image.astype(np.uint8).tobytes(): weight for image, weight in zip(images, weighing, strict=True)}
+    assert seen == of_image
+
+
+def test_images_are_shown_at_smaller_sides_for_the_first_epochs(tiny_dataset: Dataset) -> None:
+    recipe = dataclasses.replace(PLAIN, epochs=4, smaller=((0.5, 0.5), (0.75, 0.75)))
+    size = tiny_dataset.info.image_size
+    sides = [images.shape[1:3] for images, _ in first(tiny_dataset, recipe, 4 * STEPS)[::STEPS]]
+    assert sides == [(side, side) for side in (size // 2, size // 2, size * 3 // 4, size)]
+    small = joined(first(tiny_dataset, recipe, STEPS))
+    whole = joined(first(tiny_dataset, PLAIN, STEPS))
+    means = whole.reshape(len(whole), size // 2, 2, size // 2, 2, 3).mean(axis=(2, 4))
+    np.testing.assert_allclose(small, means, atol=1)
 
 
 def test_another_seed_gives_other_batches(tiny_dataset: Dataset) -> None:

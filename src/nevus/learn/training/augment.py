@@ -1,6 +1,7 @@
 """Augmentation: flips, rotation, zoom and shift as one warp, exposure and white balance as one map of colour.
 
-Both are affine. So pixels are interpolated once, and rounded twice at most. Drawing is NumPy's and a pure
+What other cameras and clinics do comes on top where a recipe asks for it (`nevus.learn.training.imaging`). Both are
+affine. So pixels are interpolated once, and rounded twice at most. Drawing is NumPy's and a pure
 function of its seed; OpenCV applies what was drawn, an image at a time, in a tenth of the time that
 TensorFlow's own warp takes (docs/experiments.md). What lies outside an image is its own reflection,
 never black, so that a network cannot learn from corners that only augmented images have.
@@ -44,7 +45,8 @@ def draw(augmentation: Augmentation, image_size: int, num_images: int, generator
         generator: the source of chance.
     """
     angles = generator.uniform(-augmentation.rotation, augmentation.rotation, num_images)
-    scales = generator.uniform(1 - augmentation.zoom, 1 + augmentation.zoom, num_images)
+    largest = max(augmentation.zoom, augmentation.imaging.zoom_in if augmentation.imaging else 0.0)
+    scales = generator.uniform(1 - augmentation.zoom, 1 + largest, num_images)
     flips = generator.integers(0, 2, (num_images, 2)) * augmentation.flip
     shifts = generator.uniform(-augmentation.shift, augmentation.shift, (num_images, 2)) * image_size
     exposures = generator.uniform(-1, 1, (2, num_images, 1)) + generator.uniform(-0.5, 0.5, (2, num_images, 3))

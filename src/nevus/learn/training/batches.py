@@ -22,7 +22,7 @@ from nevus.core.manifest import ManifestRow
 from nevus.core.preprocess import Pixels
 from nevus.learn.networks.clinical_head import CLINICAL
 from nevus.learn.networks.tensors import PIXELS
-from nevus.learn.training.augment import draw, vary
+from nevus.learn.training.imaging import augmented, resized
 from nevus.learn.training.recipe import Recipe
 
 EVALUATION_BATCH_SIZE = 64
@@ -43,35 +43,48 @@ def steps_in_epoch(num_images: int, batch_size: int) -> int:
 
 
 def training_batches(
-    dataset: Dataset, recipe: Recipe, seed: int, first_epoch: int, variables: Sequence[Variable] = ()
+    dataset: Dataset,
+    recipe: Recipe,
+    weights: NDArray[np.float32],
+    seed: int,
+    first_epoch: int,
+    variables: Sequence[Variable] = (),
 ) -> tf.data.Dataset:
     """Shuffled and augmented batches of split train, without an end, from the start of epoch `first_epoch` on.
 
     Args:
         dataset: prepared and split.
-        recipe: gives batch size and augmentation.
+        recipe: gives batch size, augmentation and the side at which images are shown.
+        weights: float32 [N], of the images of split train in manifest order.
         seed: of order and augmentation.
         first_epoch: counted from 0.
         variables: clinical values to give in addition to the images, some of them left out at random.
 
     Returns:
-        Pairs of images, float32 [B, S, S, 3], RGB in [0, 255], and class indices, int32 [B]. With variables, the
-        first of the pair is a dictionary of `pixels`, the images, and `metadata`, encoded, float32 [B, D].
+        Images, float32 [B, S, S, 3], RGB in [0, 255], class indices, int32 [B], and weights, float32 [B]. With
+        variables, the first is a dictionary of `pixels`, the images, and `metadata`, encoded, float32 [B, D].
     """
     rows, labels = _pixel_indices(dataset, "train"), labels_of(dataset, "train")
     steps = steps_in_epoch(len(rows), recipe.batch_size)
     size, values = dataset.info.image_size, clinical_values(dataset, "train", variables)
 
-    def load(batch: np.int64) -> tuple[Pixels, Values, NDArray[np.int32]]:
+    def load(batch: np.int64) -> tuple[Pixels, Values, NDArray[np.int32], NDArray[np.float32]]:
         epoch, step = divmod(int(batch), steps)
         chosen = _order(len(rows), seed, epoch)[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-        variations = draw(recipe.augmentation, size, len(chosen), np.random.default_rng((seed, epoch, 1 + step)))
+        generator = np.random.default_rng((seed, epoch, 1 + step))
+        images = augmented(dataset.pixels[rows[chosen]], recipe.augmentation, generator)
         kept = drop_some(values[chosen], np.random.default_rng((seed, epoch, 1 + step, 1)))
-        return vary(dataset.pixels[rows[chosen]], variations), encode(variables, kept), labels[chosen]
+        shown = resized(images, recipe.side(size, epoch))
+        return shown, encode(variables, kept), labels[chosen], weights[chosen]
 
-    def batch_of(batch: tf.Tensor) -> tuple[Any, tf.Tensor]:
-        pixels, encoded, targets = tf.numpy_function(load, [batch], [tf.uint8, tf.float32, tf.int32], stateful=False)
-        return _shaped(pixels, encoded, targets, size, variables)
+    # A side that changes is unknown to the graph, which then takes any.
+    shown = None if recipe.smaller else size
+
+    def batch_of(batch: tf.Tensor) -> tuple[Any, tf.Tensor, tf.Tensor]:
+        types = [tf.uint8, tf.float32, tf.int32, tf.float32]
+        pixels, encoded, targets, weighing = tf.numpy_function(load, [batch], types, stateful=False)
+        weighing.set_shape((None,))
+        return *_shaped(pixels, encoded, targets, shown, variables), weighing
 
     batches = tf.data.Dataset.range(first_epoch * steps, tf.int64.max)
     return batches.map(batch_of, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
@@ -81,7 +94,7 @@ def evaluation_batches(dataset: Dataset, split: str, variables: Sequence[Variabl
     """The images of a split in manifest order, as they are, and their clinical values as far as they are known.
 
     Returns:
-        Pairs as of `training_batches`, `EVALUATION_BATCH_SIZE` images each.
+        Pairs of images and class indices as of `training_batches`, `EVALUATION_BATCH_SIZE` images each.
     """
     rows, labels = _pixel_indices(dataset, split), labels_of(dataset, split)
     encoded = encode(variables, clinical_values(dataset, split, variables))
@@ -118,7 +131,7 @@ def drop_some(values: Values, generator: np.random.Generator) -> Values:
 
 
 def _shaped(
-    pixels: tf.Tensor, encoded: tf.Tensor, targets: tf.Tensor, size: int, variables: Sequence[Variable]
+    pixels: tf.Tensor, encoded: tf.Tensor, targets: tf.Tensor, size: int | None, variables: Sequence[Variable]
 ) -> tuple[Any, tf.Tensor]:
     """A batch with the shapes that NumPy's functions do not tell."""
     pixels.set_shape((None, size, size, 3))

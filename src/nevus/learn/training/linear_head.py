@@ -6,7 +6,6 @@ features are kept next to the checkpoint: a run that was killed does not compute
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import keras
@@ -20,6 +19,7 @@ from nevus.core.dataset import Dataset
 from nevus.core.files import replacing
 from nevus.core.terminal import progress
 from nevus.learn.networks.tensors import LOGITS, PIXELS, POOL
+from nevus.learn.training.balance import Balance
 from nevus.learn.training.batches import EVALUATION_BATCH_SIZE, evaluation_batches, labels_of, steps_in_epoch
 from nevus.learn.training.optimization import compile_network
 
@@ -28,7 +28,7 @@ _STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 
 
 def fit_head(
-    network: keras.Model, dataset: Dataset, config: Config, class_weights: Mapping[int, float], folder: Path
+    network: keras.Model, dataset: Dataset, config: Config, balance: Balance, folder: Path
 ) -> dict[str, float]:
     """Fits the last dense layer of `network` on split train, in place, with the penalty that suits split val best.
 
@@ -38,7 +38,7 @@ def fit_head(
         network: from pixels to logits.
         dataset: has the splits.
         config: gives the loss that is reported, as of the epochs that come after.
-        class_weights: by class index.
+        balance: gives the weight of each image.
         folder: where `features_train.npy` and `features_val.npy` are kept, float32 [N, K].
 
     Returns:
@@ -48,15 +48,15 @@ def fit_head(
     pooled = keras.Model(network.get_layer(PIXELS).output, network.get_layer(POOL).output)
     features = {split: _features(pooled, dataset, split, folder) for split in ("train", "val")}
     labels = {split: labels_of(dataset, split) for split in features}
-    weights = {split: np.array([class_weights[label] for label in labels[split]]) for split in features}
+    weights = {split: balance.weights(split).astype(np.float64) for split in features}
     mean, std = features["train"].mean(axis=0), features["train"].std(axis=0)
     std[std == 0] = 1.0
     scaled = {split: (values - mean) / std for split, values in features.items()}
-    classes = sorted(class_weights)
+    classes = np.arange(len(dataset.info.classes.names))
     best: tuple[float, LogisticRegression] | None = None
     for strength in _STRENGTHS:
-        model = LogisticRegression(C=strength, class_weight=dict(class_weights), max_iter=1000)
-        model.fit(scaled["train"], labels["train"])
+        model = LogisticRegression(C=strength, max_iter=1000)
+        model.fit(scaled["train"], labels["train"], weights["train"])
         answers = model.predict_proba(scaled["val"])
         loss = log_loss(labels["val"], answers, labels=classes, sample_weight=weights["val"])
         if best is None or loss < best[0]:

@@ -17,6 +17,54 @@ from nevus.learn.networks.architectures import NETWORKS
 
 
 @dataclass(frozen=True, slots=True)
+class Imaging:
+    """How cameras and clinics differ, as training images are varied by it.
+
+    Amounts are largest changes either way, by a uniform draw; chances are of an image in an epoch.
+
+    Attributes:
+        zoom_in: largest relative enlargement, where it is more than the augmentation's `zoom`.
+        aspect: amount by which the logarithm of width over height changes.
+        outside: chance that what a warp brings in from outside the image is black, the border's own colour or any
+            colour, and not the image's reflection.
+        field: chance that an image with a round field of view in black is cropped to what lies inside it.
+        dark_corners: chance that any other image gets such a field.
+        skin: chance that the colour of the skin is moved towards that of another image of the batch.
+        contrast: amount, relative, about the middle grey.
+        temperature: standard deviation of the logarithm of red over green, and of green over blue.
+        saturation: amount, relative.
+        grey: chance of an image without colour.
+        gamma: amount by which the logarithm of gamma changes.
+        marker: chance of a coloured disc or strokes of ink near the border.
+        hair: chance of hairs.
+        ruler: chance of a ruler.
+        resolution: chance of a lower resolution, 35 to 80 % of the side.
+        blur: chance of a Gaussian blur with a standard deviation of .4 to 1.5 pixels of 128.
+        noise: chance of noise with a standard deviation of 2 to 10 grey levels.
+        jpeg: chance of JPEG compression at a quality of 25 to 85.
+    """
+
+    zoom_in: float = 0.0
+    aspect: float = 0.0
+    outside: float = 0.0
+    field: float = 0.0
+    dark_corners: float = 0.0
+    skin: float = 0.0
+    contrast: float = 0.0
+    temperature: float = 0.0
+    saturation: float = 0.0
+    grey: float = 0.0
+    gamma: float = 0.0
+    marker: float = 0.0
+    hair: float = 0.0
+    ruler: float = 0.0
+    resolution: float = 0.0
+    blur: float = 0.0
+    noise: float = 0.0
+    jpeg: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Augmentation:
     """How training images are varied, each differently in every epoch.
 
@@ -27,6 +75,7 @@ class Augmentation:
         shift: largest shift either way along both axes, as a share of the side.
         gain: largest relative change of all channels together, and half of it of each by itself.
         offset: largest grey level added to all channels together, and half of it to each by itself.
+        imaging: what other cameras and clinics do to an image; None for nothing.
     """
 
     flip: bool = False
@@ -35,6 +84,7 @@ class Augmentation:
     shift: float = 0.0
     gain: float = 0.0
     offset: float = 0.0
+    imaging: Imaging | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +148,8 @@ class Recipe:
         augmentation: of the training images.
         stages: in the order of their epochs, the first from epoch 0. Each has a schedule of its own, and begins with
             the weights that were best on validation so far.
+        smaller: for the beginning of training, pairs of a share of the epochs, counted from the first, and the share
+            of the side at which images are shown until then (Tan and Le 2021, arXiv:2104.00298: progressive sizes).
     """
 
     epochs: int
@@ -107,6 +159,12 @@ class Recipe:
     schedule: Plateau | OneCycle
     augmentation: Augmentation
     stages: tuple[Stage, ...] = (Stage(),)
+    smaller: tuple[tuple[float, float], ...] = ()
+
+    def side(self, image_size: int, epoch: int) -> int:
+        """The side in pixels at which images of `image_size` are shown in an epoch, counted from 0."""
+        shares = [share for until, share in self.smaller if epoch < until * self.epochs]
+        return round(image_size * min(shares, default=1.0))
 
     def epochs_of_stages(self) -> list[tuple[Stage, int, int]]:
         """Each stage that has epochs, with its first epoch and the one after its last."""
@@ -119,6 +177,34 @@ class Recipe:
 
 # A lesion has no upright position, and cameras and lamps differ in exposure and white balance.
 _ANY_POSITION = Augmentation(flip=True, rotation=0.5, zoom=0.15, shift=0.05, gain=0.12, offset=10.0)
+
+# Doses between mild and strong ones: docs/elsewhere.md has what each is worth.
+_ANY_CAMERA = dataclasses.replace(
+    _ANY_POSITION,
+    zoom=0.22,
+    shift=0.07,
+    offset=12.0,
+    imaging=Imaging(
+        zoom_in=0.4,
+        aspect=0.1,
+        outside=0.15,
+        field=0.5,
+        dark_corners=0.27,
+        skin=0.5,
+        contrast=0.2,
+        temperature=0.05,
+        saturation=0.4,
+        grey=0.12,
+        gamma=0.2,
+        marker=0.05,
+        hair=0.08,
+        ruler=0.06,
+        resolution=0.15,
+        blur=0.22,
+        noise=0.2,
+        jpeg=0.22,
+    ),
+)
 
 
 def _transfer(epochs: int, last_rate: float) -> Recipe:
@@ -146,6 +232,16 @@ RECIPES: dict[str, Recipe] = {
         weight_decay=0.02,
         schedule=OneCycle(warm_up=0.2),
         augmentation=_ANY_POSITION,
+    ),
+    # For images of other sources than those it learns from: long, because so much variation takes long to learn.
+    "robust": Recipe(
+        epochs=24,
+        batch_size=64,
+        learning_rate=3e-3,
+        weight_decay=0.02,
+        schedule=OneCycle(warm_up=0.2),
+        augmentation=_ANY_CAMERA,
+        smaller=((0.4, 0.5), (0.75, 0.75)),
     ),
     # The usual values of the published notebooks on the melanoma set and of the Keras tutorials they follow.
     "classic": Recipe(

@@ -13,7 +13,7 @@ import logging
 import keras
 import numpy as np
 import tensorflow as tf
-from sklearn.utils.class_weight import compute_class_weight
+from numpy.typing import NDArray
 
 from nevus.core.clinical import Variable, value_of
 from nevus.core.config import Config
@@ -27,7 +27,14 @@ from nevus.learn.networks import architectures
 from nevus.learn.networks.backbones import layers_below_top, load_weights
 from nevus.learn.networks.clinical_head import save_head, variables_of, with_clinical
 from nevus.learn.networks.tensors import LOGITS
-from nevus.learn.training.batches import evaluation_batches, labels_of, steps_in_epoch, training_batches
+from nevus.learn.training.balance import Balance, balance_of
+from nevus.learn.training.batches import (
+    EVALUATION_BATCH_SIZE,
+    evaluation_batches,
+    labels_of,
+    steps_in_epoch,
+    training_batches,
+)
 from nevus.learn.training.checkpoint import Checkpoint
 from nevus.learn.training.epoch_report import EpochReport
 from nevus.learn.training.linear_head import fit_head
@@ -63,7 +70,7 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False, o
     recipe, classes = recipe_of(config), dataset.info.classes
     _ = dataset.pixels  # Opened before anything is begun or removed.
     pretrained = describe_weights(config.weights)
-    class_weights = _balanced_class_weights(dataset)
+    balance = balance_of(dataset, config.balance)
     _warn_of_absent_classes(dataset)
     keras.utils.set_random_seed(config.seed)
     network = architectures.build(config.model, dataset.info.image_size, len(classes.names))
@@ -87,7 +94,7 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False, o
 
     try:
         for number in range(len(recipe.epochs_of_stages())):
-            stopping, checkpoint = _train_stage(trained, run, dataset, config, variables, number, class_weights)
+            stopping, checkpoint = _train_stage(trained, run, dataset, config, variables, number, balance)
     except Exception:
         run.finish(FAILED)
         raise
@@ -101,7 +108,7 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False, o
             "network": config.model,
             "num_parameters": trained.count_params(),
             "recipe": {"name": recipe_name(config), **dataclasses.asdict(recipe)},
-            "class_weights": {classes.names[index]: weight for index, weight in class_weights.items()},
+            **balance.to_json(),
             "epochs_run": len(history),
             "best_epoch": stopping.best_epoch + 1,
             "stopped_early": checkpoint.stopped,
@@ -119,7 +126,7 @@ def _train_stage(
     config: Config,
     variables: tuple[Variable, ...],
     number: int,
-    class_weights: dict[int, float],
+    balance: Balance,
 ) -> tuple[keras.callbacks.EarlyStopping, Checkpoint]:
     """Trains one stage of the recipe, or what is left of it, and gives `network` the best weights so far."""
     recipe = recipe_of(config)
@@ -148,16 +155,15 @@ def _train_stage(
         told.on_train_begin()
         if next_epoch < end:
             told.on_epoch_begin(first_epoch)
-            told.on_epoch_end(first_epoch, fit_head(network, dataset, config, class_weights, run.checkpoints))
+            told.on_epoch_end(first_epoch, fit_head(network, dataset, config, balance, run.checkpoints))
         told.on_train_end()
     else:
         network.fit(
-            training_batches(dataset, recipe, config.seed, next_epoch, variables),
+            training_batches(dataset, recipe, balance.weights("train"), config.seed, next_epoch, variables),
             steps_per_epoch=steps,
             initial_epoch=next_epoch,
             epochs=end,
-            validation_data=_weighted(evaluation_batches(dataset, "val", variables), class_weights),
-            class_weight=class_weights,
+            validation_data=_weighted(evaluation_batches(dataset, "val", variables), balance.weights("val")),
             callbacks=callbacks,
             shuffle=False,
             verbose=0,
@@ -165,13 +171,13 @@ def _train_stage(
     return stopping, checkpoint
 
 
-def _weighted(batches: tf.data.Dataset, class_weights: dict[int, float]) -> tf.data.Dataset:
-    """Batches with the class weights of training, so that the best epoch is the best at what training minimises.
+def _weighted(batches: tf.data.Dataset, weights: NDArray[np.float32]) -> tf.data.Dataset:
+    """Batches with the weights of training, so that the best epoch is the best at what training minimises.
 
     Unweighted, validation would prefer epochs that have gone back to calling all by the commonest class.
     """
-    weights = tf.constant([class_weights[index] for index in sorted(class_weights)], tf.float32)
-    return batches.map(lambda images, targets: (images, targets, tf.gather(weights, targets)))
+    weighing = tf.data.Dataset.from_tensor_slices(weights).batch(EVALUATION_BATCH_SIZE)
+    return tf.data.Dataset.zip(batches, weighing).map(lambda batch, weight: (*batch, weight))
 
 
 def _choose_what_learns(network: keras.Model, name: str, stage: Stage) -> list[float]:
@@ -188,19 +194,6 @@ def _choose_what_learns(network: keras.Model, name: str, stage: Stage) -> list[f
         layer.trainable = learns and (stage.batch_norm_learns or not isinstance(layer, keras.layers.BatchNormalization))
     lower_variables = {id(variable) for layer in lower for variable in layer.trainable_variables}
     return [stage.lower_rate if id(variable) in lower_variables else 1.0 for variable in network.trainable_variables]
-
-
-def _balanced_class_weights(dataset: Dataset) -> dict[int, float]:
-    """Weights inversely proportional to the number of images (King and Zeng 2001), by class index."""
-    names, labels = dataset.info.classes.names, labels_of(dataset, "train")
-    absent = sorted(set(names) - {names[label] for label in np.unique(labels)})
-    if absent:
-        raise DataError(
-            f"{dataset.manifest_csv}: split train has no image of {absent}. Expected images of every class. "
-            "Run 'nevus split' again."
-        )
-    weights = compute_class_weight("balanced", classes=np.arange(len(names)), y=labels)
-    return {index: float(weight) for index, weight in enumerate(weights)}
 
 
 def _warn_of_absent_classes(dataset: Dataset) -> None:
