@@ -150,6 +150,22 @@ def test_a_source_that_tells_the_label_is_a_warning(tmp_path: Path) -> None:
     assert ("the source's name", "1.000", "1.000", "1.000") in finding.table.rows
 
 
+def test_classes_are_counted_by_source(tmp_path: Path) -> None:
+    # 40 benign and 40 malignant images: 'clinic' has every malignant one and a quarter of the benign ones.
+    def source_of(row: ManifestRow) -> str:
+        return "clinic" if row.label == "malignant" or row.pixel_index % 8 == 0 else "archive"
+
+    findings = found(write_dataset(tmp_path / "dataset", lambda row: replace(row, source=source_of(row))))
+    finding = findings["N13"]
+    assert finding.severity == "warning"
+    assert finding.table is not None
+    assert finding.table.columns == ("source", "benign", "malignant", "share malignant")
+    assert finding.table.rows == (("archive", 30, 0, "0.000"), ("clinic", 10, 40, "0.800"))
+    # Of all pairs of a malignant and a benign image, 3/4 are told apart and 1/4 are of one source.
+    assert "ROC-AUC 0.88" in finding.summary
+    assert "--balance source-and-class" in finding.summary
+
+
 def test_file_sizes_that_tell_the_label_are_a_warning(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for number in range(60):

@@ -38,6 +38,7 @@ CHECKS = (
     Check("N10", "Rejected files", contents.rejected_files),
     Check("N11", "Licence missing", contents.licence_missing),
     Check("N12", "Lesion or patient ids missing", contents.ids_missing),
+    Check("N13", "What the source tells of the label", contents.told_by_source),
 )
 
 

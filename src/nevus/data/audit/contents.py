@@ -40,6 +40,42 @@ def confounded(audited: Audited) -> Evidence | None:
     return Evidence("warning" if telling else "info", summary.strip(), table)
 
 
+def told_by_source(audited: Audited) -> Evidence | None:
+    """How the classes are spread over the sources, and what the name of the source tells of the label."""
+    counts = Counter((row.source, row.label) for row in audited.rows)
+    sources = sorted({source for source, _ in counts})
+    classes = audited.dataset.info.classes
+    of_source = {name: sum(counts[name, label] for label in classes.names) for name in sources}
+    malignant = {name: sum(counts[name, label] for label in classes.malignant) for name in sources}
+    benign = {name: of_source[name] - malignant[name] for name in sources}
+    if len(sources) < 2 or not sum(malignant.values()) or not sum(benign.values()):
+        return None
+    shares = {name: malignant[name] / of_source[name] for name in sources}
+    auc = _auc_of_groups([(shares[name], malignant[name], benign[name]) for name in sources])
+    table = Table(
+        ("source", *classes.names, "share malignant"),
+        tuple((name, *(counts[name, label] for label in classes.names), f"{shares[name]:.3f}") for name in sources),
+    )
+    telling = auc >= TELLING_AUC
+    summary = (
+        f"Malignant images are {min(shares.values()):.0%} of one source and {max(shares.values()):.0%} of another; the "
+        f"source alone tells malignant from benign with ROC-AUC {auc:.2f}. "
+        "Train with --balance source-and-class, and judge the model on sources that are left out of training."
+    )
+    return Evidence("warning" if telling else "info", summary, table)
+
+
+def _auc_of_groups(groups: list[tuple[float, int, int]]) -> float:
+    """ROC-AUC of a score that all images of a group share: pairs (score, malignant, benign), ties counting half."""
+    pairs = sum(malignant for _, malignant, _ in groups) * sum(benign for _, _, benign in groups)
+    won = sum(
+        malignant * benign * (1.0 if high > low else 0.5 if high == low else 0.0)
+        for high, malignant, _ in groups
+        for low, _, benign in groups
+    )
+    return won / pairs
+
+
 def small_classes(audited: Audited) -> Evidence | None:
     """Classes too small for a metric to mean anything."""
     classes = audited.dataset.info.classes.names
