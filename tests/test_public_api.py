@@ -7,20 +7,20 @@ import sys
 import pytest
 
 import nevus
-from nevus.cli import inspection, stages
+from nevus.cli.main import find_command
 
 
 def test_all_lists_the_public_names() -> None:
     assert nevus.__all__ == [
         *("Config", "Dataset", "NevusError", "Prediction", "Predictor", "Run", "__version__"),
         *("audit", "compare", "demo", "evaluate", "explain", "export", "load", "prepare"),
-        *("probe", "report", "run", "split", "train"),
+        *("probe", "report", "run", "split", "train", "validate"),
     ]
 
 
 def test_each_function_that_makes_a_model_has_a_command_of_its_name() -> None:
     functions = {name for name in nevus.__all__ if inspect.isfunction(getattr(nevus, name))} - {"load"}
-    assert functions <= {command.name for command in (*stages.COMMANDS, *inspection.COMMANDS)}
+    assert all(find_command(name).name == name for name in functions)
 
 
 @pytest.mark.parametrize("name", [name for name in nevus.__all__ if name != "__version__"])
@@ -44,10 +44,18 @@ def test_importing_nevus_loads_neither_onnxruntime_nor_tensorflow() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["nevus.serve.predictor", "nevus.assess.evaluation.evaluate", "nevus.data.prepare", "nevus.pipeline.run"]
+    "module",
+    [
+        "nevus.serve.predictor",
+        "nevus.assess.evaluation.evaluate",
+        "nevus.assess.evaluation.validation",
+        "nevus.data.prepare",
+        "nevus.pipeline.run",
+        "nevus.pipeline.validating",
+    ],
 )
 def test_what_comes_before_and_after_training_never_loads_tensorflow(module: str) -> None:
-    if module == "nevus.assess.evaluation.evaluate":
+    if module.startswith("nevus.assess"):
         pytest.importorskip("sklearn")
     code = f"import sys, {module}; print([n for n in ('tensorflow', 'keras', 'onnx') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -2,7 +2,8 @@
 
 `load` and `Predictor.predict` use a model. Every other function does what the command of its name does: `prepare`,
 `split`, `audit`, `train`, `evaluate`, `export` and `report` make a model, `run` is all of them, and `demo` is `run` on
-generated images; `explain`, `probe` and `compare` look into models that were made.
+generated images; `validate` judges a model on images from elsewhere; `explain`, `probe` and `compare` look into models
+that were made.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from nevus.pipeline.probing import probe
     from nevus.pipeline.run import run
     from nevus.pipeline.stages import audit, evaluate, export, prepare, report, split, train
+    from nevus.pipeline.validating import validate
     from nevus.serve.prediction import Prediction
     from nevus.serve.predictor import Predictor, load
 
@@ -48,6 +50,7 @@ __all__ = [
     "run",
     "split",
     "train",
+    "validate",
 ]
 
 # Loaded when they are first asked for, so that `nevus --help` goes without ONNX Runtime.
@@ -60,6 +63,7 @@ _MODULES = {
     "demo": "nevus.pipeline.demo",
     "explain": "nevus.pipeline.explaining",
     "probe": "nevus.pipeline.probing",
+    "validate": "nevus.pipeline.validating",
     "Config": "nevus.core.config",
     "Dataset": "nevus.core.dataset",
     "Run": "nevus.core.runs",

@@ -61,8 +61,8 @@ def run_summary(run: Run) -> str:
         ]
     for split, name in _TEST_SCORES.items():
         if split in metrics["splits"]:
-            lines += _score_lines(metrics, split, name)
-    lines += _warning_lines(metrics.get("warnings", []), run.metrics_json)
+            lines += score_lines(metrics, split, name)
+    lines += warning_lines(metrics.get("warnings", []), run.metrics_json)
     made_by = {"export": run.model_onnx, "report": run.report_html}
     current = [path for path in made_by.values() if _is_current(run, path)]
     lines += map(str, current)
@@ -81,14 +81,15 @@ def _is_current(run: Run, path: Path) -> bool:
     return entry is not None and run.is_current(entry["made_from"] or {})
 
 
-def _warning_lines(warnings: Sequence[str], path: Path) -> list[str]:
+def warning_lines(warnings: Sequence[str], path: Path) -> list[str]:
     """The first warnings, as the report has them, and where the others are."""
     lines = [f"  Warning: {warning}" for warning in warnings[:_MOST_WARNINGS]]
     left = len(warnings) - len(lines)
     return [*lines, *([f"  {left} more warnings in {path}"] if left else [])]
 
 
-def _score_lines(metrics: dict[str, Any], split: str, name: str) -> list[str]:
+def score_lines(metrics: dict[str, Any], split: str, name: str) -> list[str]:
+    """Scores, operating points and classes of one split of metrics.json, under a name for it."""
     found = metrics["splits"][split]
     return [
         f"{name}, {found['num_images']:,} images of {found['num_groups']:,} groups (95 % intervals):",
@@ -164,7 +165,7 @@ def cross_validation_summary(run: Run) -> str:
             figures = result["ensemble"]["splits"][name]
             area = Estimate.from_json(figures["roc_auc"])
             lines += ["", f"Ensemble on {text}, {figures['num_images']:,} images: ROC-AUC {area}"]
-    lines += _warning_lines(result["warnings"], run.cross_validation_json)
+    lines += warning_lines(result["warnings"], run.cross_validation_json)
     reports = f"{run.report_html}, and one in each fold"
     return "\n".join([*lines, "", str(run.ensemble_onnx), str(run.cross_validation_json), reports, DISCLAIMER])
 

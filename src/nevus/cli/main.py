@@ -23,6 +23,7 @@ from nevus.core.modelfile import DISCLAIMER
 _MODULES = {
     "data": "datasets",
     **dict.fromkeys(("run", "demo", "prepare", "split", "train", "evaluate", "export", "report", "audit"), "stages"),
+    "validate": "validation",
     **dict.fromkeys(("compare", "explain", "probe"), "inspection"),
     **dict.fromkeys(("serve", "web"), "serving"),
     **dict.fromkeys(("predict", "info", "models"), "inference"),

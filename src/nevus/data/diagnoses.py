@@ -49,6 +49,8 @@ def assign_classes(
     kind: str = "auto",
     malignant: Sequence[str] = (),
     rejected: Sequence[tuple[Path, str]] = (),
+    *,
+    needs_both: bool = True,
 ) -> tuple[Classes, dict[Named, str]]:
     """Decides the classes of a dataset and the class of each diagnosis in it.
 
@@ -60,6 +62,7 @@ def assign_classes(
         malignant: names that count as malignant, all others then being benign, in place of the table and of what
             sources say. Each name is then a class, or with `auto` there are two.
         rejected: images without a place, each with the reason: a class that is missing may be among them.
+        needs_both: whether benign and malignant diagnoses must both be there; with `binary` alone it may be False.
 
     Returns:
         The classes, in order of names, of two the malignant one second; and a class for each of `named`.
@@ -78,7 +81,7 @@ def assign_classes(
         is_specific = len(found) >= FEWEST_CLASSES and not found & {BENIGN, MALIGNANT}
         by_diagnosis = kind == "diagnosis" or (kind == "auto" and is_specific)
     verdicts = {name in malignant_classes for name in classes.values()}
-    if len(verdicts) < 2:
+    if needs_both and len(verdicts) < 2:
         found_only = MALIGNANT if True in verdicts else BENIGN if verdicts else "missing"
         raise DataError(
             f"All diagnoses found are {found_only}: {sorted({name for name, _ in pairs})}. "
@@ -91,6 +94,22 @@ def assign_classes(
     if len(names) == 2:
         names.sort(key=lambda name: name in malignant_classes)
     return Classes(tuple(names), tuple(name for name in names if name in malignant_classes)), classes
+
+
+def class_among(diagnosis: str, malignant: bool, classes: Classes) -> str | None:
+    """The one of a model's classes that a diagnosis belongs to; None if the model has no such class.
+
+    Args:
+        diagnosis: as its source names it.
+        malignant: whether the lesion is.
+        classes: of the model. The classes benign and malignant take every diagnosis; any other takes those that
+            have its own name, or that the table puts into it.
+    """
+    if set(classes.names) == {BENIGN, MALIGNANT}:
+        return MALIGNANT if malignant else BENIGN
+    by_name = {normalise(name): name for name in classes.names}
+    found = by_name.get(normalise(diagnosis)) or by_name.get(class_of(diagnosis) or "")
+    return found if found is not None and (found in classes.malignant) == malignant else None
 
 
 def _left_out(rejected: Sequence[tuple[Path, str]]) -> str:

@@ -39,6 +39,7 @@ def prepare(
     max_pixels: int = MAX_PIXELS,
     workers: int = 0,
     overwrite: bool = False,
+    needs_both: bool = True,
 ) -> Dataset:
     """Finds, decodes and resizes images, and writes them as a dataset.
 
@@ -52,6 +53,7 @@ def prepare(
         max_pixels: width times height above which a file is rejected.
         workers: processes that decode; 0 for one on each usable core, 1 for none besides this one.
         overwrite: replace the dataset that is there; it stays if the images cannot be used.
+        needs_both: whether there must be benign and malignant images; with `binary` alone it may be False.
 
     Returns:
         The dataset; its rows have a split only where the source gives one.
@@ -65,7 +67,7 @@ def prepare(
     if dataset.info_json.exists() and not overwrite:
         raise DataError(f"{directory} holds a dataset already. Name another folder, or replace it with --overwrite.")
     sources = find_sources([images] if isinstance(images, Path) else images, columns)
-    dataset_classes, labels = _assign_classes(sources, classes, malignant)
+    dataset_classes, labels = _assign_classes(sources, classes, malignant, needs_both)
     num_images = sum(len(source.listing.images) for source in sources)
     make_room(directory, num_images, image_size)
     outcomes = decode_all(
@@ -76,7 +78,7 @@ def prepare(
             accepted, unreadable = _store(sources, progress(outcomes, total=num_images, label="Preparing"), store)
         rejected = [*_rejected_unopened(sources), *unreadable]
         left = {labels[each.image.named] for each in accepted}
-        if len(left) < len(dataset_classes.names):
+        if len(left) < (len(dataset_classes.names) if needs_both else 1):
             raise _too_few(dataset, sources, dataset_classes, left, rejected)
         # Only now is the dataset that is there of no use any more.
         dataset.info_json.unlink(missing_ok=True)
@@ -117,10 +119,11 @@ def check_sources(
 
 
 def _assign_classes(
-    sources: Sequence[NamedSource], classes: str, malignant: Sequence[str]
+    sources: Sequence[NamedSource], classes: str, malignant: Sequence[str], needs_both: bool = True
 ) -> tuple[Classes, dict[Named, str]]:
     named = (image.named for source in sources for image in source.listing.images)
-    return assign_classes(named, classes, malignant, [(path, why) for _, path, why in _rejected_unopened(sources)])
+    unopened = [(path, why) for _, path, why in _rejected_unopened(sources)]
+    return assign_classes(named, classes, malignant, unopened, needs_both=needs_both)
 
 
 def _rejected_unopened(sources: Sequence[NamedSource]) -> list[_Rejected]:

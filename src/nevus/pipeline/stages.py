@@ -30,7 +30,8 @@ def paths(images: str | Path | Sequence[str | Path]) -> list[Path]:
     return [Path(images)] if isinstance(images, (str, Path)) else [Path(source) for source in images]
 
 
-def _columns(config: Config) -> TableColumns:
+def table_columns(config: Config) -> TableColumns:
+    """The columns of tables that the options name."""
     from nevus.data.sources import TableColumns
 
     return TableColumns(
@@ -46,7 +47,7 @@ def check_sources(images: Sequence[Path], config: Config) -> None:
     """Raises what `prepare` would raise of images that cannot be understood, and writes nothing."""
     from nevus.data import prepare as preparation
 
-    preparation.check_sources(images, classes=config.classes, malignant=config.malignant, columns=_columns(config))
+    preparation.check_sources(images, classes=config.classes, malignant=config.malignant, columns=table_columns(config))
 
 
 def train_to_report(run: Run, dataset: Dataset, config: Config, *, resume: bool, overwrite: bool = False) -> None:
@@ -85,7 +86,7 @@ def prepare(
         image_size=config.image_size,
         classes=config.classes,
         malignant=config.malignant,
-        columns=_columns(config),
+        columns=table_columns(config),
         max_pixels=config.max_pixels,
         workers=config.workers,
         overwrite=overwrite,

@@ -83,11 +83,12 @@ class Predictor:
 
     Attributes:
         spec: what the model file says of itself: classes, operating points, test metrics, limitations.
+        path: of the model file.
     """
 
     def __init__(self, session: onnxruntime.InferenceSession, spec: ModelSpec, path: Path) -> None:
         self._session = session
-        self._path = path
+        self.path = path
         self.spec = spec
 
     # A str is an iterable of str to the type checker, so the first of the two has to come first.
@@ -245,12 +246,12 @@ class Predictor:
             answers = self._session.run(list(outputs), {INPUT: pixels, **given})
         except Exception as problem:  # ONNX Runtime's errors have no common base.
             raise ModelFileError(
-                f"{self._path} failed to run ({first_line(problem)}). Export the model again."
+                f"{self.path} failed to run ({first_line(problem)}). Export the model again."
             ) from None
         # The runtime holds a graph to the shapes that it states only so far, and to no values.
         shapes = ((len(self.spec.classes.names),), (), (None, None))
         for name, answer, shape in zip(outputs, answers, shapes, strict=False):
-            check_answer(self._path, name, answer, (len(pixels), *shape))
+            check_answer(self.path, name, answer, (len(pixels), *shape))
         probabilities, risk = (np.clip(answer, 0.0, 1.0) for answer in answers[:2])
         return map(Answer, probabilities, risk, answers[2] if heatmap else [None] * len(pixels))
 

@@ -89,7 +89,7 @@ def evaluate(
         "temperature": temperature,
         "interval_methods": interval_methods(sampling),
         "fingerprints": {"dataset": run.recorded("dataset_fingerprint"), "predictions": fingerprints},
-        "leak": _leak(test) if leaks.any() else None,
+        "leak": leak_counts(test) if leaks.any() else None,
         **sections.to_json(fitted, measured),
         "warnings": notes,
     }
@@ -140,11 +140,12 @@ def _judge(
             alpha: conformal.sets_of(predictions, temperature, np.array([least[name] for name in names]))
             for alpha, least in fitted["conformal"].items()
         },
-        elsewhere=None if prevalence is None else _elsewhere(images.risk, points, fitted["screening"], prevalence),
+        elsewhere=None if prevalence is None else rebased(images.risk, points, fitted["screening"], prevalence),
     )
 
 
-def _elsewhere(risk: Floats, points: Sequence[OperatingPoint], assumed: float, prevalence: float) -> Elsewhere:
+def rebased(risk: Floats, points: Sequence[OperatingPoint], assumed: float, prevalence: float) -> Elsewhere:
+    """Risks and thresholds where a share `prevalence` is malignant, from the share that they assume; both in (0, 1)."""
     there = partial(rebase, assumed=assumed, prevalence=prevalence)
     return Elsewhere(prevalence, {point.name: there(point.threshold) for point in points}, there(risk))
 
@@ -154,7 +155,7 @@ def interval_methods(sampling: Sampling) -> dict[str, str]:
     return {name: text.format(**sampling._asdict()) for name, text in uncertainty.METHODS.items()}
 
 
-def _leak(test: Predictions) -> dict[str, Any]:
+def leak_counts(test: Predictions) -> dict[str, Any]:
     """How many test images share a lesion, patient or picture with which other split."""
     leaks = test.where(leaked(test))
     return {

@@ -13,22 +13,28 @@ from nevus.assess.sections.shapes import count, flag, positive, text
 from nevus.core.split_names import WITHOUT_LEAKS
 
 
-def _form(section: Section) -> dict[str, Any]:
+def _form(section: Section, val: str) -> dict[str, Any]:
     of_splits = {"test": section.shape, f"{WITHOUT_LEAKS}?": section.shape}
     if section.on_validation:
-        of_splits = {"val": section.shape, **of_splits}
+        of_splits = {val: section.shape, **of_splits}
     if section.form:
         return dict(section.form(of_splits))
     return {f"{section.name}?" if section.is_optional else section.name: of_splits}
 
 
-METRICS = {
-    "generated": flag,
-    "classes": {"names": [text], "malignant": [text]},
-    "temperature": positive,
-    "interval_methods": {"*": text},
-    "fingerprints": {"dataset": text, "predictions": {"*": text}},
-    "leak?": {"num_images": count, "num_groups": count, "also_in": {"*": count}},
-    **{name: shape for section in SECTIONS for name, shape in _form(section).items()},
-    "warnings": [text],
-}
+def _metrics(val: str) -> dict[str, Any]:
+    return {
+        "generated": flag,
+        "classes": {"names": [text], "malignant": [text]},
+        "temperature": positive,
+        "interval_methods": {"*": text},
+        "fingerprints": {"dataset": text, "predictions": {"*": text}},
+        "leak?": {"num_images": count, "num_groups": count, "also_in": {"*": count}},
+        **{name: shape for section in SECTIONS for name, shape in _form(section, val).items()},
+        "warnings": [text],
+    }
+
+
+METRICS = _metrics("val")
+# Of data from elsewhere, on which nothing was fitted: there is no validation split.
+METRICS_ELSEWHERE = _metrics("val?")

@@ -12,7 +12,9 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from importlib import resources
 
+# Of a run; a validation has its own.
 NAMES = ("tripod_ai", "clear_derm")
+VALIDATION = "tripod_ai_validation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ def fill_in(name: str, facts: Mapping[str, str], sections: Set[str]) -> Checklis
     """Fills in a checklist.
 
     Args:
-        name: one of `NAMES`.
+        name: one of `NAMES`, or `VALIDATION`.
         facts: of the run, by the names that are in braces in the file.
         sections: the optional sections that the report has, such as `subgroups`.
 

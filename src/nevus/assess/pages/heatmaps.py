@@ -37,7 +37,7 @@ def read_heatmaps(path: Path, num_images: int) -> Heatmaps | None:
     return heatmaps
 
 
-def common_scale(heatmaps: Heatmaps) -> float:
+def common_scale(heatmaps: NDArray[np.floating]) -> float:
     """The contribution that gets the full colour: the 99th percentile of all given, so that one cell cannot set it."""
     sizes = np.abs(heatmaps.astype(np.float64))
     finite = sizes[np.isfinite(sizes)]

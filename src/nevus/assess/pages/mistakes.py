@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -136,15 +136,21 @@ def pictures(run: Run, mistakes: Sequence[Mistake], num_images: int) -> Pictures
     images = _images(run, [mistake.image_id for mistake in mistakes])
     heatmaps = read_heatmaps(run.heatmaps_npy, num_images)
     shown = [mistake for mistake in mistakes if mistake.image_id in images]
-    if heatmaps is None or not shown:
-        return Pictures({name: _data_uri(pixels) for name, pixels in images.items()}, {}, 0.0)
-    scale = common_scale(heatmaps[[mistake.row for mistake in shown]])
+    return pictured(images, {} if heatmaps is None else {mistake.image_id: heatmaps[mistake.row] for mistake in shown})
+
+
+def pictured(images: Mapping[str, Pixels], heatmaps: Mapping[str, NDArray[np.floating]]) -> Pictures:
+    """Small JPEGs of images, and of their heatmaps on one common scale.
+
+    Args:
+        images: uint8 [S, S, 3] by image id.
+        heatmaps: [h, w] by the ids of such images; fewer, or none.
+    """
+    small = {name: _thumbnail(pixels) for name, pixels in images.items()}
+    scale = common_scale(np.stack(list(heatmaps.values()))) if heatmaps else 0.0
     return Pictures(
-        {name: _data_uri(pixels) for name, pixels in images.items()},
-        {
-            mistake.image_id: _data_uri(overlaid(images[mistake.image_id], heatmaps[mistake.row], scale))
-            for mistake in shown
-        },
+        {name: _data_uri(pixels) for name, pixels in small.items()},
+        {name: _data_uri(overlaid(small[name], heatmap, scale)) for name, heatmap in heatmaps.items()},
         scale,
     )
 
@@ -155,9 +161,7 @@ def _images(run: Run, image_ids: Sequence[str]) -> dict[str, Pixels]:
         if dataset.fingerprint != run.recorded("dataset_fingerprint"):
             return {}
         wanted = set(image_ids)
-        return {
-            row.image_id: _thumbnail(dataset.pixels[row.pixel_index]) for row in dataset.rows if row.image_id in wanted
-        }
+        return {row.image_id: dataset.pixels[row.pixel_index] for row in dataset.rows if row.image_id in wanted}
     except NevusError:
         return {}
 

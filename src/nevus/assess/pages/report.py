@@ -88,6 +88,7 @@ def _render(run: Run) -> tuple[str, str, dict[str, bytes]]:
         run=run,
         record=record,
         info=info,
+        classes=info.classes,
         metrics=metrics,
         point=point,
         versions=versions,

@@ -44,16 +44,38 @@ def plots_of_report(
         history: of the training, as `history.read_history` gives it.
         best_epoch: whose weights were kept; None if that is not recorded.
     """
+    training = training_curves(history, best_epoch)
+    return {**plots_of_test(metrics, versions, default_name, test), training.name: [training]}
+
+
+def plots_of_test(
+    metrics: Mapping[str, Any],
+    versions: Mapping[str, str],
+    default_name: str,
+    test: Predictions,
+    *,
+    uncalibrated: bool = True,
+) -> Plots:
+    """The plots of the images that a model is tested on, for each version of them.
+
+    Args:
+        metrics: as `results.read_metrics` or `validation.read` gives it.
+        versions: as for `plots_of_report`, and so are the next two.
+        default_name: see above.
+        test: see above.
+        uncalibrated: whether to show the risks before the temperature, too.
+    """
     plots: Plots = {}
     for split, title in versions.items():
         images = test if split == "test" else test.where(~leaked(test))
-        for plot in _of_test(metrics, split, default_name, images):
+        for plot in _of_test(metrics, split, default_name, images, uncalibrated):
             plots.setdefault(plot.name, []).append(plot.of(title) if len(versions) > 1 else plot)
-    training = training_curves(history, best_epoch)
-    return {**plots, training.name: [training]}
+    return plots
 
 
-def _of_test(metrics: Mapping[str, Any], split: str, default_name: str, images: Predictions) -> list[Plot]:
+def _of_test(
+    metrics: Mapping[str, Any], split: str, default_name: str, images: Predictions, uncalibrated: bool
+) -> list[Plot]:
     """The plots of one version of the test, whose images these are."""
     labels, risk, groups = scored(images, metrics["temperature"])
     scores = metrics["splits"][split]
@@ -69,7 +91,8 @@ def _of_test(metrics: Mapping[str, Any], split: str, default_name: str, images: 
         decision_plots.threshold_sweep(labels, risk, marks),
     ]
     if metrics["calibration"]:
-        made.append(metric_plots.reliability(*(metrics["calibration"][split][name] for name in ("before", "after"))))
+        risks = metrics["calibration"][split]
+        made.append(metric_plots.reliability(risks["before"] if uncalibrated else None, risks["after"]))
     if metrics["decision_curve"]:
         made.append(metric_plots.decision_curve(metrics["decision_curve"][split]))
     if metrics["screening"]:

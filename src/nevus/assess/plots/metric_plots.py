@@ -32,24 +32,26 @@ if TYPE_CHECKING:
 _BANDS = {"low": (BENIGN, "#101418"), "uncertain": (GRID, INK), "high": (MALIGNANT, PAPER)}
 
 
-def reliability(before: Mapping[str, Any], after: Mapping[str, Any]) -> Plot:
+def reliability(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Plot:
     """Reliability diagram: what was said against what was so, before and after the temperature.
 
     Args:
-        before: the figures of `calibration` for the risks as the network gives them.
+        before: the figures of `calibration` for the risks as the network gives them; None to show only those that
+            the model file gives.
         after: the same for the risks after the temperature.
     """
     said = np.array([row["mean_risk"] for row in after["reliability"]])
     value, low, high = _ends([row["observed"] for row in after["reliability"]])
-    said_before = np.array([row["mean_risk"] for row in before["reliability"]])
-    value_before = _ends([row["observed"] for row in before["reliability"]])[0]
 
     def draw(figure: Figure) -> None:
         axes = unit_square(figure, "Mean risk of the bin", "Share malignant")
         axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1.2, label="risks mean what they say")
-        axes.plot(said_before, value_before, "s", color=MUTED, markerfacecolor=PAPER, markersize=5, label="before")
+        if before:
+            said_before = np.array([row["mean_risk"] for row in before["reliability"]])
+            value_before = _ends([row["observed"] for row in before["reliability"]])[0]
+            axes.plot(said_before, value_before, "s", color=MUTED, markerfacecolor=PAPER, markersize=5, label="before")
         axes.vlines(said, low, high, color=INK, linewidth=1)
-        axes.plot(said, value, "o", color=INK, markersize=5, label="after the temperature")
+        axes.plot(said, value, "o", color=INK, markersize=5, label="after the temperature" if before else "risks")
         figure.legend(loc="outside lower center", ncols=2)
 
     sizes = [row["num_images"] for row in after["reliability"]]
@@ -57,9 +59,13 @@ def reliability(before: Mapping[str, Any], after: Mapping[str, Any]) -> Plot:
         name="reliability",
         title="Reliability diagram",
         caption=(
-            f"Test images sorted by risk, in {len(sizes)} bins of {min(sizes):,} to {max(sizes):,} images, before and "
-            "after the temperature; with 95 % intervals after it. "
-            f"Expected calibration error after it {interval_text(after['ece'])}."
+            f"Test images sorted by risk, in {len(sizes)} bins of {min(sizes):,} to {max(sizes):,} images, "
+            + (
+                "before and after the temperature; with 95 % intervals after it. Expected calibration error after it "
+                if before
+                else "with 95 % intervals. Expected calibration error "
+            )
+            + f"{interval_text(after['ece'])}."
         ),
         reading=(
             "On the dotted diagonal a risk means what it says: of the images with a risk near 20 %, one in five is "
@@ -67,10 +73,14 @@ def reliability(before: Mapping[str, Any], after: Mapping[str, Any]) -> Plot:
             "the diagonal is not a sign of a fault."
         ),
         alternative=(
-            "Reliability diagram after the temperature: "
+            f"Reliability diagram{' after the temperature' if before else ''}: "
             + "; ".join(f"risk {value_text(x)}, malignant {value_text(y)}" for x, y in zip(said, value, strict=True))
-            + f". Expected calibration error {value_text(before['ece'].value)} before, "
-            f"{value_text(after['ece'].value)} after."
+            + ". Expected calibration error "
+            + (
+                f"{value_text(before['ece'].value)} before, {value_text(after['ece'].value)} after."
+                if before
+                else f"{value_text(after['ece'].value)}."
+            )
         ),
         size=(5, 5.4),
         draw=draw,

@@ -19,7 +19,7 @@ from nevus.assess.sections.scores import SCORES
 from nevus.assess.sections.section import Judged, Section
 from nevus.assess.sections.shapes import count, estimated, flag, text
 from nevus.assess.statistics.metrics import Bools, Floats
-from nevus.assess.statistics.uncertainty import Groups
+from nevus.assess.statistics.uncertainty import Groups, difference_of_independent
 from nevus.assess.statistics.undefined import collected_notes
 from nevus.core.estimate import Estimate
 
@@ -74,11 +74,8 @@ def largest_gaps(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         rows: from `measure`.
 
     Returns:
-        `gap` is the higher less the lower metric with an interval for two independent metrics [1]. It does not
+        `gap` is the higher less the lower metric, as of `difference_of_independent`. Its interval does not
         allow for the choice of the two among several, which alone makes a gap: with more subgroups, a larger one.
-
-    References:
-        [1] Zou & Donner, Construction of confidence limits about effect measures, Statistics in Medicine 27 (2008).
     """
     gaps = []
     for column in dict.fromkeys(row["column"] for row in rows):
@@ -91,7 +88,7 @@ def largest_gaps(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             defined = sorted((one for one in found if not math.isnan(one[1].value)), key=lambda one: one[1].value)
             if len(defined) > 1:
                 (lowest, low), (highest, high) = defined[0], defined[-1]
-                gap = _difference(high, low).to_json()
+                gap = difference_of_independent(high, low).to_json()
                 gaps.append({"column": column, "figure": name, "lowest": lowest, "highest": highest, "gap": gap})
     return gaps
 
@@ -145,15 +142,6 @@ def _in_bands(values: list[str]) -> list[str]:
 def _in_order(values: Sequence[str]) -> list[str]:
     """The distinct values in alphabetical order, which for bands is that of age; what is not recorded comes last."""
     return sorted(set(values), key=lambda value: (value == NOT_RECORDED, value))
-
-
-def _difference(high: Estimate, low: Estimate) -> Estimate:
-    gap = high.value - low.value
-    return Estimate(
-        gap,
-        gap - math.hypot(high.value - high.low, low.high - low.value),
-        gap + math.hypot(high.high - high.value, low.value - low.low),
-    )
 
 
 def _measure(judged: Judged, sampling: Sampling) -> list[dict[str, Any]]:

@@ -161,6 +161,32 @@ def mean_of_independent(estimates: Sequence[Estimate]) -> Estimate:
     return Estimate(mean, mean - below, mean + above)
 
 
+def difference_of_independent(first: Estimate, second: Estimate) -> Estimate:
+    """The first less the second of two metrics of different images, with an interval from theirs [1].
+
+    Args:
+        first: with its interval, which need not be symmetric.
+        second: the same.
+
+    Returns:
+        Without an interval where one of the two has none; NaN if one of them is.
+
+    References:
+        [1] Zou & Donner, Construction of confidence limits about effect measures: a general approach, Statistics in
+            Medicine 27 (2008).
+
+    Examples:
+        >>> print(difference_of_independent(wilson(90, 100), wilson(70, 100)))
+        0.200 (0.090 to 0.306)
+    """
+    gap = first.value - second.value
+    return Estimate(
+        gap,
+        gap - math.hypot(first.value - first.low, second.high - second.value),
+        gap + math.hypot(first.high - first.value, second.value - second.low),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """A paired difference, first less second, with its interval and two-sided p-value."""

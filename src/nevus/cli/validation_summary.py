@@ -1,0 +1,38 @@
+"""The end of a validation on the terminal: how the model does here against where it was developed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nevus.assess.evaluation import validation
+from nevus.assess.pages.validation_words import in_words
+from nevus.cli.evaluation_summary import score_lines, warning_lines
+from nevus.core.files import finite
+from nevus.core.modelfile import DISCLAIMER
+from nevus.pipeline.validating import ValidationFiles
+
+
+def validation_summary(result: Mapping[str, Any], out: Path) -> str:
+    """The outcome of a validation: sentences, metrics, operating points, sources, warnings, files."""
+    files, split = ValidationFiles(out), validation.quoted(result)
+    metrics = validation.read(result)
+    point = next(one for one in metrics["operating_points"] if one["name"] == metrics["default_operating_point"])
+    lines = ["", *in_words(metrics, split, point), ""]
+    trained = result["data"]["trained_on"]
+    if trained["num_found"]:
+        lines += [f"The model knows {trained['num_found']:,} of the images; the metrics are without them.", ""]
+    elif not trained["how"]:
+        lines += ["It is not known whether the model was trained on some of these images.", ""]
+    lines += score_lines(finite(dict(result)), split, "These images")
+    if len(metrics["sources"]) > 1:
+        lines.append("Sources:")
+        lines += [
+            f"  {one['name']:<32} {one['num_images']:>7,} images, {one['num_malignant']:>6,} malignant, ROC-AUC "
+            f"{one['roc_auc']}{', too small' if one['too_small'] else ''}"
+            for one in metrics["sources"]
+        ]
+        lines.append("")
+    lines += warning_lines(result["warnings"], files.metrics_json)
+    return "\n".join([*lines, str(files.metrics_json), str(files.page_html), DISCLAIMER])
