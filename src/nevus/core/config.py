@@ -100,6 +100,13 @@ class Config:
         str,
         choices=RECIPES,
     )
+    teacher: str = option(
+        NONE,
+        "train",
+        "folder of a finished run on the same dataset whose network teaches this one: its probabilities are learned "
+        "along with the labels",
+        str,
+    )
     loss: str = option(
         "cross-entropy",
         "train",
@@ -197,8 +204,8 @@ class Config:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """Every option by its name, as `config.json` holds it; a file of weights without the folders it lies in."""
-        return {**asdict(self), "weights": Path(self.weights).name}
+        """Every option by its name, as `config.json` holds it; weights and teacher without the folders they lie in."""
+        return {**asdict(self), "weights": Path(self.weights).name, "teacher": Path(self.teacher).name}
 
 
 def options() -> dict[str, Option]:

@@ -24,7 +24,7 @@ BACKBONES = (
 NETWORKS = ("compact", "classic", *BACKBONES)
 
 # Ways to train from random weights, and from pretrained ones; nevus.learn.training.recipe.RECIPES.
-FROM_PRETRAINED = ("transfer", "transfer-long")
+FROM_PRETRAINED = ("transfer", "transfer-long", "transfer-robust")
 RECIPES = ("fast", "robust", "classic", *FROM_PRETRAINED)
 
 # Rules that choose a threshold; nevus.assess.sections.thresholds.RULES.

@@ -31,7 +31,9 @@ def compile_network(
     loss: str = "cross-entropy",
     label_smoothing: float = 0.0,
 ) -> None:
-    """Gives `network` its optimizer, loss and metrics, in place; targets are class indices, integer [N].
+    """Gives `network` its optimizer, loss and metrics, in place.
+
+    Targets are class indices, integer [N], or probabilities of the classes, float32 [N, C].
 
     Args:
         network: to logits, [N, 1] for two classes, else [N, C].
@@ -57,19 +59,21 @@ def compile_network(
 def _loss(num_classes: int, name: str, label_smoothing: float) -> Callable[[KerasTensor, KerasTensor], KerasTensor]:
     options = {"from_logits": True, "label_smoothing": label_smoothing}
     if num_classes == 2:
-        return {"cross-entropy": keras.losses.BinaryCrossentropy, "focal": keras.losses.BinaryFocalCrossentropy}[name](
-            **options
+        loss = {"cross-entropy": keras.losses.BinaryCrossentropy, "focal": keras.losses.BinaryFocalCrossentropy}[name](
+            reduction=None, **options
         )
-    if name == "focal":
+    elif name == "focal":
         # The balance of classes is that of the class weights.
         loss = keras.losses.CategoricalFocalCrossentropy(alpha=1.0, reduction=None, **options)
     else:
         loss = keras.losses.CategoricalCrossentropy(reduction=None, **options)
 
-    def of_indices(targets: KerasTensor, logits: KerasTensor) -> KerasTensor:
-        return loss(ops.one_hot(ops.cast(ops.reshape(targets, (-1,)), "int32"), num_classes), logits)
+    def of_targets(targets: KerasTensor, logits: KerasTensor) -> KerasTensor:
+        if targets.shape[-1] != num_classes or len(targets.shape) == 1:
+            targets = ops.one_hot(ops.cast(ops.reshape(targets, (-1,)), "int32"), num_classes)
+        return loss(targets[:, 1:] if num_classes == 2 else targets, logits)
 
-    return of_indices
+    return of_targets
 
 
 def steering(
@@ -148,11 +152,13 @@ class MalignantAUC(keras.metrics.AUC):
         self._malignant = classes.malignant_mask.astype("float32")
 
     def update_state(self, y_true: KerasTensor, y_pred: KerasTensor, sample_weight: KerasTensor | None = None) -> None:
-        """Adds a batch: class indices [N] and logits, [N, 1] or [N, C]."""
+        """Adds a batch: class indices [N] or probabilities [N, C], whose largest is the class; and logits."""
         if y_pred.shape[-1] == 1:
             y_pred = ops.concatenate([ops.zeros_like(y_pred), y_pred], axis=-1)
         malignant = ops.convert_to_tensor(self._malignant)
         risk = ops.sum(ops.softmax(y_pred) * malignant, axis=-1)
+        if len(y_true.shape) == 2 and y_true.shape[-1] == len(self._malignant):
+            y_true = ops.argmax(y_true, axis=-1)
         truth = ops.take(malignant, ops.cast(ops.reshape(y_true, (-1,)), "int32"))
         super().update_state(truth, ops.clip(risk, 0.0, 1.0), sample_weight)
 

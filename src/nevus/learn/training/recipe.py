@@ -256,6 +256,16 @@ RECIPES: dict[str, Recipe] = {
     "transfer": _transfer(epochs=10, last_rate=0.3),
     # For tasks that ask more of the features than two classes do.
     "transfer-long": _transfer(epochs=24, last_rate=1.0),
+    "transfer-robust": Recipe(
+        epochs=10,
+        batch_size=64,
+        learning_rate=4e-4,
+        weight_decay=0.05,
+        schedule=OneCycle(warm_up=0.2),
+        augmentation=_ANY_CAMERA,
+        stages=(Stage(0, "all", batch_norm_learns=False),),
+        smaller=((0.65, 0.75),),
+    ),
 }
 assert tuple(RECIPES) == vocabulary.RECIPES
 assert {network.recipe for network in NETWORKS.values()} <= RECIPES.keys()

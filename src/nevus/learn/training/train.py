@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -20,7 +21,7 @@ from nevus.core.config import Config
 from nevus.core.dataset import Dataset
 from nevus.core.errors import ConfigError, DataError, RunError
 from nevus.core.files import replacing, write_json
-from nevus.core.pretrained import describe_weights
+from nevus.core.pretrained import NONE, describe_weights
 from nevus.core.reuse import check_resumable, clear
 from nevus.core.runs import DONE, FAILED, RUNNING, Run
 from nevus.learn.networks import architectures
@@ -40,6 +41,7 @@ from nevus.learn.training.epoch_report import EpochReport
 from nevus.learn.training.linear_head import fit_head
 from nevus.learn.training.optimization import compile_network, optimizer_of, steering
 from nevus.learn.training.recipe import Stage, recipe_name, recipe_of
+from nevus.learn.training.teacher import describe_teacher, load_teacher, taught
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +72,7 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False, o
     recipe, classes = recipe_of(config), dataset.info.classes
     _ = dataset.pixels  # Opened before anything is begun or removed.
     pretrained = describe_weights(config.weights)
+    teacher = load_teacher(Run(Path(config.teacher)), dataset) if config.teacher != NONE else None
     balance = balance_of(dataset, config.balance)
     _warn_of_absent_classes(dataset)
     keras.utils.set_random_seed(config.seed)
@@ -78,6 +81,8 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False, o
         load_weights(network, config.model, config.weights)
     variables = variables_of(dataset, config.metadata)
     _check_clinical(dataset, variables)
+    if variables and teacher is not None:
+        raise ConfigError("--teacher: a teacher sees the image alone. Leave out --metadata.")
     if variables and recipe.epochs_of_stages()[-1][0].trained == "head":
         raise ConfigError("--metadata: a linear probe learns from the image alone. Train for more epochs.")
     # What is trained is the network of the image, alone or with its clinical values next to it.
@@ -94,7 +99,7 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False, o
 
     try:
         for number in range(len(recipe.epochs_of_stages())):
-            stopping, checkpoint = _train_stage(trained, run, dataset, config, variables, number, balance)
+            stopping, checkpoint = _train_stage(trained, run, dataset, config, variables, number, balance, teacher)
     except Exception:
         run.finish(FAILED)
         raise
@@ -109,6 +114,7 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False, o
             "num_parameters": trained.count_params(),
             "recipe": {"name": recipe_name(config), **dataclasses.asdict(recipe)},
             **balance.to_json(),
+            "teacher": describe_teacher(Run(Path(config.teacher))) if teacher is not None else None,
             "epochs_run": len(history),
             "best_epoch": stopping.best_epoch + 1,
             "stopped_early": checkpoint.stopped,
@@ -127,6 +133,7 @@ def _train_stage(
     variables: tuple[Variable, ...],
     number: int,
     balance: Balance,
+    teacher: keras.Model | None,
 ) -> tuple[keras.callbacks.EarlyStopping, Checkpoint]:
     """Trains one stage of the recipe, or what is left of it, and gives `network` the best weights so far."""
     recipe = recipe_of(config)
@@ -158,8 +165,9 @@ def _train_stage(
             told.on_epoch_end(first_epoch, fit_head(network, dataset, config, balance, run.checkpoints))
         told.on_train_end()
     else:
+        batches = training_batches(dataset, recipe, balance.weights("train"), config.seed, next_epoch, variables)
         network.fit(
-            training_batches(dataset, recipe, balance.weights("train"), config.seed, next_epoch, variables),
+            taught(batches, teacher, len(dataset.info.classes.names)) if teacher is not None else batches,
             steps_per_epoch=steps,
             initial_epoch=next_epoch,
             epochs=end,
