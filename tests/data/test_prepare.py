@@ -408,6 +408,16 @@ def test_sources_of_one_class_each_make_a_dataset_together(tmp_path: Path) -> No
     assert prepare(both, tmp_path / "dataset", image_size=16).info.num_images == 6
 
 
+def test_a_table_named_as_many_are_has_the_name_of_its_folder(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "clinic", 4)
+    files = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*.png"))]
+    table = "\n".join(["file,diagnosis", *(f"{file},{Path(file).parent.name}" for file in files)])
+    (folder / "labels.csv").write_text(table + "\n")
+    columns = TableColumns(image="file", diagnosis="diagnosis")
+    dataset = prepare(folder / "labels.csv", tmp_path / "dataset", image_size=16, columns=columns)
+    assert {row.source for row in dataset.rows} == {"clinic/labels.csv"}
+
+
 def test_a_source_named_twice_is_an_error(tmp_path: Path) -> None:
     root = write_images(tmp_path / "images", 4)
     with pytest.raises(DataError, match="named twice"):

@@ -85,7 +85,7 @@ def _source_names(paths: Sequence[Path]) -> list[str]:
     """The last names of the paths, with as many folders before them as it takes to tell them, and sets, apart."""
     # A name that is not Unicode could not be written into the manifest.
     parts = [tuple(map(as_text, path.parts)) for path in paths]
-    names = ["/".join(folders[-2:] if folders[-1] in SPLITS else folders[-1:]) for folders in parts]
+    names = ["/".join(folders[-2:] if _says_nothing(folders[-1]) else folders[-1:]) for folders in parts]
     for length in range(2, max(map(len, parts), default=0) + 1):
         counts = Counter(names)
         if max(counts.values()) == 1:
@@ -93,3 +93,8 @@ def _source_names(paths: Sequence[Path]) -> list[str]:
         longer = ["/".join(folders[-length:]) for folders in parts]
         names = [more if counts[name] > 1 else name for more, name in zip(longer, names, strict=True)]
     return names
+
+
+def _says_nothing(name: str) -> bool:
+    """Whether many sets have a folder, or a table, of this name."""
+    return name in SPLITS or name.lower() in ("labels.csv", "metadata.csv")
