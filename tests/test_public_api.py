@@ -13,7 +13,7 @@ from nevus.cli.main import find_command
 def test_all_lists_the_public_names() -> None:
     assert nevus.__all__ == [
         *("Config", "Dataset", "NevusError", "Prediction", "Predictor", "Run", "__version__"),
-        *("audit", "compare", "demo", "evaluate", "explain", "export", "load", "prepare"),
+        *("adapt", "audit", "compare", "demo", "evaluate", "explain", "export", "load", "prepare"),
         *("probe", "report", "run", "split", "train", "validate"),
     ]
 
@@ -52,6 +52,7 @@ def test_importing_nevus_loads_neither_onnxruntime_nor_tensorflow() -> None:
         "nevus.data.prepare",
         "nevus.pipeline.run",
         "nevus.pipeline.validating",
+        "nevus.pipeline.adapting",
     ],
 )
 def test_what_comes_before_and_after_training_never_loads_tensorflow(module: str) -> None:

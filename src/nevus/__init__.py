@@ -2,8 +2,8 @@
 
 `load` and `Predictor.predict` use a model. Every other function does what the command of its name does: `prepare`,
 `split`, `audit`, `train`, `evaluate`, `export` and `report` make a model, `run` is all of them, and `demo` is `run` on
-generated images; `validate` judges a model on images from elsewhere; `explain`, `probe` and `compare` look into models
-that were made.
+generated images; `validate` judges a model on images from elsewhere, and `adapt` updates one for a place; `explain`,
+`probe` and `compare` look into models that were made.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nevus.core.config import Config
     from nevus.core.dataset import Dataset
     from nevus.core.runs import Run
+    from nevus.pipeline.adapting import adapt
     from nevus.pipeline.comparing import compare
     from nevus.pipeline.demo import demo
     from nevus.pipeline.explaining import explain
@@ -37,6 +38,7 @@ __all__ = [
     "Predictor",
     "Run",
     "__version__",
+    "adapt",
     "audit",
     "compare",
     "demo",
@@ -59,6 +61,7 @@ _MODULES = {
     "Prediction": "nevus.serve.prediction",
     **dict.fromkeys(("audit", "evaluate", "export", "prepare", "report", "split", "train"), "nevus.pipeline.stages"),
     "run": "nevus.pipeline.run",
+    "adapt": "nevus.pipeline.adapting",
     "compare": "nevus.pipeline.comparing",
     "demo": "nevus.pipeline.demo",
     "explain": "nevus.pipeline.explaining",

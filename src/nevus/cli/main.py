@@ -25,6 +25,7 @@ _MODULES = {
     **dict.fromkeys(("run", "demo", "prepare", "split", "train", "evaluate", "export", "report", "audit"), "stages"),
     "validate": "validation",
     **dict.fromkeys(("compare", "explain", "probe"), "inspection"),
+    "adapt": "adapting",
     **dict.fromkeys(("serve", "web"), "serving"),
     **dict.fromkeys(("predict", "info", "models"), "inference"),
 }

@@ -35,13 +35,18 @@ def parity_summary(run: Run, file_formats: Sequence[str]) -> str:
 def model_summary(spec: ModelSpec) -> str:
     """What a model file says of itself."""
     fitted_on = spec.operating_point().fitted_on
-    chosen_on = {"val": "validation", "out_of_fold": "out-of-fold images"}.get(fitted_on, fitted_on)
+    chosen_on = {
+        "val": "validation",
+        "out_of_fold": "out-of-fold images",
+        "adaptation": "the images that it was adapted with",
+    }.get(fitted_on, fitted_on)
     lines = [
         f"network      {spec.network}, {spec.num_parameters:,} parameters",
         f"input        RGB pixels of any size, resized to {spec.image_size} x {spec.image_size} in the graph",
         f"metadata     {_clinical_inputs(spec)}",
         f"classes      {_class_names(spec)}",
         f"temperature  {', '.join(f'{value:g}' for value in spec.provenance.get('temperatures', [spec.temperature]))}",
+        *_adaptations(spec),
         f"trained on   {_one_line(spec.trained_on)}",
         f"licence      {_one_line(spec.licence)}",
         "",
@@ -63,7 +68,11 @@ def model_summary(spec: ModelSpec) -> str:
         "'nevus predict --prevalence' re-bases them.",
     ]
     if spec.test_metrics:
-        lines += ["", "On the test split of its own run:", ""]
+        is_adapted = fitted_on == "adaptation"
+        where = (
+            "the images that it was adapted with, by cross-fitting" if is_adapted else "the test split of its own run"
+        )
+        lines += ["", f"On {where}:", ""]
     lines += [f"  {name:<40} {_figure(values)}" for name, values in spec.test_metrics.items()]
     lines += [
         "",
@@ -72,6 +81,17 @@ def model_summary(spec: ModelSpec) -> str:
         DISCLAIMER,
     ]
     return "\n".join(lines)
+
+
+def _adaptations(spec: ModelSpec) -> list[str]:
+    """A line for each time that the file was adapted, of a description that a stranger may have written."""
+    entries = spec.provenance.get("adaptations", [])
+    found = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    return [
+        f"adapted      {_one_line(str(one.get('date')))}: {_one_line(str(one.get('update')))}, intercept "
+        f"{_one_line(str(one.get('intercept')))}, slope {_one_line(str(one.get('slope')))}"
+        for one in found
+    ]
 
 
 def _title(metric: str) -> str:

@@ -17,7 +17,7 @@ from nevus.core.extras import check_installed
 from nevus.core.files import sha256_of, write_json
 from nevus.core.predictions import write_predictions
 from nevus.pipeline import validation_images
-from nevus.pipeline.stages import paths, table_columns
+from nevus.pipeline.stages import paths
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -102,7 +102,7 @@ def validate(
     point = spec.operating_point(operating_point).name
     wanted = least.floors_of(spec, floors or {}, point)
     files.check(overwrite)
-    dataset = _dataset(paths(data), files, spec, config, overwrite)
+    dataset = validation_images.dataset_of(paths(data), files.dataset, spec, config, overwrite=overwrite)
     labelled = validation_images.label(dataset, spec.classes)
     values, notes = validation_images.clinical_values(dataset.rows, spec)
     notes += [*validation_images.describe_labels(labelled), *_describe_size(dataset, spec)]
@@ -138,32 +138,6 @@ def validate(
     _log.info("Writing the page")
     write_validation_page(files.page_html, result, predictions, look)
     return {**result, "shortfalls": least.shortfalls(result, wanted)}
-
-
-def _dataset(
-    sources: Sequence[Path], files: ValidationFiles, spec: ModelSpec, config: Config, overwrite: bool
-) -> Dataset:
-    """The prepared images: those that are named, or else made in the folder of the validation."""
-    from nevus.data.prepare import prepare
-
-    prepared = [path for path in sources if Dataset(path).info_json.exists()]
-    if prepared and len(sources) > 1:
-        raise RunError(f"{prepared[0]} is prepared already, and nothing can be added to it. Name the sources instead.")
-    if prepared:
-        return Dataset(prepared[0])
-    _log.info("Preparing %s", ", ".join(map(str, sources)))
-    return prepare(
-        sources,
-        files.dataset,
-        image_size=spec.image_size,
-        classes="binary",
-        malignant=config.malignant,
-        columns=table_columns(config),
-        max_pixels=config.max_pixels,
-        workers=config.workers,
-        overwrite=overwrite,
-        needs_both=False,
-    )
 
 
 def _describe_size(dataset: Dataset, spec: ModelSpec) -> list[str]:

@@ -6,6 +6,7 @@ and site the model can be told. It trains nothing and computes no metric.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,21 +15,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nevus.core.clinical import known, value_of
-from nevus.core.errors import ConfigError
+from nevus.core.config import Config
+from nevus.core.dataset import Dataset
+from nevus.core.errors import ConfigError, RunError
 from nevus.core.labels import BENIGN, MALIGNANT, Classes
 from nevus.core.manifest import ManifestRow
 from nevus.core.modelfile import ModelSpec
 from nevus.core.predictions import Predictions
 from nevus.core.preprocess import Pixels, resize
 from nevus.core.terminal import progress
+from nevus.pipeline.stages import table_columns
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from nevus.core.clinical import Values
-    from nevus.core.dataset import Dataset
     from nevus.serve.prediction import Answer
     from nevus.serve.predictor import Predictor
+
+_log = logging.getLogger(__name__)
 
 BINARY = Classes((BENIGN, MALIGNANT), (MALIGNANT,))
 
@@ -49,6 +56,44 @@ class Labelled:
     classes: Classes
     labels: NDArray[np.int64]
     without_class: Counter[str]
+
+
+def dataset_of(
+    sources: Sequence[Path], directory: Path, spec: ModelSpec, config: Config, *, overwrite: bool = False
+) -> Dataset:
+    """The prepared images: the dataset that is named, or else one that is made for a model.
+
+    Args:
+        sources: what `prepare` reads, or one prepared dataset.
+        directory: for a dataset that is made.
+        spec: of the model, which gives the image size.
+        config: the other options of preparation.
+        overwrite: replace the dataset that is there.
+
+    Raises:
+        DataError: the images cannot be understood, or none can be used.
+        RunError: a prepared dataset is named with other sources.
+    """
+    from nevus.data.prepare import prepare
+
+    prepared = [path for path in sources if Dataset(path).info_json.exists()]
+    if prepared and len(sources) > 1:
+        raise RunError(f"{prepared[0]} is prepared already, and nothing can be added to it. Name the sources instead.")
+    if prepared:
+        return Dataset(prepared[0])
+    _log.info("Preparing %s", ", ".join(map(str, sources)))
+    return prepare(
+        sources,
+        directory,
+        image_size=spec.image_size,
+        classes="binary",
+        malignant=config.malignant,
+        columns=table_columns(config),
+        max_pixels=config.max_pixels,
+        workers=config.workers,
+        overwrite=overwrite,
+        needs_both=False,
+    )
 
 
 def label(dataset: Dataset, classes: Classes) -> Labelled:

@@ -152,7 +152,7 @@ def check_graph(content: bytes) -> None:
 
 def _check(name: str, message: memoryview) -> None:
     seen: Counter[int] = Counter()
-    for number, value in _fields(name, message):
+    for number, value in fields(name, message):
         seen[number] += 1
         held = MESSAGES[name][number]
         if (name, number) == ("tensor", 14) and value != 0:
@@ -179,7 +179,7 @@ def _text(value: memoryview) -> str:
     return bytes(value[:100]).decode("utf-8", "backslashreplace")
 
 
-def _fields(name: str, message: memoryview) -> Iterator[_Field]:
+def fields(name: str, message: memoryview) -> Iterator[_Field]:
     """The fields of a message, in order; repeated ones each by itself.
 
     Raises:

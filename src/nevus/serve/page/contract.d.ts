@@ -59,6 +59,8 @@ export interface Classes {
 /** A threshold on the risk, with what it reached on validation. */
 export interface OperatingPoint {
   name: string;
+  /** 'adaptation' if the model was adapted to a place: its metrics are of that place then. */
+  fitted_on: string;
   threshold: number;
   rule: string;
   sensitivity: Estimate;

@@ -24,9 +24,11 @@ export function showModel({ model, heatmap_colours: { raises, lowers, strongest 
 }
 
 /** @param {Model} model */
-function figuresOf({ test_metrics }) {
+function figuresOf({ test_metrics, operating_points }) {
+  const isAdapted = operating_points.some((point) => point.fitted_on === "adaptation");
+  const where = isAdapted ? "on the images it was adapted with, by cross-fitting" : "on its own test images";
   return Object.entries(test_metrics).map(([name, [value, low, high]]) => {
     const text = estimate({ value, low, high }, (number) => number.toFixed(3));
-    return [name.replaceAll("_", " "), text ? `${text}, on its own test images` : "not defined"];
+    return [name.replaceAll("_", " "), text ? `${text}, ${where}` : "not defined"];
   });
 }

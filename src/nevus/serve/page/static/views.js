@@ -74,12 +74,13 @@ function predictiveValues(point, prevalence) {
     [positivePredictiveValue(point, prevalence), "of those called malignant here are"],
     [missedShare(point, prevalence), "of those called benign are malignant all the same"],
   ];
+  const images = point.fitted_on === "adaptation" ? "images it was adapted with" : "model's validation images";
   const known = shares.filter(([share]) => !Number.isNaN(share)).map(([share, words]) => `${percent(share)} ${words}`);
   if (known.length === 0) return null;
   return make(
     "p",
     { className: "quiet" },
-    `Where ${percent(prevalence)} of the lesions are malignant, ${known.join(", and ")}, going by the model's validation images.`,
+    `Where ${percent(prevalence)} of the lesions are malignant, ${known.join(", and ")}, going by the ${images}.`,
   );
 }
 
