@@ -16,7 +16,7 @@ from typing import Any
 
 from nevus.core.errors import ConfigError
 from nevus.core.preprocess import MAX_PIXELS
-from nevus.core.pretrained import NONE
+from nevus.core.pretrained import NONE, are_of_a_run
 from nevus.core.vocabulary import BACKBONES, FROM_PRETRAINED, NETWORKS, OPERATING_POINTS, RECIPES
 
 STAGES = ("prepare", "split", "folds", "train", "evaluate", "export")
@@ -89,14 +89,15 @@ class Config:
     weights: str = option(
         NONE,
         "train",
-        "pretrained weights of a network of Keras: imagenet (Keras downloads them), an .h5 file, or none",
+        "weights to begin with: imagenet (of a network of Keras, which downloads them), an .h5 file of one, those of "
+        "an earlier run (its folder or model.keras), or none",
         str,
         group="network",
     )
     recipe: str | None = option(
         None,
         "train",
-        "training recipe; if not given, transfer with --weights, otherwise the network's own",
+        "training recipe; if not given, transfer for a network of Keras with --weights, otherwise the network's own",
         str,
         choices=RECIPES,
     )
@@ -172,10 +173,10 @@ class Config:
     def __post_init__(self) -> None:
         for name, opt in options().items():
             _check("--" + name.replace("_", "-"), opt, getattr(self, name))
-        if self.weights != NONE and self.model not in BACKBONES:
+        if self.weights != NONE and not are_of_a_run(self.weights) and self.model not in BACKBONES:
             raise ConfigError(
-                f"--weights {self.weights}: no pretrained weights fit the network '{self.model}'. "
-                f"Expected --model to be one of {', '.join(BACKBONES)}."
+                f"--weights {self.weights}: no pretrained weights fit the network '{self.model}'. Expected --model to "
+                f"be one of {', '.join(BACKBONES)}, or the folder of an earlier run of '{self.model}'."
             )
         if self.licence is not None and not (self.licence.isprintable() and self.licence.strip()):
             raise ConfigError(
@@ -185,6 +186,11 @@ class Config:
             raise ConfigError(
                 f"--recipe {self.recipe} begins with pretrained features. "
                 "Name them with --weights imagenet or --weights FILE."
+            )
+        if self.recipe in FROM_PRETRAINED and self.model not in BACKBONES:
+            raise ConfigError(
+                f"--recipe {self.recipe} trains a network of Keras stage by stage, and '{self.model}' is none. "
+                f"Expected another recipe, or --model to be one of {', '.join(BACKBONES)}."
             )
         if len(set(self.metadata)) < len(self.metadata):
             raise ConfigError(f"--metadata {' '.join(self.metadata)}: a column is named twice. Name each once.")

@@ -13,7 +13,7 @@ from nevus.core.config import Config, changed_options, config_from_json
 from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
 from nevus.core.files import read_json
-from nevus.core.pretrained import describe_weights
+from nevus.core.pretrained import are_of_a_run, describe_weights, model_of
 from nevus.core.runs import Run
 from nevus.core.vocabulary import EXPORTED_FILES
 
@@ -111,10 +111,31 @@ def check_resumable(run: Run, dataset: Dataset, config: Config) -> None:
     """
     check_dataset(run, dataset)
     check_options(run, config, but=("prepare", "split", "folds", "evaluate", "export"))
-    if run.record.get("pretrained") != describe_weights(config.weights):
+    before, now = (_without_licence(one) for one in (run.record.get("pretrained"), describe_weights(config.weights)))
+    if before != now:
         raise RunError(
             f"{run.directory} was begun with other weights than {config.weights} holds now (their SHA-256 "
             "differ). Resume with the file it was begun with, or start over with --overwrite."
+        )
+
+
+def _without_licence(described: dict[str, str] | None) -> dict[str, str] | None:
+    """What tells weights from others; their licence may be stated later."""
+    return described and {name: value for name, value in described.items() if name != "licence"}
+
+
+def check_weights(run: Run, weights: str) -> None:
+    """Checks that the weights a run is to begin with are there, and are not those that it will write itself.
+
+    Raises:
+        ConfigError: they are not there.
+        RunError: they are the run's own.
+    """
+    describe_weights(weights)
+    if are_of_a_run(weights) and model_of(weights).resolve() == run.model_keras.resolve():
+        raise RunError(
+            f"--weights {weights} are those of {run.directory} itself, which this training would write over. Name "
+            "another folder with --out; or go on with a training that was cut off with --resume, without --weights."
         )
 
 

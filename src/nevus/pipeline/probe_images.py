@@ -14,6 +14,7 @@ from nevus.core.errors import DataError, ImageError
 from nevus.core.preprocess import load_mask, load_pixels, read_image_file
 from nevus.core.runs import Run
 from nevus.core.terminal import progress
+from nevus.pipeline.earlier_images import hashes_seen
 
 if TYPE_CHECKING:
     from nevus.assess.probing.probe import Outlined
@@ -82,27 +83,13 @@ def outlined_images(
 
 def _known_hashes(run: Run | None) -> set[str]:
     """SHA-256 of the files the model was trained or validated on; none, with a warning, if that is not known."""
-    hashes = None if run is None else _hashes_seen(run)
+    hashes = None if run is None else hashes_seen(run)
     if hashes is None:
         _log.warning(
             "the images that the model was trained on are not known, because it is not inside a run folder or the "
             "run's dataset is gone or has changed; so none are left out."
         )
     return hashes or set()
-
-
-def _hashes_seen(run: Run) -> set[str] | None:
-    """SHA-256 of the files that the run, or any fold of it, was trained or validated on; None if that is not known.
-
-    By their bytes, because the same image has another path in an archive or below another folder.
-    """
-    hashes: set[str] = set()
-    for each in run.folds or [run]:
-        dataset = each.dataset
-        if not dataset.manifest_csv.exists() or dataset.fingerprint != each.recorded("dataset_fingerprint"):
-            return None
-        hashes.update(row.sha256 for row in dataset.rows if row.split != "test")
-    return hashes
 
 
 def _candidates(listing: Listing, reader: ImageReader, hashes: set[str]) -> tuple[list[_Candidate], int, int]:

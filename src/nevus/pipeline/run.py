@@ -7,8 +7,7 @@ from pathlib import Path
 
 from nevus.core.config import DEFAULTS, Config
 from nevus.core.extras import check_installed
-from nevus.core.pretrained import describe_weights
-from nevus.core.reuse import check_fresh
+from nevus.core.reuse import check_fresh, check_weights
 from nevus.core.runs import Run
 from nevus.pipeline import datasets, stages
 from nevus.pipeline.cross_validation import cross_validate
@@ -41,9 +40,9 @@ def run(
     """
     sources = stages.paths(images)
     check_installed("train", "assess")
-    # An hour of preparation should not end in a wrong path.
-    describe_weights(config.weights)
     made = Run(Path(out) if out is not None else datasets.default_directory(sources))
+    # An hour of preparation should not end in a wrong path.
+    check_weights(made, config.weights)
     if config.folds is not None:
         cross_validate(sources, made, config, num_folds=config.folds, resume=resume, overwrite=overwrite)
         return made

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from nevus.core.config import DEFAULTS, Config
 from nevus.core.dataset import Dataset
-from nevus.core.pretrained import describe_weights
-from nevus.core.reuse import check_fresh, check_resumable
+from nevus.core.reuse import check_fresh, check_resumable, check_weights
 from nevus.core.runs import DONE, Run
+from nevus.pipeline.earlier_images import warn_of_trained
 from nevus.pipeline.recorded_options import record_evaluation, record_licence, recorded_options
 
 if TYPE_CHECKING:
@@ -148,15 +148,15 @@ def train(
         The run, with its network, history and predictions.
 
     Raises:
-        ConfigError: the pretrained weights are not there, or fit another network.
-        RunError: the folder holds a run, and neither resuming nor overwriting was asked for; or the run to resume
-            was begun with another dataset or other options.
+        ConfigError: the weights to begin with are not there, or fit another network.
+        RunError: they are the run's own; or the folder holds a run, and neither resuming nor overwriting was asked
+            for; or the run to resume was begun with another dataset or other options.
         DataError: a split or a class has no images, or a clinical column cannot be used.
     """
     from nevus.data.splits import check_trainable
 
     run = Run(Path(out))
-    describe_weights(config.weights)
+    check_weights(run, config.weights)
     config = replace(config, image_size=dataset.info.image_size)
     check_fresh(run, resume=resume, overwrite=overwrite)
     resume = resume and run.run_json.exists()
@@ -169,6 +169,7 @@ def train(
     if is_trained and all(run.predictions_csv(name).exists() for name in ("val", "test")):
         return run
     check_trainable(dataset)
+    warn_of_trained(dataset, config.weights)
     # Loaded after preparation, whose worker processes would each pay for it.
     from nevus.learn.training import train as training
     from nevus.learn.training.predict import predict

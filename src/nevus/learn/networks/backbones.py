@@ -160,8 +160,8 @@ def load_weights(network: keras.Model, name: str, weights: str) -> None:
                 f"keras.applications.{constructor.__name__} with include_top=False."
             ) from None
     # The last one is the dense layer behind the features.
-    own = _layers_that_learn(network)[:-1]
-    for layer, source in zip(own, _layers_that_learn(pretrained), strict=True):
+    own = layers_that_learn(network)[:-1]
+    for layer, source in zip(own, layers_that_learn(pretrained), strict=True):
         values = source.get_weights()
         if _is_depthwise(source):
             values[0] = np.swapaxes(values[0], 2, 3)
@@ -191,7 +191,7 @@ def _without_groups(layer: keras.layers.Layer) -> keras.layers.Layer:
     )
 
 
-def _layers_that_learn(model: keras.Model) -> list[keras.layers.Layer]:
+def layers_that_learn(model: keras.Model) -> list[keras.layers.Layer]:
     """The layers with weights but those of the scaling."""
     return [layer for layer in model.layers if layer.weights and not isinstance(layer, layers.Normalization)]
 

@@ -279,5 +279,6 @@ def recipe_of(config: Config) -> Recipe:
 
 
 def recipe_name(config: Config) -> str:
-    """The recipe that `config` names; else transfer for pretrained weights, and the network's own for others."""
-    return config.recipe or (NETWORKS[config.model].recipe if config.weights == NONE else "transfer")
+    """The recipe that `config` names; else transfer for a network of Keras with weights, and the network's own."""
+    is_transfer = config.weights != NONE and config.model in vocabulary.BACKBONES
+    return config.recipe or ("transfer" if is_transfer else NETWORKS[config.model].recipe)

@@ -21,12 +21,13 @@ from nevus.core.config import Config
 from nevus.core.dataset import Dataset
 from nevus.core.errors import ConfigError, DataError, RunError
 from nevus.core.files import replacing, write_json
-from nevus.core.pretrained import NONE, describe_weights
+from nevus.core.pretrained import NONE, are_of_a_run, describe_weights
 from nevus.core.reuse import check_resumable, clear
 from nevus.core.runs import DONE, FAILED, RUNNING, Run
 from nevus.learn.networks import architectures
 from nevus.learn.networks.backbones import layers_below_top, load_weights
 from nevus.learn.networks.clinical_head import save_head, variables_of, with_clinical
+from nevus.learn.networks.own_weights import load_own_weights
 from nevus.learn.networks.tensors import LOGITS
 from nevus.learn.training.balance import Balance, balance_of
 from nevus.learn.training.batches import (
@@ -60,7 +61,7 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False, o
         overwrite: clear the run that the folder holds, once nothing is left that could be wrong with the arguments.
 
     Raises:
-        ConfigError: the pretrained weights cannot be loaded into the network, or a linear probe is to learn from
+        ConfigError: the weights to begin with cannot be loaded into the network, or a linear probe is to learn from
             clinical values.
         RunError: there is a run already, or none that can be resumed with this dataset and
             configuration, or the loss became NaN.
@@ -77,7 +78,9 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False, o
     _warn_of_absent_classes(dataset)
     keras.utils.set_random_seed(config.seed)
     network = architectures.build(config.model, dataset.info.image_size, len(classes.names))
-    if pretrained:
+    if are_of_a_run(config.weights):
+        load_own_weights(network, classes, config.weights)
+    elif pretrained:
         load_weights(network, config.model, config.weights)
     variables = variables_of(dataset, config.metadata)
     _check_clinical(dataset, variables)

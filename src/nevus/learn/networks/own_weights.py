@@ -1,0 +1,59 @@
+"""The weights of an earlier run's network, for a new training to begin with."""
+
+from __future__ import annotations
+
+import logging
+
+import keras
+
+from nevus.core import vocabulary
+from nevus.core.damage import DAMAGE
+from nevus.core.errors import ConfigError
+from nevus.core.labels import Classes
+from nevus.core.pretrained import earlier_run, model_of
+from nevus.learn.networks.backbones import layers_that_learn
+
+_log = logging.getLogger(__name__)
+
+
+def load_own_weights(network: keras.Model, classes: Classes, weights: str) -> None:
+    """Gives a network the weights of an earlier run's, in place.
+
+    Image size and views may be others. The last layer begins anew, with a warning, where the classes are others.
+
+    Args:
+        network: new, of `architectures.build`.
+        classes: that it will tell apart.
+        weights: a run's folder, or its `model.keras`.
+
+    Raises:
+        ConfigError: there are none, or they are damaged or of another network.
+    """
+    path = model_of(weights)
+    try:
+        source = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (OSError, KeyError, TypeError, *DAMAGE) as problem:
+        reason = str(problem).partition("\n")[0]
+        raise ConfigError(f"--weights {weights}: {path} cannot be loaded ({reason}). Name another run.") from None
+    if source.name != network.name:
+        is_known = source.name in vocabulary.NETWORKS
+        hint = f"Expected --model {source.name}" if is_known else f"Expected a {path.name} that 'nevus train' wrote"
+        raise ConfigError(
+            f"--weights {weights} are of the network '{source.name}', and this training is of '{network.name}'. "
+            f"{hint}, or other weights."
+        )
+    *below, last = zip(layers_that_learn(network), layers_that_learn(source), strict=True)
+    for layer, earlier in below:
+        layer.set_weights(earlier.get_weights())
+    run = earlier_run(weights)
+    names = run.dataset_info.classes.names if run else None
+    layer, earlier = last
+    if layer.kernel.shape == earlier.kernel.shape and names in (None, classes.names):
+        layer.set_weights(earlier.get_weights())
+        return
+    _log.warning(
+        "--weights %s tell %s apart, and this training %s: the last layer begins anew.",
+        weights,
+        ", ".join(names) if names else f"{max(earlier.kernel.shape[1], 2)} classes",
+        ", ".join(classes.names),
+    )
