@@ -213,6 +213,6 @@ def test_a_file_of_weights_that_is_not_there_is_told_before_a_run_begins(
     weights: str, tiny_dataset: Dataset, tmp_path: Path
 ) -> None:
     run = Run(tmp_path / "run")
-    with pytest.raises(ConfigError, match=r"there is no such file\. Expected imagenet, none or a file"):
+    with pytest.raises(ConfigError, match=r"there is no such file\. Expected imagenet, none, a file"):
         train(run, tiny_dataset, Config(model=NAME, weights=weights))
     assert not run.directory.exists()
