@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,15 @@ from PIL import Image
 
 import nevus
 from nevus.cli.main import main
+from nevus.core.clinical import ClinicalHead, Variable
 from nevus.core.config import Config
 from nevus.core.errors import DataError, ParityError, RunError
+from nevus.core.labels import Classes
+from nevus.core.modelfile import parse_spec
 from nevus.core.risk_update import RiskUpdate
 from nevus.serve.predictor import load
+from nevus.serve.session import read_spec
+from nevus.serve.updated_graph import with_description
 
 pytest.importorskip("sklearn")
 
@@ -166,10 +172,6 @@ def _exchange(folder: Path) -> None:
 
 
 def test_a_file_that_does_not_give_its_golden_answers_is_left_alone(clinic: Path, tmp_path: Path) -> None:
-    from nevus.core.modelfile import parse_spec
-    from nevus.serve.session import read_spec
-    from nevus.serve.updated_graph import with_description
-
     data = json.loads(read_spec(DARKNESS).to_json())
     data["golden"][0]["risk"] += 0.1
     model = tmp_path / "model.onnx"
@@ -177,6 +179,34 @@ def test_a_file_that_does_not_give_its_golden_answers_is_left_alone(clinic: Path
     with pytest.raises(ParityError, match="golden input"):
         nevus.adapt(model, clinic, tmp_path / "new.onnx", CONFIG)
     assert not (tmp_path / "new.onnx").exists()
+
+
+def test_many_classes_and_clinical_values(clinic: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    from linear_models import SIZE, make_model
+
+    head = ClinicalHead((Variable("age", centre=50.0, scale=10.0),), np.ones((2, 4), np.float32))
+    classes = Classes(("bkl", "mel", "nv", "bcc"), ("mel", "bcc"))
+    content = make_model(classes, head, scale=2.0).SerializeToString()
+    spec = replace(
+        load(DARKNESS).spec, image_size=SIZE, classes=classes, clinical=head.variables, golden=(), provenance={}
+    )
+    model = tmp_path / "model.onnx"
+    model.write_bytes(with_description(content, spec.to_json()))
+    # Whichever way the linear network points, its risk must rise with malignancy.
+    answers = load(model).predict([np.full((8, 8, 3), grey, np.uint8) for grey in (0, 255)])
+    if float(answers[0].risk or 0) < float(answers[1].risk or 0):
+        clinic = Path(shutil.copytree(clinic, tmp_path / "turned"))
+        _exchange(clinic)
+    result = nevus.adapt(model, clinic, tmp_path / "new.onnx", CONFIG)
+    assert any("age" in note for note in result["notes"])
+    assert any("no class for 400 images" in note for note in result["notes"])
+    before, after = (load(path).predict(np.full((8, 8, 3), 90, np.uint8)) for path in (model, tmp_path / "new.onnx"))
+    assert sum(after.probabilities.values()) == pytest.approx(1, abs=1e-6)
+    for one, other in (("bkl", "nv"), ("mel", "bcc")):
+        ratios = [answer.probabilities[one] / answer.probabilities[other] for answer in (before, after)]
+        assert ratios[0] == pytest.approx(ratios[1], rel=1e-4)
+    assert before.risk != after.risk
 
 
 def test_the_command_prints_before_and_after(clinic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

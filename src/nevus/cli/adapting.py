@@ -67,6 +67,8 @@ def _summary(result: dict[str, Any]) -> str:
         f"{', '.join(data['sources'])}: {data['num_images']:,} images ({data['num_malignant']:,} malignant, "
         f"{data['num_benign']:,} benign) of {data['num_groups']:,} lesions or patients",
         "",
+        _needed(result["needed"]),
+        "",
         f"Update: {result['update']}. {_formula(result)}",
         *(
             f"  {test['update']} against {test['against']}: likelihood ratio {test['statistic']:.2f}, "
@@ -87,6 +89,16 @@ def _summary(result: dict[str, Any]) -> str:
             lines.append(f"  {title:<28} {_estimate(point['before'][name]):<25} {_estimate(point['after'][name])}")
     lines += ["", *(f"  Note: {note}." for note in result["notes"])]
     return "\n".join([*lines, *([""] if result["notes"] else []), result["file"], DISCLAIMER])
+
+
+def _needed(needed: dict[str, Any]) -> str:
+    """How many images it takes, at the share of malignant ones here."""
+    for_intercept, for_slope, precise = (needed[name] for name in ("for_intercept", "for_slope", "precise"))
+    slope = "" if for_slope == for_intercept else f", {for_slope:,} for a slope"
+    return (
+        f"Needed where {needed['prevalence']:.1%} are malignant: {for_intercept:,} lesions or patients for an intercept"
+        f"{slope}; {precise:,} for metrics as precise as those of a validation"
+    )
 
 
 def _formula(result: dict[str, Any]) -> str:

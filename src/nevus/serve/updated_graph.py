@@ -53,19 +53,23 @@ def with_update(content: bytes, update: RiskUpdate, malignant: NDArray[np.bool_]
 
 
 def with_description(content: bytes, text: str) -> bytes:
-    """The file with `text` as its description, in place of the one that is there.
+    """The file with `text` as its description, in place of one that is there.
 
     Raises:
         ModelFileError: the bytes are not an ONNX file of Nevus.
     """
     check_graph(content)
     entry = _text(1, DESCRIPTION_KEY) + _text(2, text)
+    found = False
 
     def changed(old: memoryview) -> bytes:
+        nonlocal found
         key = next((bytes(value) for number, value in fields("property", old) if number == 1), b"")
+        found = found or key == DESCRIPTION_KEY.encode()
         return entry if key == DESCRIPTION_KEY.encode() else bytes(old)
 
-    return _replaced("model", memoryview(content), {_PROPERTY_OF_MODEL: changed})
+    described = _replaced("model", memoryview(content), {_PROPERTY_OF_MODEL: changed})
+    return described if found else described + _message(_PROPERTY_OF_MODEL, entry)
 
 
 def _nodes(place: str, update: RiskUpdate, malignant: NDArray[np.bool_]) -> tuple[_Nodes, _Weights]:

@@ -124,6 +124,17 @@ def test_separated_images_get_no_slope() -> None:
     assert found.notes[0].startswith("a threshold tells all malignant images from all benign ones")
 
 
+def test_a_single_image_that_keeps_the_kinds_from_being_separated_may_be_left_out() -> None:
+    log_odds = np.concatenate([np.full(150, -16.0), np.full(150, 16.0), [3.0, -3.0]])
+    labels = log_odds > 5.0
+    labels[-1] = True
+    images = adaptation.Images(labels, expit(log_odds), log_odds, np.arange(302))
+    found = adaptation.adapt(images, POINTS, BANDS, sampling=SAMPLING)
+    assert [test.update for test in found.chosen.tests] == [updating.LINE]
+    assert sum(found.metrics["updates_of_folds"].values()) == adaptation.NUM_FOLDS
+    assert found.metrics["calibration"]["after"]["brier"]["value"] < 0.1
+
+
 def test_risks_that_do_not_rise_with_malignancy_are_refused() -> None:
     images = draw()
     with pytest.raises(DataError, match="does not rise with malignancy"):

@@ -167,6 +167,8 @@ def _fit(images: Images, rules: Sequence[str], with_slope: bool, fingerprint: st
             "The risk does not rise with malignancy on these images: on average it is no higher for malignant ones "
             "than for benign ones. No update can make that right. Check the labels, or train on images of this kind."
         )
+    # Leaving out a part may separate what is left.
+    with_slope = with_slope and not updating.separates(labels, log_odds)
     chosen = updating.choose_update(labels, log_odds, groups, with_slope=with_slope)
     risk = chosen.update.of_risk(log_odds)
     points = [thresholds.choose(rule, labels, risk, groups, fingerprint=fingerprint) for rule in rules]
