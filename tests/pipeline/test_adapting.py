@@ -98,6 +98,14 @@ def test_an_adapted_file_can_be_adapted_again(place: Place, clinic: Path, tmp_pa
     assert [entry["data"]["sources"] for entry in spec.provenance["adaptations"]] == [["clinic"], ["other"]]
 
 
+def test_a_validation_says_where_the_metrics_of_an_adapted_file_come_from(clinic: Path, tmp_path: Path) -> None:
+    nevus.adapt(DARKNESS, clinic, tmp_path / "new.onnx", CONFIG)
+    assert nevus.load(tmp_path / "new.onnx").spec.is_adapted
+    assert not nevus.load(DARKNESS).spec.is_adapted
+    found = nevus.validate(tmp_path / "new.onnx", clinic, tmp_path / "validation", CONFIG)
+    assert any("the model was adapted to a place" in warning for warning in found["warnings"])
+
+
 def test_right_risks_stay_and_thresholds_are_chosen_anew(place: Place, tmp_path: Path) -> None:
     result = nevus.adapt(DARKNESS, place("home", RiskUpdate()), tmp_path / "new.onnx", CONFIG)
     assert result["update"] == "none"

@@ -277,6 +277,20 @@ def test_figures_that_are_not_known_are_left_out(opened: Opened, fit: list[Path]
         assert "0.900 (no interval)" in page.locator("#model-facts").evaluate("element => element.textContent")
 
 
+def test_metrics_of_an_adapted_model_are_those_of_its_place(opened: Opened, fit: list[Path]) -> None:
+    predictor = nevus.load(MODEL)
+    known = {"fitted_on": "adaptation", "sensitivity": Estimate(0.9, 0.8, 0.95), "specificity": Estimate(0.6, 0.5, 0.7)}
+    points = tuple(replace(point, **known) for point in predictor.spec.operating_points)
+    predictor.spec = replace(predictor.spec, operating_points=points, test_metrics={"roc_auc": [0.9, 0.8, 0.95]})
+    with running(create_app(predictor, Settings())) as address:
+        page = opened(address)
+        page.set_input_files("#choose", fit[0])
+        read_all(page, 1)
+        facts = page.locator("#model-facts").evaluate("element => element.textContent")
+        assert "on the images it was adapted with, by cross-fitting" in facts
+        assert "going by the images it was adapted with" in page.inner_text("#answer")
+
+
 def test_an_open_page_notices_that_the_server_has_another_model(opened: Opened, fit: list[Path]) -> None:
     with serving() as address:
         page = opened(address)

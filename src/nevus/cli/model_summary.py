@@ -10,6 +10,7 @@ from typing import Any
 from nevus.core.estimate import Estimate
 from nevus.core.files import read_json
 from nevus.core.modelfile import DISCLAIMER, ModelSpec
+from nevus.core.operating_point import ADAPTATION
 from nevus.core.runs import Run
 from nevus.core.shipped import DEFAULT
 
@@ -38,7 +39,7 @@ def model_summary(spec: ModelSpec) -> str:
     chosen_on = {
         "val": "validation",
         "out_of_fold": "out-of-fold images",
-        "adaptation": "the images that it was adapted with",
+        ADAPTATION: "the images that it was adapted with",
     }.get(fitted_on, fitted_on)
     lines = [
         f"network      {spec.network}, {spec.num_parameters:,} parameters",

@@ -32,7 +32,7 @@ from nevus.core.errors import DataError, ModelFileError
 from nevus.core.files import finite
 from nevus.core.labels import Classes
 from nevus.core.modelfile_old import UPGRADES
-from nevus.core.operating_point import OperatingPoint
+from nevus.core.operating_point import ADAPTATION, OperatingPoint
 from nevus.core.preprocess import Pixels
 from nevus.core.triage import Triage
 from nevus.core.versions import upgraded
@@ -104,7 +104,8 @@ class ModelSpec:
         default_operating_point: name of the one used unless another is asked for.
         triage: thresholds on the risk between low, uncertain and high, chosen on validation.
         assumed_prevalence: in (0, 1): the share of malignant lesions for which the risks are right.
-        test_metrics: metric name to [value, low, high] on the run's own test split, for the reader.
+        test_metrics: metric name to [value, low, high] on the run's own test split, for the reader; of a file that was
+            adapted to a place, by cross-fitting on its images.
         trained_on: name and counts of the training data, and its licence if known.
         generated: True if the training images were phantoms made by a program.
         provenance: dataset fingerprint, seed, versions.
@@ -146,6 +147,11 @@ class ModelSpec:
                 return point
         names = ", ".join(point.name for point in self.operating_points)
         raise ModelFileError(f"The model has no operating point '{wanted}'. Expected one of: {names}.")
+
+    @property
+    def is_adapted(self) -> bool:
+        """Whether the file was adapted to a place: thresholds and `test_metrics` are of its images then."""
+        return self.operating_point().fitted_on == ADAPTATION
 
     def to_json(self) -> str:
         """The fields as JSON holds them."""

@@ -7,6 +7,9 @@ from typing import Any
 
 from nevus.core.estimate import Estimate
 
+# Where a threshold was chosen, of a model that was adapted to a place.
+ADAPTATION = "adaptation"
+
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:

@@ -106,6 +106,11 @@ def validate(
     labelled = validation_images.label(dataset, spec.classes)
     values, notes = validation_images.clinical_values(dataset.rows, spec)
     notes += [*validation_images.describe_labels(labelled), *_describe_size(dataset, spec)]
+    if spec.is_adapted:
+        notes.append(
+            "the model was adapted to a place: its metrics of the development test are those by cross-fitting on the "
+            "images of that place"
+        )
 
     _log.info("Predicting %s images", f"{len(dataset.rows):,}")
     predictions, uncalibrated = validation_images.predict(predictor, dataset, labelled, values)

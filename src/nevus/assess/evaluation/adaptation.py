@@ -23,11 +23,8 @@ from nevus.assess.statistics.paired import right_share_difference
 from nevus.assess.statistics.uncertainty import Groups, proportion
 from nevus.assess.statistics.undefined import collected_notes
 from nevus.core.errors import DataError
-from nevus.core.operating_point import OperatingPoint
+from nevus.core.operating_point import ADAPTATION, OperatingPoint
 from nevus.core.triage import Triage
-
-# What an operating point says of the images that its threshold was chosen on.
-FITTED_ON = "adaptation"
 
 NUM_FOLDS = 10
 
@@ -174,7 +171,7 @@ def _fit(images: Images, rules: Sequence[str], with_slope: bool, fingerprint: st
     points = [thresholds.choose(rule, labels, risk, groups, fingerprint=fingerprint) for rule in rules]
     return _Fitted(
         chosen,
-        tuple(replace(point, rule=_RULE.format(rule=point.rule), fitted_on=FITTED_ON) for point in points),
+        tuple(replace(point, rule=_RULE.format(rule=point.rule), fitted_on=ADAPTATION) for point in points),
         triage.fit(labels, risk),
     )
 
