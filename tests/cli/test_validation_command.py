@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +16,13 @@ from sklearn.metrics import roc_auc_score
 import nevus
 from nevus.assess.evaluation import validation
 from nevus.cli.main import main
+from nevus.core import fingerprints
 from nevus.core.config import Config
 from nevus.core.dataset import Dataset
 from nevus.core.files import read_json
 from nevus.core.labels import Classes
 from nevus.core.predictions import read_predictions
-from nevus.pipeline import stages, validation_images
+from nevus.pipeline import known_images, stages, validation_images
 
 MODEL = Path(__file__).parents[1] / "serve" / "darkness.onnx"
 BINARY = Classes(("benign", "malignant"), ("malignant",))
@@ -196,3 +199,77 @@ def test_a_class_that_the_model_lacks_makes_the_truth_benign_or_malignant(valida
     assert [BINARY.names[index] for index in labelled.labels] == [row.label for row in dataset.rows]
     (note,) = validation_images.describe_labels(labelled)
     assert "the model has no class for 90 images: " in note
+
+
+@pytest.fixture(scope="module")
+def known(validated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the model with a list of the fingerprints of twenty images, as another archive has them: mirrored."""
+    model = tmp_path_factory.mktemp("known") / "model.onnx"
+    shutil.copy(MODEL, model)
+    dataset = Dataset(validated / "dataset")
+    mirrored = dataset.pixels[:, :, ::-1]
+    fingerprints.write_list(fingerprints.list_of(model), fingerprints.fingerprints(mirrored, range(0, 40, 2)))
+    return model
+
+
+def test_images_that_the_model_was_trained_on_are_found_and_scored_apart(
+    validated: Path, known: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["validate", str(known), str(validated / "dataset"), "--out", str(tmp_path / "out"), *FEW]
+    assert main(command) == 0
+    metrics = read_json(tmp_path / "out" / "metrics.json", "")
+    assert (metrics["leak"]["num_images"], metrics["leak"]["also_in"]) == (20, {"train": 20, "val": 0})
+    assert metrics["splits"]["test"]["num_images"] == 90
+    assert metrics["splits"]["test_without_leaks"]["num_images"] == 70
+    predictions = read_predictions(tmp_path / "out" / "predictions.csv", BINARY)
+    assert [row for row, splits in enumerate(predictions.also_in) if splits] == list(range(0, 40, 2))
+    own = predictions.where(~predictions.leaks_into("train"))
+    area = roc_auc_score(own.is_malignant, own.risk(metrics["temperature"]))
+    assert metrics["splits"]["test_without_leaks"]["roc_auc"]["value"] == pytest.approx(area)
+    assert metrics["sources"][0]["num_left_out"] == 20
+    page = (tmp_path / "out" / "validation.html").read_text(encoding="utf-8")
+    assert "The model knows 20 of the 90 images." in page
+    assert f"ROC-AUC is {area:.3f}" in page
+    assert "These images, 70 images of 70 groups" in capsys.readouterr().out
+
+
+def test_other_images_of_a_known_lesion_are_left_out_as_well(validated: Path, known: Path) -> None:
+    dataset = Dataset(validated / "dataset")
+    groups = [f"lesion {row // 3}" for row in range(90)]
+    seen = known_images.fingerprints_of(dataset)
+    spec = nevus.load(known).spec
+    found = known_images.trained_on(dataset, groups, seen, spec, known)
+    lesions = {row // 3 for row in range(0, 40, 2)}
+    assert [row for row, splits in enumerate(found.also_in) if splits] == [r for r in range(90) if r // 3 in lesions]
+
+
+def test_the_list_of_another_model_is_not_believed(validated: Path, known: Path) -> None:
+    dataset = Dataset(validated / "dataset")
+    seen = known_images.fingerprints_of(dataset)
+    spec = nevus.load(known).spec
+    named = replace(spec, provenance={**spec.provenance, "fingerprints": {"num": 20, "sha256": "0" * 64}})
+    found = known_images.trained_on(dataset, ["a"] * 90, seen, named, known)
+    assert found.also_in == []
+    assert "is the list of another model" in found.why_not
+
+
+def test_copies_within_the_images_are_one_group(tmp_path: Path) -> None:
+    images = write_images(tmp_path / "images", 12)
+    first, second = sorted((images / "benign").iterdir())[:2]
+    with Image.open(first) as image:
+        image.transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(second)
+    dataset = stages.prepare(images, tmp_path / "dataset", Config(image_size=32))
+    groups = known_images.groups_of(dataset.rows, known_images.fingerprints_of(dataset))
+    assert len(set(groups)) == 11
+    alike = [
+        group for row, group in zip(dataset.rows, groups, strict=True) if row.path.endswith((first.name, second.name))
+    ]
+    assert alike[0] == alike[1]
+
+
+def test_the_dataset_that_the_model_was_made_from_is_known_without_a_list(validated: Path) -> None:
+    dataset = Dataset(validated / "dataset")
+    spec = replace(nevus.load(MODEL).spec, provenance={"dataset_fingerprint": dataset.fingerprint})
+    seen = known_images.fingerprints_of(dataset)
+    found = known_images.trained_on(dataset, [""] * 90, seen, spec, MODEL)
+    assert found.how == "the data are those that the model was made from"

@@ -24,7 +24,10 @@ def validation_summary(result: Mapping[str, Any], out: Path) -> str:
     if trained["num_found"]:
         lines += [f"The model knows {trained['num_found']:,} of the images; the metrics are without them.", ""]
     elif not trained["how"]:
-        lines += ["It is not known whether the model was trained on some of these images.", ""]
+        lines += [
+            f"It is not known whether the model was trained on some of these images: {trained['why_not']}.",
+            "",
+        ]
     lines += score_lines(finite(dict(result)), split, "These images")
     if len(metrics["sources"]) > 1:
         lines.append("Sources:")

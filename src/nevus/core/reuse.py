@@ -13,6 +13,7 @@ from nevus.core.config import Config, changed_options, config_from_json
 from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
 from nevus.core.files import read_json
+from nevus.core.fingerprints import list_of
 from nevus.core.pretrained import are_of_a_run, describe_weights, model_of
 from nevus.core.runs import Run
 from nevus.core.vocabulary import EXPORTED_FILES
@@ -192,6 +193,8 @@ def _written(run: Run) -> tuple[Path, ...]:
         run.clinical_json,
         run.tensorboard,
         run.predictions,
+        list_of(run.model_onnx),
+        list_of(run.ensemble_onnx),
         run.operating_points_json,
         run.metrics_json,
         run.plots,

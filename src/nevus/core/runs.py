@@ -15,6 +15,7 @@ plots/                  the report's figures as PNG
 report.html             for people
 model_card.md           the same in short, for a model's page on a hub
 model.onnx              the exported model; in other formats: `EXPORTED_FILES`
+model.fingerprints.npy  by which the images that it was trained on are known again
 parity.json             how well each exported file agrees with model.keras
 probe.json              whether its heatmaps tell the truth, if that was asked
 

@@ -22,7 +22,7 @@ from nevus.core.modelfile import ModelSpec
 from nevus.core.shipped import find_model, shipped_models
 from nevus.core.terminal import printable, progress
 from nevus.core.vocabulary import ONNX_SUFFIX
-from nevus.pipeline import validation_images
+from nevus.pipeline import known_images, validation_images
 from nevus.pipeline.stages import paths
 
 if TYPE_CHECKING:
@@ -143,7 +143,9 @@ def _score(dataset: Dataset, predictor: Predictor) -> _Scored:
     labelled = validation_images.label(dataset, spec.classes)
     values, notes = validation_images.clinical_values(rows, spec)
     notes += validation_images.describe_labels(labelled)
-    also_in = validation_images.trained_on(dataset, spec).also_in or [""] * len(rows)
+    seen = known_images.fingerprints_of(dataset)
+    groups = known_images.groups_of(rows, seen)
+    also_in = known_images.trained_on(dataset, groups, seen, spec, predictor.path).also_in or [""] * len(rows)
     places = [place for place, splits in enumerate(also_in) if not splits]
     if not places:
         raise DataError(
@@ -159,7 +161,6 @@ def _score(dataset: Dataset, predictor: Predictor) -> _Scored:
     answered = progress(answers, total=len(places), label="Predicting")
     probabilities = np.array([answer.probabilities for answer in answered], dtype=np.float64)
     malignant = spec.classes.malignant_mask
-    groups = validation_images.groups_of(rows)
     compared = places[:_COMPARED]
     return _Scored(
         Images(

@@ -16,7 +16,7 @@ from nevus.core.errors import RunError
 from nevus.core.extras import check_installed
 from nevus.core.files import sha256_of, write_json
 from nevus.core.predictions import write_predictions
-from nevus.pipeline import validation_images
+from nevus.pipeline import known_images, validation_images
 from nevus.pipeline.stages import paths
 
 if TYPE_CHECKING:
@@ -113,8 +113,10 @@ def validate(
         )
 
     _log.info("Predicting %s images", f"{len(dataset.rows):,}")
-    predictions, uncalibrated = validation_images.predict(predictor, dataset, labelled, values)
-    trained_on = validation_images.trained_on(dataset, spec)
+    seen = known_images.fingerprints_of(dataset)
+    groups = known_images.groups_of(dataset.rows, seen)
+    trained_on = known_images.trained_on(dataset, groups, seen, spec, predictor.path)
+    predictions, uncalibrated = validation_images.predict(predictor, dataset, labelled, groups, values)
     predictions = replace(predictions, also_in=trained_on.also_in)
     write_predictions(files.predictions_csv, predictions)
 
@@ -170,7 +172,7 @@ def _describe_model(path: Path, spec: ModelSpec) -> dict[str, Any]:
     }
 
 
-def _describe_data(dataset: Dataset, trained_on: validation_images.TrainedOn) -> dict[str, Any]:
+def _describe_data(dataset: Dataset, trained_on: known_images.TrainedOn) -> dict[str, Any]:
     info = dataset.info
     return {
         "sources": [{"name": source.name, "kind": source.kind} for source in info.sources],

@@ -10,7 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -119,15 +119,6 @@ def label(dataset: Dataset, classes: Classes) -> Labelled:
     return Labelled(classes, np.array([classes.names.index(name or "") for name in found], dtype=np.int64), without)
 
 
-def groups_of(rows: Sequence[ManifestRow]) -> list[str]:
-    """The group of each image: that of the manifest, or else joined by lesion, patient and known duplicates."""
-    from nevus.data.groups import connected_components, pairs_related
-
-    if all(row.group for row in rows):
-        return [row.group for row in rows]
-    return [rows[first].image_id for first in connected_components(len(rows), pairs_related(rows))]
-
-
 def clinical_values(rows: Sequence[ManifestRow], spec: ModelSpec) -> tuple[Values | None, list[str]]:
     """The clinical values of the images, float32 [N, M], and what could not be told to the model.
 
@@ -196,12 +187,19 @@ def _resized(pixels: Pixels, image_size: int) -> Pixels:
 
 
 def predict(
-    predictor: Predictor, dataset: Dataset, labelled: Labelled, values: Values | None
+    predictor: Predictor, dataset: Dataset, labelled: Labelled, groups: list[str], values: Values | None
 ) -> tuple[Predictions, NDArray[np.float64]]:
     """What a model says of all images of a dataset.
 
     The logits are the logarithms of the model's probabilities, times its temperature: divided by it they give the
     probabilities again. They are logits of the network but for a constant that the softmax takes away.
+
+    Args:
+        predictor: the model.
+        dataset: prepared, N images.
+        labelled: their classes.
+        groups: their groups, N names.
+        values: float32 [N, M], their clinical values; None if the model takes none.
 
     Returns:
         The predictions, with the columns of the manifest, `source` and `diagnosis`; and the risks without the
@@ -218,7 +216,7 @@ def predict(
         classes=spec.classes,
         image_ids=[row.image_id for row in rows],
         paths=[row.path for row in rows],
-        groups=groups_of(rows),
+        groups=groups,
         labels=labelled.labels,
         logits=logits,
         columns={
@@ -236,38 +234,6 @@ def predict(
     both = np.stack([probabilities[:, kind].sum(axis=1) for kind in (~malignant, malignant)], axis=1)
     both = np.maximum(both, _SMALLEST_PROBABILITY)
     return replace(of_model, classes=labelled.classes, logits=spec.temperature * np.log(both)), uncalibrated
-
-
-@dataclass(frozen=True, slots=True)
-class TrainedOn:
-    """Which of N images a model was trained on, or chosen on, as far as that can be known.
-
-    Attributes:
-        also_in: by image the model's splits that it, or another image of its group, is in: a text, as predictions have
-            it; empty if none is, or nothing is known.
-        how: in which way it was found out; empty if it could not be.
-    """
-
-    also_in: list[str]
-    how: str
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON holds them."""
-        return {"how": self.how, "num_found": sum(map(bool, self.also_in))}
-
-
-def trained_on(dataset: Dataset, spec: ModelSpec) -> TrainedOn:
-    """Finds the images that a model was trained on, or its thresholds chosen on.
-
-    Args:
-        dataset: prepared.
-        spec: of the model.
-    """
-    if dataset.fingerprint == spec.provenance.get("dataset_fingerprint"):
-        splits = dataset.splits_of_groups()
-        also_in = [" ".join(sorted(splits[row.group] - {"test"})) for row in dataset.rows]
-        return TrainedOn(also_in if any(also_in) else [], "the data are those that the model was made from")
-    return TrainedOn([], "")
 
 
 def describe_labels(labelled: Labelled) -> list[str]:

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from nevus.core import fingerprints
 from nevus.core.errors import ParityError, RunError
 from nevus.core.files import read_json, write_json
 from nevus.core.labels import Classes
@@ -50,6 +51,18 @@ def test_the_file_is_a_valid_model_with_the_promised_tensors(run: Run) -> None:
     assert [tensor.shape for tensor in session.get_outputs()] == [
         ["num_images", num_classes], ["num_images"], ["num_images", 4, 4],
     ]  # fmt: skip
+
+
+def test_a_list_of_the_images_that_it_was_trained_on_is_next_to_it(run: Run) -> None:
+    spec = parse_spec({p.key: p.value for p in onnx.load(run.model_onnx).metadata_props}[DESCRIPTION_KEY])
+    known = fingerprints.read_list(fingerprints.list_of(run.model_onnx))
+    assert known is not None
+    assert spec.provenance["fingerprints"] == {"num": len(known), "sha256": fingerprints.digest(known)}
+    dataset = run.dataset
+    seen = fingerprints.seen_otherwise(dataset.pixels, [row.pixel_index for row in dataset.rows])
+    found, _ = fingerprints.copies(seen, known)
+    assert {dataset.rows[row].split for row in found} == {"train", "val"}
+    assert len(set(found.tolist())) == sum(row.split != "test" for row in dataset.rows)
 
 
 def test_its_description_tells_where_the_model_comes_from(run: Run) -> None:

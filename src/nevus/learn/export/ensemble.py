@@ -18,6 +18,7 @@ from nevus.core.clinical import Values
 from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
 from nevus.core.files import read_json, sha256_of
+from nevus.core.fingerprints import list_of, write_list
 from nevus.core.modelfile import ModelSpec, parse_spec
 from nevus.core.predictions import write_predictions
 from nevus.core.preprocess import Pixels
@@ -28,6 +29,7 @@ from nevus.learn.export.description import RUN_AGAIN, describe_ensemble
 from nevus.learn.export.gate import write_if_alike
 from nevus.learn.export.parity import Answers, answers_of_keras
 from nevus.learn.export.samples import parity_sample
+from nevus.learn.export.trained_images import trained_images, with_list
 from nevus.learn.networks.activation_map import tap
 from nevus.learn.training.predict import load_model, predict_split
 
@@ -84,16 +86,18 @@ def export_ensemble(run: Run) -> Path:
             *(np.mean([getattr(a, name) for a in answers], axis=0) for name in ("probabilities", "risk", "heatmap"))
         )
 
+    known = trained_images([fold.dataset for fold in run.folds])
     write_if_alike(
         run.ensemble_onnx,
         run,
         "onnx",
         content,
-        describe_ensemble(run, validation, specs),
+        with_list(describe_ensemble(run, validation, specs), known),
         answer=mean_answers,
         sample=parity_sample(run.folds[0].dataset),
         made_from={f"{fold.name}/{fold.model_onnx.name}": sha256_of(fold.model_onnx) for fold in run.folds},
     )
+    write_list(list_of(run.ensemble_onnx), known)
     return run.ensemble_onnx
 
 

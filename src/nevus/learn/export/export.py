@@ -14,6 +14,7 @@ from typing import Any
 from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
 from nevus.core.files import sha256_of
+from nevus.core.fingerprints import list_of, write_list
 from nevus.core.runs import Run
 from nevus.core.versions import METRICS_JSON, read_versioned
 from nevus.learn.export.description import EVALUATE_FIRST, describe_network
@@ -21,6 +22,7 @@ from nevus.learn.export.formats import FORMATS
 from nevus.learn.export.gate import write_if_alike
 from nevus.learn.export.parity import answers_of_keras
 from nevus.learn.export.samples import calibration_images, parity_sample
+from nevus.learn.export.trained_images import trained_images, with_list
 from nevus.learn.networks.activation_map import tap
 from nevus.learn.networks.clinical_head import read_head
 from nevus.learn.training.predict import load_model
@@ -36,7 +38,7 @@ def export(run: Run, dataset: Dataset, file_format: str = "onnx") -> Path:
         file_format: a key of `FORMATS`.
 
     Returns:
-        The path of the file.
+        The path of the file. Next to it is the list of fingerprints of the images that it was trained on.
 
     Raises:
         RunError: a file that an earlier stage writes is missing or belongs to another state of the run, or the model
@@ -54,7 +56,8 @@ def export(run: Run, dataset: Dataset, file_format: str = "onnx") -> Path:
             f"that can be left out. Expected one of: {able}. Name one with --format, or train without --metadata."
         )
     model = load_model(run)
-    spec, tapped = describe_network(run, dataset, metrics, model, head), tap(model)
+    known = trained_images([dataset])
+    spec, tapped = with_list(describe_network(run, dataset, metrics, model, head), known), tap(model)
     content = FORMATS[file_format].build(tapped, spec, calibration_images(dataset), head)
     path = run.exported(file_format)
     origins = [run.model_keras, run.operating_points_json, *([run.clinical_json] if head else [])]
@@ -68,6 +71,7 @@ def export(run: Run, dataset: Dataset, file_format: str = "onnx") -> Path:
         sample=parity_sample(dataset, spec.clinical),
         made_from={file.name: sha256_of(file) for file in origins},
     )
+    write_list(list_of(path), known)
     return path
 
 
