@@ -27,6 +27,9 @@ def main(argv: list[str] | None = None) -> int:
             changes[name] = json.loads(value)
         except ValueError:
             parser.error(f"{field!r}: expected FIELD=JSON, such as licence='\"CC BY 4.0\"'")
+    if not arguments.model.is_file():
+        print(f"{arguments.model}: no such file. Expected a model file that nevus export wrote.", file=sys.stderr)
+        return 1
     from nevus.learn.export.rewriting import rewrite_description
 
     try:

@@ -75,7 +75,8 @@ class Parser(argparse.ArgumentParser):
         for kind, expected in (("int", "a whole number"), ("float", "a number")):
             message = message.replace(f"invalid {kind} value: ", f"expected {expected}. Received: ")
         end = "" if message.endswith(("?", ".")) else "."
-        about = self._help_of_named(message)
+        # What was expected is said then.
+        about = "" if "Received" in message else self._help_of_named(message)
         print(f"{self.prog}: {message}{end}{about or ' '}See '{self.prog} --help'.", file=sys.stderr)
         sys.exit(2)
 

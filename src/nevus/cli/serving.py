@@ -20,7 +20,12 @@ _LIMITS = {
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
     add_model_argument(parser)
-    parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: this machine only)")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address or name to listen on (default: 127.0.0.1, this machine only); of a name that has both, such as "
+        "localhost, the IPv4 address is used",
+    )
     parser.add_argument("--port", type=int, default=8000, help="port, 0 for any free one (default: 8000)")
     parser.add_argument(
         "--no-api-key",

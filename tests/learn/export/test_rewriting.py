@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import onnx
 import pytest
 
 from nevus.core.errors import ModelFileError
+from nevus.core.files import read_json, sha256_of, write_json
 from nevus.core.modelfile import SCHEMA_VERSION
 from nevus.core.shipped import find_model
 from nevus.learn.export.rewriting import rewrite_description
@@ -40,6 +43,26 @@ def test_a_file_of_an_older_version_becomes_one_of_today(tmp_path: Path) -> None
     (description,) = (entry.value for entry in onnx.load(model).metadata_props if entry.key == "nevus")
     assert f'"schema_version": {SCHEMA_VERSION}' in description
     assert graph_of(model) == graph_of(OLD)
+
+
+def test_the_parity_of_a_run_knows_the_rewritten_file(tmp_path: Path) -> None:
+    model, other = tmp_path / "model.onnx", {"file": "model.int8.onnx", "sha256": "1"}
+    shutil.copy(find_model("compact"), model)
+    entry = {"file": "model.onnx", "sha256": sha256_of(model), "num_bytes": 1, "max_probability": 1e-7}
+    write_json(tmp_path / "parity.json", {"onnx": entry, "onnx-int8": other})
+    rewrite_description(model, {"licence": "CC-BY-NC-4.0, as before"})
+    changed = entry | {"sha256": sha256_of(model), "num_bytes": model.stat().st_size}
+    assert read_json(tmp_path / "parity.json", "") == {"onnx": changed, "onnx-int8": other}
+    shutil.copy(find_model("compact"), model)  # Not the file that was compared.
+    rewrite_description(model, {"licence": "another"})
+    assert read_json(tmp_path / "parity.json", "") == {"onnx": changed, "onnx-int8": other}
+
+
+def test_the_script_says_what_is_missing(tmp_path: Path) -> None:
+    script = Path(__file__).parents[3] / "scripts" / "rewrite_description.py"
+    run = subprocess.run([sys.executable, script, tmp_path / "model.onnx"], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr.count("\n")) == (1, 1)
+    assert run.stderr.startswith(f"{tmp_path / 'model.onnx'}: no such file. Expected a model file")
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ import numpy as np
 import onnx
 
 from nevus.core.errors import ModelFileError, ParityError
-from nevus.core.files import replacing
+from nevus.core.files import read_json, replacing, sha256_of, write_json
 from nevus.core.modelfile import ModelSpec, golden_pixels, parse_spec
+from nevus.core.runs import Run
 from nevus.core.vocabulary import EXPORTED_FILES
 from nevus.learn.export.formats import FORMATS
 
@@ -30,6 +31,8 @@ _TOLERANCE = 0.01
 
 def rewrite_description(path: Path, changes: Mapping[str, Any]) -> ModelSpec:
     """Writes the description of a model file again, in the form of this version of Nevus.
+
+    In a run's folder, `parity.json` gets the new SHA-256 and size too: the graph that was compared is the same.
 
     Args:
         path: an ONNX, LiteRT or Keras file that Nevus wrote, of any schema version that can be read.
@@ -64,9 +67,20 @@ def rewrite_description(path: Path, changes: Mapping[str, Any]) -> ModelSpec:
                 f"{path} answers {found} for the golden input of {case.height} x {case.width}, and describes "
                 f"{expected}. The file was left as it is. Export the model again."
             )
+    entries = _entries_of(path)
     with replacing(path) as temporary:
         temporary.write_bytes(rewritten)
+        for entry in entries.values():
+            if isinstance(entry, dict) and entry.get("file") == path.name and entry.get("sha256") == sha256_of(path):
+                entry |= {"sha256": sha256_of(temporary), "num_bytes": len(rewritten)}
+                write_json(Run(path.parent).parity_json, entries)
     return spec
+
+
+def _entries_of(path: Path) -> dict[str, Any]:
+    parity = Run(path.parent).parity_json
+    entries = read_json(parity, "Delete it, or run 'nevus export' again.") if parity.exists() else {}
+    return entries if isinstance(entries, dict) else {}
 
 
 def _changed(spec: ModelSpec, changes: Mapping[str, Any]) -> str:
