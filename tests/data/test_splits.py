@@ -242,6 +242,55 @@ def test_groups_that_hold_too_much_of_a_class_are_a_clear_error(tmp_path: Path) 
         split(make_dataset(tmp_path, rows), **FRACTIONS, seed=0)
 
 
+@pytest.mark.parametrize("num_rare", [3, 4, 5])
+@pytest.mark.parametrize("shared", ["", "L"])
+def test_a_rare_class_does_not_decide_the_shares_of_the_others(tmp_path: Path, num_rare: int, shared: str) -> None:
+    # Each malignant image is of a lesion with a benign one, or of one by itself.
+    rows = [
+        make_row(
+            i, CLASSES.names[i < num_rare], lesion_id=f"{shared}{i % 200}" if shared and i % 200 < num_rare else ""
+        )
+        for i in range(400)
+    ]
+    for seed in range(3):
+        dataset = split(make_dataset(tmp_path, rows), **FRACTIONS, seed=seed)
+        counts = dataset.split_counts()
+        for name in ("val", "test"):
+            assert counts[name]["benign"] / (400 - num_rare) == pytest.approx(0.15, abs=0.03)
+            assert counts[name]["malignant"] == 1
+        assert_groups_are_whole(dataset)
+        assert splits_of(dataset) == splits_of(split(make_dataset(tmp_path, rows), **FRACTIONS, seed=seed))
+
+
+def test_a_share_that_is_missed_is_a_warning_with_class_asked_and_got(tmp_path: Path) -> None:
+    rows = [make_row(i, CLASSES.names[i < 3]) for i in range(300)]
+    dataset = split(make_dataset(tmp_path, rows), **FRACTIONS, seed=0)
+    of_val, of_test = split_warnings(dataset, **FRACTIONS)
+    assert (
+        "Split val was to have 15 % of the images of each class, and has 33 % of class 'malignant' (3 in 3 groups):"
+        in of_val
+    )
+    assert of_test.startswith("Split test")
+    assert "all images" not in of_test
+    # A lesion of 120 images is in one split as a whole.
+    rows = [make_row(i, lesion_id="large" if i < 120 else "") for i in range(300)]
+    dataset = make_dataset(tmp_path, rows)
+    split(dataset, **FRACTIONS, seed=0)
+    dataset.write_rows([replace(row, split="val" if row.lesion_id else row.split) for row in dataset.rows])
+    of_val, *_ = split_warnings(dataset, **FRACTIONS)
+    assert "of all images (300 in 181 groups)" in of_val
+    assert "of class 'benign'" in of_val
+
+
+def test_classes_with_groups_enough_are_split_as_ever(tmp_path: Path) -> None:
+    rows = [make_row(i, CLASSES.names[i < 7]) for i in range(70)]
+    dataset = split(make_dataset(tmp_path, rows), **FRACTIONS, seed=3)
+    assert split_warnings(dataset, **FRACTIONS) == []
+    drawn = {name: [i for i, row in enumerate(dataset.rows) if row.split == name] for name in ("val", "test")}
+    # What was drawn before rare classes were drawn by themselves.
+    assert drawn == {"val": [5, 11, 14, 21, 25, 32, 34, 44, 55, 57], "test": [1, 9, 10, 26, 38, 53, 58, 62, 68, 69]}
+
+
 def one_lesion(number: int) -> ManifestRow:
     return make_row(number, lesion_id=f"L{number % 2}")
 

@@ -17,7 +17,8 @@ from nevus.core.errors import ConfigError, DataError
 from nevus.core.files import link_or_copy
 from nevus.core.manifest import SPLITS
 from nevus.core.runs import fold_directory
-from nevus.data.splits import Positions, check_groups, draw
+from nevus.data.drawing import Positions, draw
+from nevus.data.splits import check_groups
 
 
 def make_folds(dataset: Dataset, directory: Path, *, num_folds: int, val_fraction: float, seed: int) -> list[Dataset]:

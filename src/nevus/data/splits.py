@@ -8,9 +8,8 @@ it looks at no pixels.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +17,11 @@ from numpy.typing import NDArray
 from nevus.core.dataset import Dataset
 from nevus.core.errors import ConfigError, DataError
 from nevus.core.manifest import SPLITS
+from nevus.data.drawing import Positions, draw
 from nevus.data.groups import connected_components, pairs_related
 
-Positions = NDArray[np.int64]
+# A share that misses what was asked by more is worth a warning.
+_FEW_POINTS = 0.05
 
 
 def split(dataset: Dataset, *, val_fraction: float, test_fraction: float, seed: int) -> Dataset:
@@ -92,8 +93,16 @@ def split(dataset: Dataset, *, val_fraction: float, test_fraction: float, seed: 
     return dataset
 
 
-def split_warnings(dataset: Dataset) -> list[str]:
-    """What a reader of a result on these splits should know, one sentence or two each; empty if nothing."""
+def split_warnings(
+    dataset: Dataset, *, val_fraction: float | None = None, test_fraction: float | None = None
+) -> list[str]:
+    """What a reader of a result on these splits should know, one sentence or two each; empty if nothing.
+
+    Args:
+        dataset: split.
+        val_fraction: share of validation that was asked for; None to say nothing of it.
+        test_fraction: the same of the test.
+    """
     warnings = []
     splits_of = dataset.splits_of_groups()
     left_out = [row for row in dataset.rows if row.is_left_out]
@@ -117,6 +126,9 @@ def split_warnings(dataset: Dataset) -> list[str]:
         absent = [label for label, count in classes.items() if not count]
         if absent:
             warnings.append(f"Split {name} has no image of class {' or '.join(absent)}: metrics that need one are NaN.")
+    asked = {"val": val_fraction, "test": test_fraction}
+    drawn = {name: share for name, share in asked.items() if share and name not in dataset.info.given_splits}
+    warnings += _missed_shares(dataset, drawn)
     warnings += [
         f"All {kind} validation images share their group with train, so 'nevus evaluate' will refuse to choose "
         "thresholds on them. Take these groups out of the source's train or its val, and prepare it again."
@@ -124,6 +136,26 @@ def split_warnings(dataset: Dataset) -> list[str]:
         if groups and not untrained
     ]
     return warnings
+
+
+def _missed_shares(dataset: Dataset, asked: Mapping[str, float]) -> Iterator[str]:
+    """A sentence for each split that was drawn and whose share of the images, or of a class, is not what was asked."""
+    pool = [row for row in dataset.rows if row.split in ("train", *asked)]
+    parts = {"all images": pool}
+    parts |= {f"class '{name}'": [row for row in pool if row.label == name] for name in dataset.info.classes.names}
+    for name, share in asked.items():
+        missed = []
+        for part, rows in parts.items():
+            got = sum(row.split == name for row in rows) / max(1, len(rows))
+            if rows and abs(got - share) > _FEW_POINTS:
+                missed.append(
+                    f"{100 * got:.0f} % of {part} ({len(rows):,} in {len({row.group for row in rows}):,} groups)"
+                )
+        if missed:
+            yield (
+                f"Split {name} was to have {100 * share:.0f} % of the images of each class, and has "
+                f"{', '.join(missed)}: groups (lesions, patients or pictures) are kept whole."
+            )
 
 
 def check_trainable(dataset: Dataset) -> None:
@@ -150,56 +182,6 @@ def _validation_groups(dataset: Dataset) -> Iterator[tuple[str, set[str], set[st
     for kind in ("benign", "malignant"):
         groups = {row.group for row in dataset.rows_of("val") if (row.label in malignant) == (kind == "malignant")}
         yield kind, groups, groups - trained
-
-
-def draw(labels: NDArray[np.str_], groups: Positions, fraction: float, seed: int, leave: int = 1) -> Positions:
-    """Draws about `fraction` of the images by whole groups, the classes in proportion.
-
-    The images are cut into folds, and as many neighbouring folds are taken as make up the
-    fraction, those nearest to the wanted number of images in each class: .15 is one fold of seven.
-
-    Args:
-        labels: of the images.
-        groups: of the images, named by numbers; each class has more of them than `leave`.
-        fraction: in (0, 1).
-        seed: of the folds.
-        leave: groups of each class not to be drawn, if folds can be chosen so: one for each split still to be made.
-
-    Returns:
-        int64, the positions drawn.
-    """
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    # Ten folds come within .03 of any share, and few folds are balanced better than many; a share that is smaller,
-    # drawn or left, takes more. A class cannot be in more folds than it has groups.
-    num_groups = _num_groups_of_rarest(labels, groups)
-    smaller = max(min(fraction, 1 - fraction), 1 / len(labels))
-    most_folds = min(max(10, round(1 / smaller)), num_groups)
-    share = Fraction(fraction).limit_denominator(most_folds) or Fraction(1, most_folds)
-    most = max(1, (num_groups - leave) * most_folds // num_groups)
-    share = min(share, Fraction(most, most_folds))
-    folding = StratifiedGroupKFold(share.denominator, shuffle=True, random_state=seed)
-    folds = [fold for _, fold in folding.split(labels, labels, groups)]
-    names, totals = np.unique(labels, return_counts=True)
-
-    def distance(drawn: Positions) -> float:
-        counts = np.array([np.count_nonzero(labels[drawn] == name) for name in names])
-        return float(np.abs(counts - fraction * totals).sum())
-
-    def num_emptied(drawn: Positions) -> int:
-        """Of the classes, how many would be left with too few groups."""
-        rest = np.setdiff1d(np.arange(len(labels)), drawn)
-        return sum(len(np.unique(groups[rest][labels[rest] == name])) < leave for name in names)
-
-    choices = [
-        np.concatenate([folds[(start + step) % len(folds)] for step in range(share.numerator)])
-        for start in range(len(folds))
-    ]
-    return min(choices, key=lambda drawn: (num_emptied(drawn), distance(drawn)))
-
-
-def _num_groups_of_rarest(labels: NDArray[np.str_], groups: Positions) -> int:
-    return min(len(np.unique(groups[labels == name])) for name in np.unique(labels))
 
 
 def check_groups(

@@ -109,8 +109,9 @@ def split(dataset: Dataset, config: Config = DEFAULTS) -> None:
     _log.info("Looking for duplicates")
     find_duplicates(dataset)
     _log.info("Splitting by lesion, patient and duplicates")
-    splits.split(dataset, val_fraction=config.val_fraction, test_fraction=config.test_fraction, seed=config.seed)
-    for warning in splits.split_warnings(dataset):
+    fractions = {"val_fraction": config.val_fraction, "test_fraction": config.test_fraction}
+    splits.split(dataset, **fractions, seed=config.seed)
+    for warning in splits.split_warnings(dataset, **fractions):
         _log.warning(warning)
 
 
