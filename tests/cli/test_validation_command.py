@@ -253,6 +253,15 @@ def test_the_list_of_another_model_is_not_believed(validated: Path, known: Path)
     assert "is the list of another model" in found.why_not
 
 
+def test_a_list_that_lacks_the_images_of_an_earlier_run_says_so(validated: Path, known: Path) -> None:
+    dataset, spec = Dataset(validated / "dataset"), nevus.load(known).spec
+    seen = known_images.fingerprints_of(dataset)
+    for weights, words in (("first-run", "weights of first-run, whose images the list lacks"), ("imagenet", "")):
+        began = replace(spec, provenance={**spec.provenance, "pretrained": {"weights": weights}})
+        found = known_images.trained_on(dataset, [str(row) for row in range(90)], seen, began, known)
+        assert found.how.endswith(words or "images in model.fingerprints.npy")
+
+
 def test_copies_within_the_images_are_one_group(tmp_path: Path) -> None:
     images = write_images(tmp_path / "images", 12)
     first, second = sorted((images / "benign").iterdir())[:2]

@@ -17,6 +17,7 @@ import numpy as np
 from nevus.core.fingerprints import Fingerprints, copies, digest, list_of, read_list, seen_otherwise
 from nevus.core.manifest import ManifestRow
 from nevus.core.modelfile import ModelSpec
+from nevus.core.pretrained import NONE, are_of_a_run
 
 if TYPE_CHECKING:
     from nevus.core.dataset import Dataset
@@ -91,6 +92,12 @@ def trained_on(dataset: Dataset, groups: Sequence[str], seen: Fingerprints, spec
         return TrainedOn([], "", f"{path.name} next to the model file is the list of another model")
     found = {groups[row] for row in np.unique(copies(seen, known)[0])}
     also_in = ["train" if group in found else "" for group in groups]
-    return TrainedOn(
-        also_in if found else [], f"looked for by the fingerprints of {len(known):,} images in {path.name}"
-    )
+    how = f"looked for by the fingerprints of {len(known):,} images in {path.name}"
+    return TrainedOn(also_in if found else [], how + _of_earlier_run(spec))
+
+
+def _of_earlier_run(spec: ModelSpec) -> str:
+    """That a list is not of all images, for a model whose training went on from that of another."""
+    pretrained = spec.provenance.get("pretrained")
+    weights = str(pretrained.get("weights", NONE)) if isinstance(pretrained, dict) else NONE
+    return f"; it went on from the weights of {weights}, whose images the list lacks" if are_of_a_run(weights) else ""

@@ -109,8 +109,9 @@ def label(dataset: Dataset, classes: Classes) -> Labelled:
     from nevus.data.diagnoses import class_among
 
     malignant = [row.label in dataset.info.classes.malignant for row in dataset.rows]
+    # First the label of the manifest, which a person may have put right; benign or malignant may say too little.
     found = [
-        class_among(row.diagnosis or row.label, verdict, classes)
+        class_among(row.label, verdict, classes) or class_among(row.diagnosis, verdict, classes)
         for row, verdict in zip(dataset.rows, malignant, strict=True)
     ]
     without = Counter(row.diagnosis or row.label for row, name in zip(dataset.rows, found, strict=True) if name is None)

@@ -79,6 +79,26 @@ def test_parity_covers_clinical_values_and_their_absence(exported: Run) -> None:
     assert "metadata.json" in read_json(exported.parity_json, "")["onnx"]["made_from"]
 
 
+def test_a_validation_tells_the_model_what_is_known_of_each_image(exported: Run, tmp_path: Path) -> None:
+    dataset, model = exported.dataset, nevus.load(exported.model_onnx)
+    result = nevus.validate(exported.directory, dataset.directory, tmp_path, Config(bootstrap=100))
+    # The images are those of the run itself: its training and validation images are known, and left out.
+    assert result["leak"]["num_images"] == 80
+    assert result["splits"]["test_without_leaks"]["num_images"] == 40
+    predictions = read_predictions(tmp_path / "predictions.csv", model.spec.classes)
+    rows = dataset.rows
+    answers = model.predict([dataset.pixels[row.pixel_index] for row in rows], metadata=[row.columns for row in rows])
+    np.testing.assert_allclose(
+        predictions.probabilities(model.spec.temperature),
+        [list(answer.probabilities.values()) for answer in answers],
+        atol=1e-6,
+    )
+    assert "age is not known of 24 images" in result["warnings"]
+    assert len(result["classification"]["test"]["classes"]) == len(model.spec.classes.names)
+    page = (tmp_path / "validation.html").read_text(encoding="utf-8")
+    assert ("Which of 7 classes is it?" in page) == (len(model.spec.classes.names) == 7)
+
+
 def test_int8_carries_clinical_values_and_formats_of_fixed_inputs_refuse_them(exported: Run) -> None:
     if len(exported.dataset_info.classes.names) == 2:
         content = export(exported, exported.dataset, "onnx-int8").read_bytes()
