@@ -65,7 +65,7 @@ def main() -> int:
             image.resize((image.width * 5 // 4 + 3, image.height * 9 // 8 + 1), Image.Resampling.BICUBIC).save(png)
         for name, files in {"the same pixels": pixels, "JPEG files": paths}.items():
             rows = in_browser(folder / "page", files)
-            expected = predictor.predict(files)
+            expected = predictor.predict(files, check=False)
             in_graph = [risk_in_graph(session, path) for path in files]
             answered = [rest for rest in zip(rows, expected, in_graph, strict=True) if not rest[0]["error"]]
             same_graph = max(abs(float(row["risk"]) - risk) for row, _, risk in answered)

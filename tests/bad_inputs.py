@@ -132,8 +132,8 @@ def odd_but_good_files() -> dict[str, bytes]:
         "one_frame.gif": encode(picture, "GIF"),
         "lossless.webp": encode(picture, "WEBP", lossless=True),
         "plain.bmp": encode(picture, "BMP"),
-        "one_pixel.png": encode(Image.new("RGB", (1, 1), "brown"), "PNG"),
-        "one_by_5000.png": encode(Image.new("RGB", (1, 5000), "brown"), "PNG"),
+        "two_pixels.png": encode(Image.fromarray(PICTURE[:1, [0, -1]]), "PNG"),
+        "one_by_5000.png": encode(picture.resize((1, 5000)), "PNG"),
         "naïve 皮膚 \N{MICROSCOPE}.png": encode(picture, "PNG"),
         "new\nline.png": encode(picture, "PNG"),
         'quote" and, comma.png': encode(picture, "PNG"),
@@ -142,6 +142,34 @@ def odd_but_good_files() -> dict[str, bytes]:
         "n" * 251 + ".png": encode(picture, "PNG"),
     }
     return files | {f"exif_orientation_{number}.jpg": upright_only_by_exif(number) for number in range(1, 9)}
+
+
+def blank_files() -> dict[str, tuple[bytes, str]]:
+    """Files without anything to see: name to bytes and words of the reason."""
+    picture = Image.fromarray(PICTURE)
+    # Sensor noise in the dark, and a pixel that is stuck.
+    dark = np.random.default_rng(0).integers(0, 12, PICTURE.shape, dtype=np.uint8)
+    dark[3, 5] = 255
+    grey12 = np.linspace(0, 4095, SIZE * SIZE).astype(np.uint16).reshape(SIZE, SIZE)
+    unseen = Image.merge("RGBA", (*picture.split(), Image.new("L", picture.size, 0)))
+    return {
+        "transparent.png": (encode(unseen, "PNG"), "all of it is transparent"),
+        "transparent.webp": (encode(unseen, "WEBP", lossless=True, exact=True), "all of it is transparent"),
+        "transparent.bmp": (bmp_with_alpha(unseen), "all of it is transparent"),
+        "one_colour.jpg": (encode(Image.new("RGB", (SIZE, SIZE), (40, 80, 200)), "JPEG"), "has one colour"),
+        "one_pixel.png": (encode(Image.new("RGB", (1, 1), "brown"), "PNG"), "has one colour"),
+        "white.gif": (encode(Image.new("L", (SIZE, SIZE), 255), "GIF"), "all of it is white"),
+        "dark.png": (encode(Image.fromarray(dark), "PNG"), "all of it is black"),
+        "grey12_in_16.png": (encode(Image.fromarray(grey12), "PNG"), "Scale its values to the full 16 bits"),
+    }
+
+
+def bmp_with_alpha(image: Image.Image) -> bytes:
+    """A BMP file with a header of version 4, whose mask of alpha makes its fourth byte count."""
+    rows = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM).tobytes("raw", "BGRA")
+    header = struct.pack("<IiiHHIIiiII", 108, *image.size, 1, 32, 3, len(rows), 2835, 2835, 0, 0)
+    header += struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"BGRs" + bytes(48)
+    return b"BM" + struct.pack("<IHHI", 14 + len(header) + len(rows), 0, 0, 14 + len(header)) + header + rows
 
 
 def bad_files() -> dict[str, tuple[bytes, str]]:
@@ -174,6 +202,7 @@ def bad_files() -> dict[str, tuple[bytes, str]]:
         "pages.tiff": (encode(picture, "TIFF", **frames), "2 frames"),
         "not_a_number.tiff": (encode(Image.fromarray(not_finite), "TIFF"), "not finite"),
         "huge_text.png": (png(1, 1, 8, 2, b"\0\0\0\0", huge_text), "damaged"),
+        **blank_files(),
     }
 
 

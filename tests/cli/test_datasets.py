@@ -110,7 +110,7 @@ def test_a_prepared_dataset_takes_nothing_beside_it(
     for number in range(4):
         path = tmp_path / "images" / ("benign", "malignant")[number % 2] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (9, 9), (number * 40, 90, 90)).save(path)
+        Image.linear_gradient("L").rotate(90 * number).resize((9, 9)).save(path)
     assert main(["prepare", str(tmp_path / "images"), "--out", str(prepared), "--image-size", "16"]) == 0
     monkeypatch.chdir(tmp_path)
     assert main(["run", str(prepared), str(tmp_path / "images"), "--image-size", "16"]) == 1

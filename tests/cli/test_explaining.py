@@ -193,6 +193,6 @@ def test_probe_needs_masks(run_copy: Run, tmp_path: Path, capsys: pytest.Capture
     bare = tmp_path / "bare"
     for kind in ("benign", "malignant"):
         (bare / kind).mkdir(parents=True)
-        Image.new("RGB", (40, 40)).save(bare / kind / "a.png")
+        Image.linear_gradient("L").resize((40, 40)).save(bare / kind / "a.png")
     assert main(["probe", str(run_copy.directory), str(bare)]) == 1
     assert "masks/NAME_segmentation.png" in capsys.readouterr().err

@@ -17,9 +17,9 @@ from PIL import Image
 
 import bad_inputs
 from bad_inputs import PICTURE, SIZE, BadInput, encode, write_bad_inputs
-from nevus.core import preprocess
-from nevus.core.errors import ImageError
-from nevus.core.preprocess import MAX_FILE_BYTES, decode, load_pixels, resize, to_rgb
+from nevus.core import blank, preprocess
+from nevus.core.errors import BlankImageError, ImageError
+from nevus.core.preprocess import MAX_FILE_BYTES, decode, load_mask, load_pixels, resize, to_rgb
 
 GOOD, BAD = bad_inputs.odd_but_good_files(), bad_inputs.bad_files()
 GREY = np.asarray(Image.fromarray(PICTURE).convert("L")).astype(int)
@@ -101,9 +101,30 @@ def test_a_transparent_palette_entry_or_colour_becomes_white() -> None:
     palette.putdata([0, 1])
     colours = np.asarray(decode(encode(palette, "PNG", transparency=0)))
     np.testing.assert_array_equal(colours[0], [[255, 255, 255], [200, 100, 50]])
-    rgb = Image.new("RGB", (1, 1), (10, 20, 30))
+    rgb = Image.fromarray(np.array([[[10, 20, 30], [90, 20, 30]]], dtype=np.uint8))
     colours = np.asarray(decode(encode(rgb, "PNG", transparency=(10, 20, 30))))
-    np.testing.assert_array_equal(colours[0, 0], [255, 255, 255])
+    np.testing.assert_array_equal(colours[0], [[255, 255, 255], [90, 20, 30]])
+
+
+def test_an_image_is_blank_by_the_span_of_its_values_but_for_odd_pixels() -> None:
+    grey = np.full((100, 100), 100, dtype=np.uint8)
+    grey[:50] += blank.LEVELS
+    with pytest.raises(BlankImageError, match="all of it has one colour"):
+        decode(encode(Image.fromarray(grey), "PNG"))
+    num_odd = int(grey.size * blank.ODD_SHARE)
+    grey[0, :num_odd] = 255
+    with pytest.raises(BlankImageError):
+        decode(encode(Image.fromarray(grey), "PNG"))
+    grey[0, num_odd] = 255
+    decode(encode(Image.fromarray(grey), "PNG"))
+    one_channel = np.full((10, 10, 3), 100, dtype=np.uint8)
+    one_channel[:5, :, 1] += blank.LEVELS + 1
+    decode(encode(Image.fromarray(one_channel), "PNG"))
+
+
+def test_a_mask_may_be_of_one_colour(tmp_path: Path) -> None:
+    Image.new("L", (9, 9), 255).save(tmp_path / "all.png")
+    assert load_mask(tmp_path / "all.png", 4).all()
 
 
 def _to_rgb_at_once(image: Image.Image) -> Image.Image:
@@ -180,7 +201,7 @@ def test_one_bit_images_are_black_and_white() -> None:
 
 
 def test_the_limit_of_pixels_is_exact_and_comes_before_decoding() -> None:
-    data = encode(Image.new("RGB", (100, 50)), "PNG")
+    data = encode(Image.fromarray(PICTURE).resize((100, 50)), "PNG")
     assert decode(data, max_pixels=5000).size == (100, 50)
     with pytest.raises(ImageError, match="100 x 50 pixels is over the limit of 4,999"):
         decode(data, max_pixels=4999)

@@ -26,7 +26,7 @@ HINT = "Run 'nevus evaluate' again."
 def test_a_model_file_of_any_version_answers(version: int) -> None:
     predictor = load(KEPT / f"model-{version}.onnx")
     case = predictor.spec.golden[0]
-    answer = predictor.predict(golden_pixels(case.height, case.width))
+    answer = predictor.predict(golden_pixels(case.height, case.width), check=False)
     assert answer.risk == pytest.approx(case.risk, abs=1e-5)
     if version == 1:  # It knows no triage, so nothing is certain; its classes were weighed alike.
         assert (answer.triage, predictor.spec.assumed_prevalence) == ("uncertain", 0.5)

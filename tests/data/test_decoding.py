@@ -24,7 +24,7 @@ from nevus.data.decoding import CHUNK, Decoded, Located, decode_all
 
 def bmp(side: int) -> bytes:
     buffer = io.BytesIO()
-    Image.new("RGB", (side, side), "brown").save(buffer, "BMP")
+    Image.linear_gradient("L").convert("RGB").resize((side, side)).save(buffer, "BMP")
     return buffer.getvalue()
 
 

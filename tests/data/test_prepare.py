@@ -157,7 +157,8 @@ def test_same_files_and_same_pixels_are_one_duplicate_group(tmp_path: Path) -> N
 def test_images_alike_only_once_resized_are_no_duplicates(tmp_path: Path) -> None:
     root = write_images(tmp_path / "images", 4)
     for size in (32, 64):
-        Image.new("RGB", (size, size), "brown").save(root / "benign" / f"brown_{size}.png")
+        halves = np.repeat([[40, 200]], size // 2, axis=1).repeat(size, axis=0)
+        Image.fromarray(halves.astype(np.uint8)).save(root / "benign" / f"halves_{size}.png")
     assert not any(row.duplicate_group for row in prepare(root, tmp_path / "dataset", image_size=16).rows)
 
 

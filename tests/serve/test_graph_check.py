@@ -17,14 +17,14 @@ from nevus.serve.graph_check import check_graph
 from nevus.serve.predictor import load
 
 MODEL = Path(__file__).with_name("darkness.onnx").read_bytes()
-IMAGE = np.full((40, 30, 3), 90, dtype=np.uint8)
+IMAGE = np.linspace(60, 120, 3600).astype(np.uint8).reshape(40, 30, 3)
 
 
 def _ask(path: Path, content: bytes) -> bool:
     """Whether a file answers; anything but an answer or a ModelFileError is a fault."""
     path.write_bytes(content)
     try:
-        answer = load(path).predict(IMAGE, heatmap=True)
+        answer = load(path).predict(IMAGE, heatmap=True, check=False)
     except ModelFileError:
         return False
     assert answer.risk is not None

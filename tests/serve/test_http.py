@@ -21,7 +21,7 @@ from http_server import MODEL, running, serving, wait_until
 from PIL import ExifTags, Image
 
 import nevus
-from bad_inputs import bad_files, encode, odd_but_good_files
+from bad_inputs import PICTURE, bad_files, blank_files, encode, odd_but_good_files
 from nevus.cli.main import main
 from nevus.core.errors import ConfigError, ModelFileError
 from nevus.core.modelfile import DISCLAIMER
@@ -62,11 +62,11 @@ def counter(address: str, name: str) -> float:
 
 
 def picture(width: int = 128, height: int = 128) -> bytes:
-    return encode(Image.new("RGB", (width, height), "brown"), "PNG")
+    return encode(Image.fromarray(PICTURE).resize((width, height)), "PNG")
 
 
 def test_answers_are_those_of_python(server: str, lesions: list[Path]) -> None:
-    expected = nevus.load(MODEL).predict(lesions, operating_point="youden", prevalence=0.02)
+    expected = nevus.load(MODEL).predict(lesions, operating_point="youden", prevalence=0.02, check=False)
     contents = [path.read_bytes() for path in lesions]
     answer = post(server, *contents, operating_point="youden", prevalence=0.02, check=False).json()
     assert (answer["operating_point"], answer["prevalence"], answer["disclaimer"]) == ("youden", 0.02, DISCLAIMER)
@@ -99,7 +99,7 @@ def test_heatmap_is_a_picture_that_can_be_laid_over(server: str, lesions: list[P
 
 
 def test_a_heatmap_tells_the_size_of_the_upright_image(server: str) -> None:
-    image, exif = Image.new("RGB", (200, 100), "brown"), Image.Exif()
+    image, exif = Image.fromarray(PICTURE).resize((200, 100)), Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     for kind in ("JPEG", "WEBP"):
         content = encode(image, kind, exif=exif)
@@ -137,6 +137,15 @@ def test_refused_images_have_no_risk(server: str, lesions: list[Path]) -> None:
     assert result["error"]["code"] == "too_small"
 
 
+def test_a_blank_image_is_told_from_one_that_cannot_be_read_checked_or_not(server: str) -> None:
+    for check in (True, False):
+        for name, (content, reason) in blank_files().items():
+            response = post(server, content, name=name, check=check)
+            assert (response.status_code, response.json()["error"]["code"]) == (422, "blank"), name
+            assert response.json()["error"]["message"].startswith("There is nothing to see: all of it")
+            assert reason in response.json()["error"]["message"]
+
+
 def test_corpus_of_bad_files_gives_reasons_and_odd_ones_answers(server: str) -> None:
     bad, odd = bad_files(), odd_but_good_files()
     files = [("images", (name, content)) for name, (content, _) in bad.items()]
@@ -156,12 +165,12 @@ def test_corpus_of_bad_files_gives_reasons_and_odd_ones_answers(server: str) -> 
 
 @contextmanager
 def serving_with_failure(problem: Exception) -> Iterator[str]:
-    """A server whose model fails on white images."""
+    """A server whose model fails on bright images."""
     predictor = nevus.load(MODEL)
     answer = predictor.answer
 
     def failing(pixels, *more):  # type: ignore[no-untyped-def]
-        if (pixels.min(axis=(1, 2, 3)) == 255).any():
+        if (pixels.min(axis=(1, 2, 3)) > 200).any():
             raise problem
         return answer(pixels, *more)
 
@@ -170,16 +179,16 @@ def serving_with_failure(problem: Exception) -> Iterator[str]:
         yield address
 
 
-WHITE = encode(Image.new("RGB", (128, 128), "white"), "PNG")
+BRIGHT = encode(Image.fromarray(255 - PICTURE // 5).resize((128, 128)), "PNG")
 
 
 def test_an_image_on_which_the_model_fails_costs_no_other_its_answer() -> None:
     with serving_with_failure(ModelFileError("No finite risk.")) as address:
-        response = post(address, picture(), WHITE, check=False)
+        response = post(address, picture(), BRIGHT, check=False)
         assert response.status_code == 200
         good, bad = response.json()["predictions"]
         assert (good["error"], bad["error"]) == (None, {"code": "model_failed", "message": "No finite risk."})
-        for contents in ([WHITE], [b"text", WHITE]):
+        for contents in ([BRIGHT], [b"text", BRIGHT]):
             for lenient in (False, True):
                 response = post(address, *contents, check=False, lenient=lenient)
                 assert (response.status_code, response.json()["error"]["code"]) == (500, "model_failed")
@@ -216,12 +225,12 @@ def test_a_fault_at_any_address_has_the_one_form(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_every_answer_is_counted_and_guarded_faults_too() -> None:
     with serving_with_failure(ValueError("secret")) as address:
-        response = post(address, WHITE, check=False)
+        response = post(address, BRIGHT, check=False)
         assert (response.status_code, response.json()["error"]["code"]) == (500, "internal_error")
         assert "secret" not in response.text
         assert response.headers["x-content-type-options"] == "nosniff"
         assert response.headers["cache-control"] == "no-store"
-        assert post(address, WHITE, prevalence=2).status_code == 422
+        assert post(address, BRIGHT, prevalence=2).status_code == 422
         assert httpx.post(f"{address}/v1/predict", headers={"host": "evil.example"}).status_code == 421
         assert post(address, picture(), check=False).status_code == 200
         for status in (500, 422, 421, 200):

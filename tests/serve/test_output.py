@@ -17,14 +17,15 @@ SPEC = load(Path(__file__).with_name("darkness.onnx")).spec
 PREDICTIONS = [
     Prediction("a.jpg", 0.75, True, "youden", {"benign": 0.25, "malignant": 0.75}, "uncertain"),
     Prediction("b, \"c\"\n\x1b[31m.jpg", 0.125, False, "youden", {"benign": 0.875, "malignant": 0.125}, "low"),
-    Prediction("bytes\udcff.jpg", None, None, "youden", {}, error="empty file"),
+    Prediction("bytes\udcff.jpg", None, None, "youden", {}, error="empty file", error_code="not_readable"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("write", [write_table, write_csv, write_json])
 def test_writers_count_failures_and_can_be_encoded(write: object) -> None:
     file = io.StringIO()
-    assert write(PREDICTIONS, SPEC, file) == 1
+    refused = Prediction("cat.jpg", None, None, "youden", {}, error="a cat", error_code="not_dermoscopic")
+    assert write([*PREDICTIONS, refused, refused], SPEC, file) == (1, 2)
     file.getvalue().encode("utf-8")
 
 
@@ -59,6 +60,17 @@ def test_table_is_aligned_and_safe_for_a_terminal() -> None:
     assert rows[2].endswith("bytes\\udcff.jpg: empty file")
 
 
+def test_the_table_tells_refused_images_from_those_that_cannot_be_used() -> None:
+    file = io.StringIO()
+    refused = Prediction("cat.jpg", None, None, "youden", {}, error="not a lesion", error_code="not_dermoscopic")
+    write_table([PREDICTIONS[2], refused], SPEC, file)
+    failed, last = file.getvalue().split("\n")[-3:-1]
+    assert failed.split()[:2] == ["-", "error"]
+    assert last.split()[:2] == ["-", "refused"]
+    assert last.endswith("cat.jpg: not a lesion")
+    assert failed.index("bytes") == last.index("cat.jpg")
+
+
 def test_table_has_a_column_for_the_risk_at_a_prevalence() -> None:
     file = io.StringIO()
     predictions = [replace(one, prevalence=0.0176) for one in PREDICTIONS]
@@ -79,13 +91,13 @@ def test_csv_reads_back() -> None:
     rows = list(csv.DictReader(io.StringIO(file.getvalue(), newline="")))
     assert list(rows[0]) == [
         "file", "risk", "decision", "operating_point", "threshold", "triage", "prevalence", "risk_at_prevalence",
-        "p_benign", "p_malignant", "error",
+        "p_benign", "p_malignant", "error", "error_code",
     ]  # fmt: skip
     assert rows[0]["risk"] == "0.75"
     assert rows[0]["decision"] == "malignant"
     assert rows[1]["file"] == PREDICTIONS[1].source
     assert rows[2]["risk"] == rows[2]["decision"] == rows[2]["p_benign"] == ""
-    assert rows[2]["error"] == "empty file"
+    assert (rows[2]["error"], rows[2]["error_code"]) == ("empty file", "not_readable")
 
 
 def test_json_reads_back_line_by_line() -> None:
@@ -96,7 +108,7 @@ def test_json_reads_back_line_by_line() -> None:
     assert records[0] == {
         "file": "a.jpg", "risk": 0.75, "decision": "malignant", "operating_point": "youden", "threshold": 0.5,
         "triage": "uncertain", "prevalence": None, "risk_at_prevalence": None,
-        "probabilities": {"benign": 0.25, "malignant": 0.75}, "error": None,
+        "probabilities": {"benign": 0.25, "malignant": 0.75}, "error": None, "error_code": None,
     }  # fmt: skip
     assert records[2]["risk"] is records[2]["decision"] is None
 

@@ -25,7 +25,7 @@ from http_server import MODEL, running, serving, wait_until
 from PIL import ExifTags, Image
 
 import nevus
-from bad_inputs import encode
+from bad_inputs import PICTURE, blank_files, encode
 from nevus.cli.main import main
 from nevus.core.estimate import Estimate
 from nevus.core.labels import Classes
@@ -187,6 +187,7 @@ def test_fifty_files_with_bad_ones_among_them(server: str, fit: list[Path], open
     expected = nevus.load(MODEL).predict(files[2:])
     assert [row["file"] for row in rows] == [path.name for path in files]
     assert rows[0]["risk"] == rows[1]["risk"] == ""
+    assert [row["error_code"] for row in rows[:3]] == ["not_readable", "too_small", ""]
     assert "96 pixels" in rows[1]["error"]
     assert [float(row["risk"]) for row in rows[2:]] == pytest.approx([one.risk for one in expected], abs=1e-6)
     assert [row["triage"] for row in rows[2:]] == [one.triage for one in expected]
@@ -632,6 +633,29 @@ def test_the_browser_alone_answers_as_python_does_and_without_a_network(
     page.set_input_files("#choose", fit[0])
     read_all(page, 1)
     expect(page.locator(".number")).to_be_visible()
+
+
+def test_the_browser_alone_tells_blank_images_from_others_as_python_does(
+    web_folder: str, opened: Opened, tmp_path: Path
+) -> None:
+    seen = np.full((128, 128, 3), 100, dtype=np.uint8)
+    seen[:, 64:, 2] += 17
+    contents = {name: content for name, (content, _) in blank_files().items()}
+    contents |= {
+        "seen.png": encode(Image.fromarray(seen), "PNG"),
+        "picture.png": encode(Image.fromarray(PICTURE), "PNG"),
+    }
+    files = [tmp_path / name for name in contents]
+    for path, content in zip(files, contents.values(), strict=True):
+        path.write_bytes(content)
+    page = opened(web_folder)
+    to_be_ready(page)
+    page.set_input_files("#choose", files)
+    read_all(page, len(files))
+    codes = [row["error_code"] for row in table_of(page)]
+    assert codes == [answer.error_code for answer in nevus.load(MODEL).predict(files)]
+    assert codes[:-2] == ["blank"] * len(blank_files())
+    assert "blank" not in codes[-2:]
 
 
 def test_the_browser_alone_refuses_several_frames_as_python_does_and_files_that_are_gone(

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import itertools
 import math
+import pickle
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 
 import bad_inputs
 import nevus
-from nevus.core.errors import ConfigError, ImageError, ModelFileError
+from nevus.core.errors import BlankImageError, ConfigError, ImageError, ImageRefusedError, ModelFileError
 from nevus.core.machine import available_processors
+from nevus.core.modelfile import golden_pixels
 from nevus.core.preprocess import load_pixels
 from nevus.serve import predictor as predictor_module
 from nevus.serve import stream as stream_module
@@ -27,22 +30,33 @@ from nevus.serve.predictor import Prediction, Predictor, load
 
 MODEL = Path(__file__).with_name("darkness.onnx")
 PREDICTOR = load(MODEL)
+# The images here are far from dermoscopic.
+predict, predict_many = partial(PREDICTOR.predict, check=False), partial(PREDICTOR.predict_many, check=False)
 
 
-def risk_of(grey: float) -> float:
-    return 1 / (1 + math.exp(-8 * (0.5 - grey / 255)))
+def two_greys(grey: int) -> tuple[int, int]:
+    darker = min(max(grey - 15, 0), 225)
+    return darker, darker + 30
 
 
-def grey_image(grey: int, height: int = 40, width: int = 50) -> np.ndarray:
-    return np.full((height, width, 3), grey, dtype=np.uint8)
+def risk_of(grey: int) -> float:
+    return 1 / (1 + math.exp(-8 * (0.5 - np.mean(two_greys(grey)) / 255)))
 
 
-@given(st.integers(0, 255), st.integers(1, 90), st.integers(1, 90))
+def grey_image(grey: int, height: int = 64, width: int = 64) -> np.ndarray:
+    """Darker on the left than on the right, for an image of one colour is rejected; the width is even."""
+    darker, brighter = two_greys(grey)
+    image = np.full((height, width, 3), darker, dtype=np.uint8)
+    image[:, width // 2 :] = brighter
+    return image
+
+
+@given(st.integers(0, 255), st.integers(1, 90), st.integers(1, 45))
 @settings(max_examples=50, deadline=None)
-def test_risk_is_the_worked_one_at_any_size(grey: int, height: int, width: int) -> None:
-    prediction = PREDICTOR.predict(grey_image(grey, height, width))
-    # Single precision, times a slope of 8: processors round it each in their way.
-    assert prediction.risk == pytest.approx(risk_of(grey), abs=1e-5)
+def test_risk_is_the_worked_one_at_any_size(grey: int, height: int, half_width: int) -> None:
+    prediction = predict(grey_image(grey, height, 2 * half_width))
+    # The resize rounds the pixels in the middle.
+    assert prediction.risk == pytest.approx(risk_of(grey), abs=1e-3)
     assert prediction.decision == (prediction.risk >= 0.3)
     assert sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-6)
     assert prediction.probabilities["malignant"] == pytest.approx(prediction.risk, abs=1e-6)
@@ -53,16 +67,16 @@ def test_every_form_of_one_image_gives_the_same_answer(tmp_path: Path) -> None:
     path = tmp_path / "noise.png"
     Image.fromarray(pixels).save(path)
     forms = [path, str(path), path.read_bytes(), Image.open(path), Image.fromarray(pixels), pixels]
-    assert len({PREDICTOR.predict(form).risk for form in forms}) == 1
-    assert [p.source for p in PREDICTOR.predict(forms)[:3]] == [str(path), str(path), "image 3"]
+    assert len({predict(form).risk for form in forms}) == 1
+    assert [p.source for p in predict(forms)[:3]] == [str(path), str(path), "image 3"]
 
 
 def test_one_image_gives_a_prediction_and_several_a_list() -> None:
-    one = PREDICTOR.predict(grey_image(10))
+    one = predict(grey_image(10))
     assert isinstance(one, Prediction)
-    several = PREDICTOR.predict(np.stack([grey_image(10)] * 3))
+    several = predict(np.stack([grey_image(10)] * 3))
     assert [p.risk for p in several] == pytest.approx([one.risk] * 3, abs=1e-6)
-    assert PREDICTOR.predict([]) == []
+    assert predict([]) == []
 
 
 def test_an_open_pillow_image_is_turned_as_its_file_is(tmp_path: Path) -> None:
@@ -70,35 +84,33 @@ def test_an_open_pillow_image_is_turned_as_its_file_is(tmp_path: Path) -> None:
     exif[0x0112] = 6
     path = tmp_path / "turned.png"
     Image.fromarray(np.vstack([grey_image(0), grey_image(250)])).save(path, exif=exif)
-    assert (
-        PREDICTOR.predict(path, heatmap=True).heatmap == PREDICTOR.predict(Image.open(path), heatmap=True).heatmap
-    ).all()
+    assert (predict(path, heatmap=True).heatmap == predict(Image.open(path), heatmap=True).heatmap).all()
 
 
 def test_heatmap_points_to_where_the_risk_comes_from() -> None:
-    pixels = grey_image(255, 64, 64)
+    pixels = np.full((64, 64, 3), 255, dtype=np.uint8)
     pixels[:32, 32:] = 0
-    prediction = PREDICTOR.predict(pixels, heatmap=True)
+    prediction = predict(pixels, heatmap=True)
     assert prediction.heatmap.dtype == np.float32
     assert prediction.heatmap.shape == (8, 8)
     np.testing.assert_allclose(prediction.heatmap[:3, 5:], 8, atol=1e-5)
     np.testing.assert_allclose(prediction.heatmap[5:, :3], 0, atol=1e-5)
-    assert PREDICTOR.predict(pixels).heatmap is None
+    assert predict(pixels).heatmap is None
 
 
 def test_operating_point_decides() -> None:
     risk_between = grey_image(140)
-    assert PREDICTOR.predict(risk_between).decision
-    assert PREDICTOR.predict(risk_between, operating_point="youden").decision is False
+    assert predict(risk_between).decision
+    assert predict(risk_between, operating_point="youden").decision is False
     with pytest.raises(ModelFileError, match="youden, sensitivity-95"):
-        PREDICTOR.predict(risk_between, operating_point="yuden")
+        predict(risk_between, operating_point="yuden")
     with pytest.raises(ModelFileError, match="youden, sensitivity-95"):
-        PREDICTOR.predict_many([], operating_point="yuden")
+        predict_many([], operating_point="yuden")
 
 
 def test_triage_and_the_risk_at_a_prevalence_are_the_worked_ones() -> None:
     greys = [250, 128, 10]
-    answers = PREDICTOR.predict([grey_image(grey) for grey in greys], prevalence=0.02)
+    answers = predict([grey_image(grey) for grey in greys], prevalence=0.02)
     assert [answer.triage for answer in answers] == ["low", "uncertain", "high"]
     for answer, grey in zip(answers, greys, strict=True):
         # The model file says that its risks assume 40 malignant lesions of 100.
@@ -106,9 +118,9 @@ def test_triage_and_the_risk_at_a_prevalence_are_the_worked_ones() -> None:
         assert answer.prevalence == 0.02
         assert answer.risk_at_prevalence == pytest.approx(odds / (1 + odds), rel=1e-5)
         assert answer.risk == pytest.approx(risk_of(grey), abs=1e-5)
-    assert PREDICTOR.predict(grey_image(10)).risk_at_prevalence is None
+    assert predict(grey_image(10)).risk_at_prevalence is None
     with pytest.raises(ConfigError, match="between 0 and 1"):
-        PREDICTOR.predict_many([], prevalence=1.76)
+        predict_many([], prevalence=1.76)
 
 
 def test_the_risk_that_equals_the_threshold_is_malignant() -> None:
@@ -136,21 +148,21 @@ def test_the_risk_that_equals_the_threshold_is_malignant() -> None:
 def test_one_wrong_image_raises_and_one_among_others_is_recorded(wrong: object) -> None:
     if not isinstance(wrong, np.generic):
         with pytest.raises(ImageError):
-            PREDICTOR.predict(wrong)
-    good, bad = PREDICTOR.predict([grey_image(9), wrong])
+            predict(wrong)
+    good, bad = predict([grey_image(9), wrong])
     assert good.error is None
     assert bad.error
     assert (bad.risk, bad.decision, bad.probabilities) == (None, None, {})
 
 
 def test_things_that_are_no_images_are_recorded() -> None:
-    assert "received int" in PREDICTOR.predict([3])[0].error
-    assert "received NoneType" in PREDICTOR.predict([None])[0].error
+    assert "received int" in predict([3])[0].error
+    assert "received NoneType" in predict([None])[0].error
 
 
 def test_bad_files_never_stop_a_stream(tmp_path: Path) -> None:
     corpus = bad_inputs.write_bad_inputs(tmp_path)
-    predictions = list(PREDICTOR.predict_many(item.path for item in corpus))
+    predictions = list(predict_many(item.path for item in corpus))
     assert len(predictions) == len(corpus)
     for item, prediction in zip(corpus, predictions, strict=True):
         assert prediction.source == str(item.path)
@@ -165,11 +177,11 @@ def test_bad_files_never_stop_a_stream(tmp_path: Path) -> None:
 @settings(max_examples=20, deadline=None)
 def test_order_is_kept_and_batches_change_nothing(greys: list[int | None]) -> None:
     images = [b"bad" if grey is None else grey_image(grey, 8, 8) for grey in greys]
-    predictions = list(PREDICTOR.predict_many(images))
+    predictions = list(predict_many(images))
     assert [p.error is None for p in predictions] == [grey is not None for grey in greys]
     for grey, prediction in zip(greys, predictions, strict=True):
         if grey is not None:
-            assert prediction.risk == pytest.approx(PREDICTOR.predict(grey_image(grey, 8, 8)).risk, abs=1e-5)
+            assert prediction.risk == pytest.approx(predict(grey_image(grey, 8, 8)).risk, abs=1e-5)
 
 
 def test_a_stream_reads_only_a_few_batches_ahead() -> None:
@@ -181,7 +193,7 @@ def test_a_stream_reads_only_a_few_batches_ahead() -> None:
             taken += 1
             yield grey_image(number % 256, 8, 8)
 
-    stream = PREDICTOR.predict_many(endless())
+    stream = predict_many(endless())
     for number in range(200):
         assert next(stream).risk == pytest.approx(risk_of(number % 256), abs=1e-5)
     assert taken <= 200 + 3 * available_processors() * predictor_module.MAX_BATCH
@@ -199,7 +211,7 @@ def test_a_slow_source_gets_its_first_answers_before_all_threads_are_busy(monkey
             taken += 1
             yield grey_image(number, 8, 8)
 
-    stream = PREDICTOR.predict_many(camera())
+    stream = predict_many(camera())
     assert next(stream).source == "image 1"
     assert taken <= 4 * PREDICTOR.batch_size
     assert [prediction.source for prediction in stream] == [f"image {number}" for number in range(2, 101)]
@@ -208,7 +220,7 @@ def test_a_slow_source_gets_its_first_answers_before_all_threads_are_busy(monkey
 def test_who_ends_a_stream_does_not_wait_for_images_that_are_not_being_read(monkeypatch: pytest.MonkeyPatch) -> None:
     read = 0
 
-    def slow(image: bytes, image_size: int) -> np.ndarray:
+    def slow(image: bytes, image_size: int, *, check: bool) -> np.ndarray:
         nonlocal read
         time.sleep(0.1)
         read += 1
@@ -216,7 +228,7 @@ def test_who_ends_a_stream_does_not_wait_for_images_that_are_not_being_read(monk
 
     monkeypatch.setattr(stream_module, "available_processors", lambda: 1)
     monkeypatch.setattr(predictor_module, "to_pixels", slow)
-    stream = PREDICTOR.predict_many(itertools.repeat(b""))
+    stream = predict_many(itertools.repeat(b""))
     next(stream)
     time.sleep(0.05)  # The thread is at the second batch.
     stream.close()
@@ -227,10 +239,10 @@ def test_an_array_that_the_caller_reuses_is_read_before_it_changes() -> None:
     def frames() -> Iterator[np.ndarray]:
         frame = grey_image(0, 32, 32)
         for grey in range(100):
-            frame[:] = grey
+            frame[:] = grey_image(grey, 32, 32)
             yield frame
 
-    risks = [p.risk for p in PREDICTOR.predict_many(frames())]
+    risks = [p.risk for p in predict_many(frames())]
     assert risks == pytest.approx([risk_of(grey) for grey in range(100)], abs=1e-5)
 
 
@@ -240,7 +252,54 @@ def test_an_error_of_the_caller_passes_through() -> None:
         raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine"):
-        list(PREDICTOR.predict_many(broken()))
+        list(predict_many(broken()))
+
+
+def page_of_text() -> Image.Image:
+    page = Image.new("RGB", (300, 300), "white")
+    draw = ImageDraw.Draw(page)
+    for row in range(10, 290, 16):
+        draw.text((12, row), "An even ground, and black on it in rows.", "black")
+    return page
+
+
+def test_what_a_model_cannot_answer_for_is_refused_unless_asked(lesions: list[Path], tmp_path: Path) -> None:
+    page_of_text().save(tmp_path / "page.png")
+    small = golden_pixels(90, 120)
+    images = [lesions[0], tmp_path / "page.png", page_of_text(), np.asarray(page_of_text()), small, "none.jpg"]
+    answers = PREDICTOR.predict(images)
+    codes = [None, *["not_dermoscopic"] * 3, "too_small", "not_readable"]
+    assert [answer.error_code for answer in answers] == codes
+    assert [answer.refused for answer in answers] == [False, True, True, True, True, False]
+    assert [answer.risk is None for answer in answers] == [code is not None for code in codes]
+    assert [answer.error_code for answer in predict(images)] == [None] * 5 + ["not_readable"]
+    for image, code in zip(images[1:5], codes[1:5], strict=True):
+        with pytest.raises(ImageRefusedError, match="check=False asks the model all the same") as caught:
+            PREDICTOR.predict(image)
+        assert caught.value.code == code
+        assert predict(image).risk is not None
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_an_image_without_anything_to_see_gets_no_risk_in_any_form(check: bool, tmp_path: Path) -> None:
+    blue = np.full((128, 128, 3), (40, 80, 200), dtype=np.uint8)
+    unseen = Image.fromarray(golden_pixels(128, 128))
+    unseen.putalpha(0)
+    for pixels in (Image.fromarray(blue), unseen):
+        pixels.save(tmp_path / "blank.png")
+        forms = [tmp_path / "blank.png", (tmp_path / "blank.png").read_bytes(), pixels]
+        for answer in PREDICTOR.predict([*forms, blue], check=check):
+            assert (answer.risk, answer.error_code) == (None, "blank")
+            assert "nothing to see" in answer.error
+            assert not answer.refused
+        for form in [*forms, blue]:
+            with pytest.raises(BlankImageError):
+                PREDICTOR.predict(form, check=check)
+
+
+def test_a_refused_image_can_be_pickled_and_raised_again() -> None:
+    error = pickle.loads(pickle.dumps(ImageRefusedError("too_small", "The image is too small.")))
+    assert (error.code, str(error)) == ("too_small", "The image is too small.")
 
 
 class _Answering:
@@ -281,12 +340,13 @@ def test_an_answer_that_no_model_gives_is_an_error_that_names_the_file(outputs: 
     arrays = {name: np.array(values, np.float32) for name, values in outputs.items()}
     predictor = Predictor(_Answering(**arrays), PREDICTOR.spec, MODEL)
     with pytest.raises(ModelFileError, match=f"darkness.onnx gave {message}"):
-        predictor.predict([grey_image(1)] * 3, heatmap=True)
+        predictor.predict([grey_image(1)] * 3, heatmap=True, check=False)
 
 
 def test_a_risk_that_rounding_carried_past_its_end_is_the_end() -> None:
     risk = np.array([-5e-7, 1 + 5e-7], np.float32)
-    answers = Predictor(_Answering(risk=risk), PREDICTOR.spec, MODEL).predict([grey_image(1)] * 2, prevalence=0.02)
+    predictor = Predictor(_Answering(risk=risk), PREDICTOR.spec, MODEL)
+    answers = predictor.predict([grey_image(1)] * 2, prevalence=0.02, check=False)
     assert [(answer.risk, answer.risk_at_prevalence) for answer in answers] == [(0, 0), (1, 1)]
 
 
@@ -309,7 +369,7 @@ def test_the_public_names_are_these() -> None:
 @pytest.mark.real_data
 def test_real_images_from_files_agree_with_the_graphs_own_resize(real_images: Path) -> None:
     paths = sorted((real_images / "benign").iterdir())[:20]
-    through_pillow = [p.risk for p in PREDICTOR.predict(paths)]
+    through_pillow = [p.risk for p in predict(paths)]
     session = PREDICTOR._session
     in_graph = [session.run(["risk"], {"pixels": np.asarray(Image.open(path))[None]})[0][0] for path in paths]
     np.testing.assert_allclose(through_pillow, in_graph, atol=1e-3)

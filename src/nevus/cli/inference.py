@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice, tee
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nevus.cli.command import Command
 from nevus.core import shipped
@@ -15,6 +16,9 @@ from nevus.core.errors import ConfigError
 from nevus.core.files import replacing
 from nevus.core.modelfile import DISCLAIMER
 from nevus.core.vocabulary import MODEL_SUFFIXES
+
+if TYPE_CHECKING:
+    from nevus.serve.output import Unanswered
 
 # So many images are done before a progress bar would show.
 _FEW = 64
@@ -45,6 +49,12 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
         help="for models that take them: a CSV file with a column 'file' or 'image_id' and a row an image, or values "
         "for all images, such as age=55,sex=female; 'nevus info' names them",
     )
+    parser.add_argument(
+        "--no-check",
+        action="store_true",
+        help="ask the model about every image that can be read; else one that is too small, too blurred or not "
+        "dermoscopic is refused and gets no risk",
+    )
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--csv", type=Path, metavar="FILE", help="write CSV to FILE; '-' for standard output")
     output.add_argument("--json", action="store_true", help="write one JSON object a line to standard output")
@@ -60,7 +70,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
 
 
 def predict(arguments: argparse.Namespace) -> int:
-    """Prints risks and decisions; exit status 1 if an image could not be used."""
+    """Prints risks and decisions; exit status 1 if an image has no answer."""
     from nevus.serve.images import find_images
     from nevus.serve.output import write_csv, write_json, write_table
     from nevus.serve.predictor import load
@@ -78,16 +88,27 @@ def predict(arguments: argparse.Namespace) -> int:
         metadata=clinical,
         operating_point=arguments.operating_point,
         prevalence=arguments.prevalence,
+        check=not arguments.no_check,
     )
     if arguments.csv and str(arguments.csv) != "-":
         with replacing(arguments.csv) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-            num_failed = write_csv(predictions, predictor.spec, file)
+            unanswered = write_csv(predictions, predictor.spec, file)
     else:
         write = write_csv if arguments.csv else write_json if arguments.json else write_table
-        num_failed = write(predictions, predictor.spec, sys.stdout)
-    if num_failed:
-        print(f"nevus: {num_failed:,} of the images could not be read; the rest were processed.", file=sys.stderr)
-    return 1 if num_failed else 0
+        unanswered = write(predictions, predictor.spec, sys.stdout)
+    if any(unanswered):
+        print(f"nevus: {_without_answer(unanswered)} The others were processed.", file=sys.stderr)
+    return 1 if any(unanswered) else 0
+
+
+def _without_answer(unanswered: Unanswered) -> str:
+    """How many images have no answer, and why."""
+    parts = []
+    if unanswered.failed:
+        parts.append(f"{unanswered.failed:,} could not be used.")
+    if unanswered.refused:
+        parts.append(f"{unanswered.refused:,} refused by the check of images (--no-check asks the model all the same).")
+    return f"images without an answer: {sum(unanswered):,}. {' '.join(parts)}"
 
 
 def info(arguments: argparse.Namespace) -> int:
@@ -157,7 +178,8 @@ COMMANDS = (
         "predict",
         "risk and decision for images",
         "Print risk and decision for each image. A first path that is a model.onnx or a run's folder is "
-        "the model, as in 'nevus predict model.onnx photo.jpg'. Exit status 1 if an image failed; the others are done.",
+        "the model, as in 'nevus predict model.onnx photo.jpg'. An image that is too small, too blurred or not "
+        "dermoscopic is refused. Exit status 1 if an image has no answer; the others are done.",
         predict,
         _add_predict,
     ),

@@ -18,11 +18,36 @@ class DataError(NevusError):
 
 
 class ImageError(DataError):
-    """One image cannot be used; the message is the reason, short enough for a table cell."""
+    """One image cannot be used; the message is the reason, short enough for a table cell.
+
+    Attributes:
+        code: the reason in a word, for programs.
+    """
+
+    code = "not_readable"
 
 
 class ImageTooLargeError(ImageError):
     """An image has more pixels than allowed."""
+
+    code = "too_many_pixels"
+
+
+class BlankImageError(ImageError):
+    """A file can be read, but there is nothing to see in it: it is transparent, or of one colour all over."""
+
+    code = "blank"
+
+
+class ImageRefusedError(ImageError):
+    """An image can be read, but a model should not be asked about it: the check of images says why."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+
+    def __str__(self) -> str:
+        return str(self.args[1])
 
 
 class RunError(NevusError):

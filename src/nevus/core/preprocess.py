@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from nevus.core.blank import check_not_blank
 from nevus.core.errors import ImageError, ImageTooLargeError
 
 Pixels = NDArray[np.uint8]
@@ -59,8 +60,12 @@ def decode(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
     Raises:
         ImageError: the file cannot be read, is not an image in one of `FORMATS`, is
-            damaged, is too large or holds several frames.
+            damaged, is too large, holds several frames or shows nothing.
     """
+    return _decode(source, max_pixels, may_be_blank=False)
+
+
+def _decode(source: Path | bytes, max_pixels: int, *, may_be_blank: bool) -> Image.Image:
     data = read_image_file(source) if isinstance(source, Path) else source
     if not data:
         raise ImageError("empty file")
@@ -76,7 +81,10 @@ def decode(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
                 if image.format != "MPO" and getattr(image, "is_animated", False):
                     raise ImageError("2 frames or more; expected one still image")
                 image.load()
-                return to_rgb(upright(image))
+                rgb = to_rgb(upright(image))
+                if not may_be_blank:
+                    check_not_blank(rgb, image)
+                return rgb
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -142,7 +150,8 @@ def load_mask(source: Path, image_size: int) -> NDArray[np.bool_]:
 
     Raises ImageError as `decode` does.
     """
-    return np.asarray(resize(decode(source), image_size)[..., 0] > 127)
+    # Blank is one in which no lesion was found, or all is lesion.
+    return np.asarray(resize(_decode(source, MAX_PIXELS, may_be_blank=True), image_size)[..., 0] > 127)
 
 
 def read_image_file(path: Path) -> bytes:

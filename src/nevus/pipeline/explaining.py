@@ -148,10 +148,11 @@ def _answers(
     from nevus.serve.images import to_pixels
 
     while batch := list(islice(paths, _BATCH)):
-        answers = predictor.predict(batch, heatmap=True)
+        # Unchecked: it shows what the model looks at, also where it should not have been asked.
+        answers = predictor.predict(batch, heatmap=True, check=False)
         good = [path for path, answer in zip(batch, answers, strict=True) if answer.error is None]
         if maps_of is not None and good:
-            maps = iter(maps_of(np.stack([to_pixels(path, predictor.spec.image_size) for path in good])))
+            maps = iter(maps_of(np.stack([to_pixels(path, predictor.spec.image_size, check=False) for path in good])))
             answers = [answer if answer.error else replace(answer, heatmap=next(maps)) for answer in answers]
         yield from zip(batch, answers, strict=True)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nevus.core.preprocess import Pixels
+    from nevus.serve.prediction import Answer
 
 # Networks with random weights are asked for the first images alone.
 _RANDOMISED_IMAGES = 64
@@ -55,14 +56,19 @@ def probe(
         check_installed("train")
     from nevus.assess.probing.probe import probe as probe_model
     from nevus.serve.predictor import load
+    from nevus.serve.stream import in_threads
 
     predictor = load(model)
     spec = predictor.spec
     images, described = outlined_images(Path(data), run, image_size=spec.image_size, num_images=num_images, seed=seed)
 
     def answer(pixels: Pixels) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        answers = list(predictor.predict_many(pixels, heatmap=True))
+        # Straight to the model: a changed image may show nothing any more, which `predict_many` would reject.
+        answers = list(in_threads(iter(pixels), _as_it_is, score, predictor.batch_size))
         return np.array([one.risk for one in answers]), np.array([one.heatmap for one in answers])
+
+    def score(batch: list[Pixels]) -> list[Answer]:
+        return list(predictor.answer(np.stack(batch), heatmap=True))
 
     randomised: Any = ()
     if run and run.model_keras.exists():
@@ -74,6 +80,10 @@ def probe(
     result: dict[str, Any] = finite({**described, **measured, "model_sha256": sha256_of(find_model(model))})
     write_json(file, result)
     return result
+
+
+def _as_it_is(pixels: Pixels) -> Pixels:
+    return pixels
 
 
 def outcome_file(model: str | Path, out: str | Path | None = None) -> Path:

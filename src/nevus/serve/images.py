@@ -11,8 +11,10 @@ from typing import TypeAlias, TypeGuard
 import numpy as np
 from PIL import Image
 
+from nevus.core.blank import check_not_blank
 from nevus.core.errors import DataError, ImageError
-from nevus.core.preprocess import SUFFIXES, Pixels, load_pixels, resize, to_rgb, upright
+from nevus.core.preprocess import SUFFIXES, Pixels, decode, resize, to_rgb, upright
+from nevus.serve.quality import check_image
 
 # A path, the bytes of a file, a Pillow image in any mode, or uint8 [height, width, 3], RGB.
 ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | Pixels
@@ -30,25 +32,40 @@ def describe(image: ImageLike, number: int) -> str:
     return os.fspath(image) if isinstance(image, (str, os.PathLike)) else f"image {number}"
 
 
-def to_pixels(image: ImageLike, image_size: int) -> Pixels:
+def to_pixels(image: ImageLike, image_size: int, *, check: bool) -> Pixels:
     """Brings an image to what the network sees, as it was done before training.
+
+    Args:
+        image: in any form.
+        image_size: side of the square that the network sees, in pixels.
+        check: whether to refuse what a model cannot answer for: see `nevus.serve.quality`.
 
     Returns:
         uint8 [image_size, image_size, 3], RGB.
 
     Raises:
         ImageError: the image cannot be used.
+        ImageRefusedError: it is refused by the check.
     """
+    rgb = _to_rgb(image)
+    if check:
+        check_image(rgb)
+    return resize(rgb, image_size)
+
+
+def _to_rgb(image: ImageLike) -> Image.Image:
     if isinstance(image, (str, os.PathLike)):
-        return load_pixels(Path(image), image_size)
+        return decode(Path(image))
     if isinstance(image, bytes):
-        return load_pixels(image, image_size)
+        return decode(image)
     if isinstance(image, Image.Image):
-        return resize(_upright_rgb(image), image_size)
+        return _upright_rgb(image)
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise ImageError(f"expected an array uint8 [height, width, 3], received {image.dtype} {list(image.shape)}")
-        return resize(Image.fromarray(image), image_size)
+        rgb = Image.fromarray(image)
+        check_not_blank(rgb, rgb)
+        return rgb
     raise ImageError(f"expected a path, bytes, a Pillow image or a NumPy array, received {type(image).__name__}")
 
 
@@ -111,7 +128,9 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _upright_rgb(image: Image.Image) -> Image.Image:
     try:
         image.load()
-        return to_rgb(upright(image))
+        rgb = to_rgb(upright(image))
+        check_not_blank(rgb, image)
+        return rgb
     except ImageError:
         raise
     except Exception as problem:  # A lazily opened file decodes here, and decoders raise nearly anything.

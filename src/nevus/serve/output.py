@@ -1,7 +1,7 @@
 """Predictions as text: a table for people, CSV for spreadsheets, JSON lines for programs.
 
-Each writer takes any stream of predictions, writes one line for each as it comes, and returns the
-number of images that failed. Nothing is predicted and no file is opened here.
+Each writer takes any stream of predictions, writes one line for each as it comes, and counts the images
+without an answer. Nothing is predicted and no file is opened here.
 """
 
 from __future__ import annotations
@@ -10,18 +10,30 @@ import csv
 import json
 import math
 from collections.abc import Iterable
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from nevus.core.modelfile import DISCLAIMER, ModelSpec
 from nevus.core.terminal import printable
 from nevus.serve.prediction import Prediction
 
 
-def write_table(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO) -> int:
+class Unanswered(NamedTuple):
+    """How many images could not be used, and how many the check refused."""
+
+    failed: int = 0
+    refused: int = 0
+
+    def after(self, prediction: Prediction) -> Unanswered:
+        """The counts with one more prediction."""
+        failed = prediction.error is not None and not prediction.refused
+        return Unanswered(self.failed + failed, self.refused + prediction.refused)
+
+
+def write_table(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO) -> Unanswered:
     """Writes a table with aligned columns; the file's name is last because its length is not known ahead."""
     names = spec.classes.names
     widths = [max(len(printable(name)), 5) for name in names]
-    num_failed = 0
+    unanswered = Unanswered()
     heading = ""
     for prediction in predictions:
         if not heading:
@@ -35,11 +47,12 @@ def write_table(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO
             there = [] if prediction.prevalence is None else [" there"]
             heading = "  ".join([" risk", *there, "decision ", "triage   ", *columns, "file"])
             file.write(f"{heading}\n")
+        unanswered = unanswered.after(prediction)
         name = printable(prediction.source)
         there = [] if prediction.prevalence is None else ["     -"]
         if prediction.error is not None:
-            num_failed += 1
-            cells = ["    -", *there, "error    ", "-        ", *("-".rjust(width) for width in widths)]
+            word = "refused  " if prediction.refused else "error    "
+            cells = ["    -", *there, word, "-        ", *("-".rjust(width) for width in widths)]
             file.write("  ".join([*cells, f"{name}: {printable(prediction.error)}"]) + "\n")
             continue
         shares = [f"{prediction.probabilities[n]:.3f}".rjust(w) for n, w in zip(names, widths, strict=True)]
@@ -47,11 +60,11 @@ def write_table(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO
             there = [f"{prediction.risk_at_prevalence:.4f}"]
         cells = [f"{prediction.risk:.3f}", *there, (prediction.decided or "").ljust(9), f"{prediction.triage:<9}"]
         file.write("  ".join([*cells, *shares, name]) + "\n")
-    return num_failed
+    return unanswered
 
 
-def write_csv(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO) -> int:
-    """Writes CSV with the columns of `_record`; cells of a failed image are empty but for its error.
+def write_csv(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO) -> Unanswered:
+    """Writes CSV with the columns of `_record`; cells of an image without an answer are empty but for its error.
 
     A text that a spreadsheet would take for a formula has an apostrophe before it.
 
@@ -62,25 +75,25 @@ def write_csv(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO) 
     """
     columns = ["file", "risk", "decision", "operating_point", "threshold", "triage", "prevalence", "risk_at_prevalence"]
     columns += [f"p_{name}" for name in spec.classes.names]
-    writer = csv.DictWriter(file, [*columns, "error"], lineterminator="\n")
+    writer = csv.DictWriter(file, [*columns, "error", "error_code"], lineterminator="\n")
     writer.writerow({name: cell(name) for name in writer.fieldnames})
-    num_failed = 0
+    unanswered = Unanswered()
     for prediction in predictions:
-        num_failed += prediction.error is not None
+        unanswered = unanswered.after(prediction)
         record = _record(prediction, spec)
         shares = {f"p_{name}": share for name, share in record.pop("probabilities").items()}
         writer.writerow({name: cell(value) for name, value in {**record, **shares}.items()})
-    return num_failed
+    return unanswered
 
 
-def write_json(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO) -> int:
+def write_json(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO) -> Unanswered:
     """Writes JSON lines, one object for each image with the fields of `_record`; what is missing is null."""
-    num_failed = 0
+    unanswered = Unanswered()
     for prediction in predictions:
-        num_failed += prediction.error is not None
+        unanswered = unanswered.after(prediction)
         # ASCII only: a name that is not valid text survives as an escape.
         file.write(json.dumps(_record(prediction, spec), allow_nan=False) + "\n")
-    return num_failed
+    return unanswered
 
 
 def _record(prediction: Prediction, spec: ModelSpec) -> dict[str, Any]:
@@ -95,6 +108,7 @@ def _record(prediction: Prediction, spec: ModelSpec) -> dict[str, Any]:
         "risk_at_prevalence": prediction.risk_at_prevalence,
         "probabilities": prediction.probabilities,
         "error": prediction.error,
+        "error_code": prediction.error_code,
     }
 
 

@@ -11,9 +11,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nevus.core.errors import ImageError, NevusError
 from nevus.core.modelfile import ModelSpec
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.prevalence import check_prevalence, rebase
+from nevus.serve.quality import CODES
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,9 @@ class Prediction:
         risk_at_prevalence: the risk re-based to the prevalence asked for, by Bayes' theorem; None unless asked for.
         heatmap: float32 [map_height, map_width], what raises the risk (positive) and what lowers it
             (negative), over the whole image; None unless asked for.
-        error: why the image could not be used; None for a good one.
+        error: why there is no answer for the image; None if there is one.
+        error_code: the same in a word, for programs: 'too_small', 'too_blurred' or 'not_dermoscopic' if the check
+            refused it; 'not_readable', 'too_many_pixels', 'blank' or 'unknown_metadata' if it could not be used.
     """
 
     source: str
@@ -44,11 +48,17 @@ class Prediction:
     risk_at_prevalence: float | None = None
     heatmap: NDArray[np.float32] | None = None
     error: str | None = None
+    error_code: str | None = None
 
     @property
     def decided(self) -> Literal["malignant", "benign"] | None:
         """The decision in a word."""
         return None if self.decision is None else "malignant" if self.decision else "benign"
+
+    @property
+    def refused(self) -> bool:
+        """Whether the check refused the image: it could be read, and the model was not asked."""
+        return self.error_code in CODES
 
 
 class Answer(NamedTuple):
@@ -105,6 +115,9 @@ class Question:
             answer.heatmap if self.heatmap else None,
         )
 
-    def failure(self, source: str, error: Exception) -> Prediction:
-        """That an image cannot be used, and why."""
-        return Prediction(source, None, None, self.point.name, {}, prevalence=self.prevalence, error=str(error))
+    def failure(self, source: str, error: NevusError) -> Prediction:
+        """That there is no answer for an image, and why."""
+        code = error.code if isinstance(error, ImageError) else "unknown_metadata"
+        return Prediction(
+            source, None, None, self.point.name, {}, prevalence=self.prevalence, error=str(error), error_code=code
+        )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast, overload
 import numpy as np
 
 from nevus.core.clinical import Values, values_of
-from nevus.core.errors import ConfigError, ImageError, ModelFileError, NevusError
+from nevus.core.errors import ConfigError, ImageError, ImageRefusedError, ModelFileError, NevusError
 from nevus.core.modelfile import CLINICAL_INPUT, INPUT, OUTPUTS, ModelSpec
 from nevus.core.preprocess import Pixels
 from nevus.core.shipped import DEFAULT, find_model
@@ -101,6 +101,7 @@ class Predictor:
         operating_point: str | None = None,
         prevalence: float | None = None,
         heatmap: bool = False,
+        check: bool = True,
     ) -> Prediction: ...
 
     @overload
@@ -112,6 +113,7 @@ class Predictor:
         operating_point: str | None = None,
         prevalence: float | None = None,
         heatmap: bool = False,
+        check: bool = True,
     ) -> list[Prediction]: ...
 
     def predict(
@@ -122,6 +124,7 @@ class Predictor:
         operating_point: str | None = None,
         prevalence: float | None = None,
         heatmap: bool = False,
+        check: bool = True,
     ) -> Prediction | list[Prediction]:
         """Predicts one image, or several.
 
@@ -134,13 +137,14 @@ class Predictor:
             prevalence: share of malignant lesions, in (0, 1), where the images come from: gives
                 `risk_at_prevalence` as well. Decision and triage stay, for re-basing changes no order.
             heatmap: whether to return heatmaps.
+            check: whether to refuse images that are too small, too blurred or not dermoscopic.
 
         Returns:
             One prediction for one image; a list in the same order for several.
 
         Raises:
-            ImageError: the one image cannot be used. Among several, a bad one does not lose
-                the others: its prediction holds the error.
+            ImageError: the one image cannot be used; ImageRefusedError if the check refused it. Among several,
+                a bad one does not lose the others: its prediction holds the error.
             ModelFileError: the model has no such operating point, or does not answer as a model should.
             ConfigError: the prevalence does not lie between 0 and 1, or the model does not take this `metadata`;
                 among several images, wrong `metadata` are the error of their prediction.
@@ -151,13 +155,13 @@ class Predictor:
             >>> answer = load().predict(picture, heatmap=True)
             >>> answer.operating_point, answer.heatmap.ndim
             ('sensitivity-95', 2)
-            >>> [one.error for one in load().predict([picture, "no-such-file.jpg"])]
-            [None, 'no such file']
+            >>> [one.error_code for one in load().predict([picture, "no-such-file.jpg"])]
+            [None, 'not_readable']
         """
         if is_one_image(images):
             question = Question.of(self.spec, operating_point, prevalence, heatmap)
             values = values_of(self.spec.clinical, cast("Clinical | None", metadata))
-            pixels = to_pixels(images, self.spec.image_size)
+            pixels = _pixels_of_one(images, self.spec.image_size, check)
             return self._score([_Decoded(describe(images, 1), pixels, values)], question)[0]
         predictions = self.predict_many(
             cast(Iterable[ImageLike], images),
@@ -165,6 +169,7 @@ class Predictor:
             operating_point=operating_point,
             prevalence=prevalence,
             heatmap=heatmap,
+            check=check,
         )
         return list(predictions)
 
@@ -176,6 +181,7 @@ class Predictor:
         operating_point: str | None = None,
         prevalence: float | None = None,
         heatmap: bool = False,
+        check: bool = True,
     ) -> Iterator[Prediction]:
         """Predicts a stream of images in constant memory: a thread for each core decodes and scores, a little ahead.
 
@@ -186,18 +192,24 @@ class Predictor:
         """
         question = Question.of(self.spec, operating_point, prevalence, heatmap)
         numbered = enumerate(_paired(images, metadata), start=1)
-        given = (self._given(image, number, known) for number, (image, known) in numbered)
-        return in_threads(given, self._decoded, partial(self._score, question=question), self.batch_size)
+        given = (self._given(image, number, known, check) for number, (image, known) in numbered)
+        decoded = partial(self._decoded, check=check)
+        return in_threads(given, decoded, partial(self._score, question=question), self.batch_size)
 
-    def _given(self, image: ImageLike, number: int, clinical: Clinical | None) -> _Given:
+    def _given(self, image: ImageLike, number: int, clinical: Clinical | None, check: bool) -> _Given:
         held: ImageLike | NevusError = image
         if not isinstance(image, (str, os.PathLike, bytes)):
             # The caller may change an image in memory once it is handed over: a video's frame, say.
-            held = _pixels_or_error(image, self.spec.image_size)
+            held = _pixels_or_error(image, self.spec.image_size, check)
         return _Given(describe(image, number), held, self._values_or_error(clinical))
 
-    def _decoded(self, given: _Given) -> _Decoded:
-        return _Decoded(given.source, _pixels_or_error(given.image, self.spec.image_size), given.values)
+    def _decoded(self, given: _Given, check: bool) -> _Decoded:
+        pixels: Pixels | NevusError
+        if isinstance(given.image, (np.ndarray, NevusError)):
+            pixels = given.image  # Checked and resized when it was given.
+        else:
+            pixels = _pixels_or_error(given.image, self.spec.image_size, check)
+        return _Decoded(given.source, pixels, given.values)
 
     def _values_or_error(self, given: Clinical | None) -> Values | NevusError:
         try:
@@ -275,10 +287,15 @@ def _paired(
             raise ConfigError(f"metadata: expected one for each image, or None. Received {number} for more.") from None
 
 
-def _pixels_or_error(image: ImageLike | NevusError, image_size: int) -> Pixels | NevusError:
-    if isinstance(image, NevusError):
-        return image
+def _pixels_or_error(image: ImageLike, image_size: int, check: bool) -> Pixels | NevusError:
     try:
-        return to_pixels(image, image_size)
+        return to_pixels(image, image_size, check=check)
     except ImageError as error:
         return error
+
+
+def _pixels_of_one(image: ImageLike, image_size: int, check: bool) -> Pixels:
+    try:
+        return to_pixels(image, image_size, check=check)
+    except ImageRefusedError as refusal:
+        raise ImageRefusedError(refusal.code, f"{refusal} check=False asks the model all the same.") from None

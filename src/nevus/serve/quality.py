@@ -1,18 +1,21 @@
 """Whether an image is one that the model can answer for: large enough, sharp enough, and dermoscopic.
 
 The check is one small ONNX graph, so that the page in the browser asks the very same question. It is
-fitted and measured by scripts/fit_quality_check.py; its error rates are in docs/serve.md. It knows
+fitted and measured by scripts/fit_quality_check.py; its error rates are in docs/image-check.md. It knows
 nothing of the model and is not an assurance: it lets through some images that are not dermoscopic.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import onnxruntime
 from PIL import Image
+
+from nevus.core.errors import ImageRefusedError
 
 QUALITY_MODEL = Path(__file__).with_name("quality.onnx")
 
@@ -35,6 +38,19 @@ REFUSALS = (
 )
 
 
+CODES = tuple(refusal.code for refusal in REFUSALS)
+
+
+def check_image(image: Image.Image) -> None:
+    """Checks that an image in mode RGB is one that a model can answer for.
+
+    Raises:
+        ImageRefusedError: it is not.
+    """
+    if (refusal := _loaded().refusal(image)) is not None:
+        raise ImageRefusedError(refusal.code, refusal.message)
+
+
 class QualityCheck:
     """The check, ready to run; safe to call from several threads."""
 
@@ -47,3 +63,8 @@ class QualityCheck:
         """Why there should be no answer for an image in mode RGB, or None for one that is fit."""
         (margins,) = self._session.run(["margins"], {"pixels": np.asarray(image)[np.newaxis]})
         return next((refusal for refusal, margin in zip(REFUSALS, margins[0], strict=True) if margin < 0), None)
+
+
+@cache
+def _loaded() -> QualityCheck:
+    return QualityCheck()

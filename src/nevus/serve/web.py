@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from nevus.core.blank import LEVELS, ODD_SHARE
 from nevus.core.errors import ConfigError, ModelFileError
 from nevus.core.files import sha256_of
 from nevus.core.modelfile import ModelSpec
@@ -68,6 +69,7 @@ def write_web_folder(model: Path, directory: Path, runtime: Path = Path("node_mo
         facts = {
             **describe_model(spec),
             "limits": {"max_pixels": MAX_PIXELS},
+            "blank": {"levels": LEVELS, "odd_share": ODD_SHARE},
             "refusals": [refusal._asdict() for refusal in REFUSALS],
             "sha256": {name: sha256_of(folder / name) for name in ("model.onnx", QUALITY_MODEL.name)},
         }

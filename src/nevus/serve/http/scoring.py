@@ -15,7 +15,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 
 from nevus.core.clinical import Values
-from nevus.core.errors import ImageError, ImageTooLargeError, ModelFileError
+from nevus.core.errors import BlankImageError, ImageError, ImageTooLargeError, ModelFileError
 from nevus.core.machine import available_processors
 from nevus.core.modelfile import ModelSpec
 from nevus.core.preprocess import Pixels, decode, resize
@@ -121,9 +121,11 @@ class Scorer:
         try:
             image = decode(content, self.max_pixels)
         except ImageTooLargeError as problem:
-            return _UnusableError("too_many_pixels", f"{problem}.")
+            return _UnusableError(problem.code, f"{problem}.")
+        except BlankImageError as problem:
+            return _UnusableError(problem.code, f"There is {problem}.")
         except ImageError as problem:
-            return _UnusableError("not_readable", f"The file cannot be read as an image: {problem}.")
+            return _UnusableError(problem.code, f"The file cannot be read as an image: {problem}.")
         seen.size = image.size
         if check and (refusal := self.quality.refusal(image)) is not None:
             return _UnusableError(refusal.code, refusal.message)

@@ -16,7 +16,8 @@ export function useKey() {}
 
 /**
  * What `nevus web` writes into model.json.
- * @typedef {Described & { limits: { max_pixels: number }, refusals: Problem[], sha256: Record<string, string> }} Folder
+ * @typedef {Described & { limits: { max_pixels: number }, blank: { levels: number, odd_share: number },
+ *   refusals: Problem[], sha256: Record<string, string> }} Folder
  */
 /** @typedef {{ data: Uint8Array, width: number, height: number }} Pixels  RGB, row by row. */
 /** @typedef {{ data: Float32Array, dims: readonly number[] }} Floats  What both graphs answer. */
@@ -148,10 +149,40 @@ async function animatedType(file) {
 }
 
 /**
+ * Whether there is nothing to see: transparent, or of one colour all over. The same rule as nevus.core.blank.
+ * @param {Pixels} pixels
+ */
+function isBlank({ data, width, height }) {
+  const { levels, odd_share: oddShare } = described.blank;
+  const counts = [0, 1, 2].map(() => new Uint32Array(256));
+  for (let at = 0; at < data.length; at += 3) {
+    counts[0][data[at]] += 1;
+    counts[1][data[at + 1]] += 1;
+    counts[2][data[at + 2]] += 1;
+  }
+  const numOdd = Math.floor(oddShare * width * height);
+  return counts.every((channel) => span(channel, numOdd) <= levels);
+}
+
+/**
+ * From the lowest to the highest value, the odd pixels at both ends left out.
+ * @param {Uint32Array} counts
+ * @param {number} numOdd
+ */
+function span(counts, numOdd) {
+  const ends = [counts, counts.slice().reverse()].map((from) => {
+    let passed = 0;
+    return from.findIndex((count) => (passed += count) > numOdd);
+  });
+  return 255 - ends[1] - ends[0];
+}
+
+/**
  * @param {Pixels} pixels
  * @returns {Promise<Problem | null>}
  */
 async function refusal(pixels) {
+  if (isBlank(pixels)) return { code: "blank", message: "There is nothing to see: all of it is transparent or of one colour." };
   const { margins } = await run(quality, pixels);
   const place = margins.data.findIndex((margin) => margin < 0);
   return place < 0 ? null : described.refusals[place];

@@ -23,10 +23,10 @@ const COLUMNS = /** @type {const} */ (
  */
 export function csvOf(readings, classNames) {
   /** @type {(string | number | null)[][]} */
-  const lines = [[...COLUMNS, ...classNames.map((name) => `p_${name}`), "error"]];
+  const lines = [[...COLUMNS, ...classNames.map((name) => `p_${name}`), "error", "error_code"]];
   for (const reading of readings) {
     const shares = classNames.map((name) => reading.probabilities[name] ?? null);
-    lines.push([...COLUMNS.map((name) => reading[name]), ...shares, reading.error?.message ?? null]);
+    lines.push([...COLUMNS.map((name) => reading[name]), ...shares, reading.error?.message ?? null, reading.error?.code ?? null]);
   }
   return lines.map((line) => line.map(cell).join(",")).join("\n") + "\n";
 }

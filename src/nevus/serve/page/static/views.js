@@ -14,6 +14,7 @@ const REFUSED = {
   too_small: "Too small to tell",
   too_blurred: "Too blurred to tell",
   not_dermoscopic: "Not a dermoscopic image",
+  blank: "Nothing to see",
   not_readable: "Cannot be read",
   too_many_pixels: "Too large",
 };
