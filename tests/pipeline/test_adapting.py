@@ -17,9 +17,12 @@ from nevus.cli.main import main
 from nevus.core.clinical import ClinicalHead, Variable
 from nevus.core.config import Config
 from nevus.core.errors import DataError, ParityError, RunError
+from nevus.core.fingerprints import NONE, digest, fingerprints, list_of, read_list, write_list
 from nevus.core.labels import Classes
 from nevus.core.modelfile import parse_spec
 from nevus.core.risk_update import RiskUpdate
+from nevus.data import phantom
+from nevus.learn.export.trained_images import with_list
 from nevus.serve.predictor import load
 from nevus.serve.session import read_spec
 from nevus.serve.updated_graph import with_description
@@ -90,6 +93,30 @@ def test_the_new_file_answers_for_the_place_and_says_how_it_was_made(clinic: Pat
         assert case.risk == pytest.approx(float(moved), abs=1e-5)
 
 
+def test_the_list_of_fingerprints_goes_with_the_new_file_and_images_on_it_are_left_out(tmp_path: Path) -> None:
+    drawn = phantom.generate(tmp_path / "drawn", num_images=400, image_size=48, seed=2)
+    images = tmp_path / "images"
+    for kind, factor in (("benign", 1.0), ("malignant", 0.8)):
+        (images / kind).mkdir(parents=True)
+        for path in (drawn / kind).glob("*.png"):
+            Image.open(path).point(lambda value, factor=factor: value * factor).save(images / kind / path.name)
+    dataset = nevus.prepare(images, tmp_path / "dataset", Config(image_size=32, workers=1))
+    known = fingerprints(dataset.pixels, range(10))
+    model = tmp_path / "model.onnx"
+    described = with_list(load(DARKNESS).spec, known)
+    model.write_bytes(with_description(DARKNESS.read_bytes(), described.to_json()))
+    write_list(list_of(model), known)
+    result = nevus.adapt(model, dataset.directory, tmp_path / "new.onnx", CONFIG)
+    assert result["data"]["num_images"] <= 390
+    assert any("trained or chosen on were left out" in note for note in result["notes"])
+    found = read_list(tmp_path / "new.fingerprints.npy")
+    assert found is not None
+    assert set(found) == set(fingerprints(dataset.pixels, range(400))) - {NONE}
+    assert load(tmp_path / "new.onnx").spec.provenance["fingerprints"]["sha256"] == digest(found)
+    again = nevus.validate(tmp_path / "new.onnx", dataset.directory, tmp_path / "validation", CONFIG)
+    assert again["data"]["trained_on"]["num_found"] >= 390
+
+
 def test_an_adapted_file_can_be_adapted_again(place: Place, clinic: Path, tmp_path: Path) -> None:
     nevus.adapt(DARKNESS, clinic, tmp_path / "one.onnx", CONFIG)
     other = place("other", RiskUpdate(1.5, 0.5), 300)
@@ -119,11 +146,11 @@ def test_a_file_that_is_there_stays_unless_it_is_to_be_replaced(clinic: Path, tm
     shutil.copy(DARKNESS, model)
     for out in (model, None):
         if out is None:
-            (tmp_path / "model.adapted.onnx").write_bytes(b"somebody's")
+            (tmp_path / "model-adapted.onnx").write_bytes(b"somebody's")
         with pytest.raises(RunError, match="is there already"):
             nevus.adapt(model, clinic, out, CONFIG)
     assert model.read_bytes() == DARKNESS.read_bytes()
-    assert nevus.adapt(model, clinic, config=CONFIG, overwrite=True)["file"] == str(tmp_path / "model.adapted.onnx")
+    assert nevus.adapt(model, clinic, config=CONFIG, overwrite=True)["file"] == str(tmp_path / "model-adapted.onnx")
     nevus.adapt(model, clinic, model, CONFIG, overwrite=True)
     assert "adaptations" in nevus.load(model).spec.provenance
     with pytest.raises(RunError, match="comes with Nevus"):

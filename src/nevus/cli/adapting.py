@@ -42,7 +42,7 @@ def _add_adapt(parser: argparse.ArgumentParser) -> None:
         help="labelled images of the place: what 'nevus prepare' reads, one source or several, or a prepared dataset",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="the new model file (default: next to the model, NAME.adapted.onnx)"
+        "--out", type=Path, metavar="FILE", help="the new model file (default: next to the model, NAME-adapted.onnx)"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the file that is there")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")

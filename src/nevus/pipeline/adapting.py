@@ -18,6 +18,7 @@ from nevus.core.config import DEFAULTS, Config
 from nevus.core.errors import DataError, RunError
 from nevus.core.extras import check_installed
 from nevus.core.files import sha256_of
+from nevus.core.fingerprints import NONE, Fingerprints, digest, list_of, read_list, write_list
 from nevus.core.modelfile import ModelSpec
 from nevus.core.shipped import find_model, shipped_models
 from nevus.core.terminal import printable, progress
@@ -56,7 +57,7 @@ def adapt(
     Args:
         model: the name of a shipped model, an ONNX file that `nevus export` wrote, or a run's folder.
         data: labelled images of the place: what `nevus prepare` reads, one source or several, or one prepared dataset.
-        out: the new file; next to the model, as `NAME.adapted.onnx`, if None.
+        out: the new file; next to the model, as `NAME-adapted.onnx`, if None.
         config: the options of preparation (not the image size and the classes, which are the model's), `bootstrap` and
             `seed`.
         overwrite: replace the file that is there, which may be the model itself.
@@ -75,6 +76,7 @@ def adapt(
     check_installed("assess")
     from nevus.assess.evaluation import adaptation
     from nevus.assess.sections.metric import Sampling
+    from nevus.learn.export.trained_images import with_list
     from nevus.serve.adapted_file import write_adapted
     from nevus.serve.predictor import load
 
@@ -95,8 +97,17 @@ def adapt(
         )
         entry = _entry(path, dataset, scored, found)
         described = _described(spec, entry, found)
+        known = _list(path, spec, target, scored.fingerprints)
         _log.info("Writing %s", target)
-        parity = write_adapted(target, predictor, described, found.chosen.update, scored.sample)
+        parity = write_adapted(
+            target,
+            predictor,
+            described if known is None else with_list(described, known),
+            found.chosen.update,
+            scored.sample,
+        )
+        if known is not None:
+            write_list(list_of(target), known)
     return {"file": str(target), **entry, "parity": parity}
 
 
@@ -125,9 +136,17 @@ def _first_rejected(directory: Path) -> str:
 
 
 class _Scored(NamedTuple):
-    """The images with the model's answers, those to compare two files on, and what a reader should know of them."""
+    """The images with the model's answers, and what a reader should know of them.
+
+    Attributes:
+        images: all but those that the model was trained on.
+        fingerprints: uint64 [N], theirs.
+        sample: those to compare two files on.
+        notes: of what was left out or is not known.
+    """
 
     images: Images
+    fingerprints: Fingerprints
     sample: Sample
     notes: list[str]
 
@@ -169,6 +188,7 @@ def _score(dataset: Dataset, predictor: Predictor) -> _Scored:
             log_odds=log_odds_of(probabilities, malignant),
             groups=group_codes([groups[place] for place in places]),
         ),
+        seen[0][places],
         Sample(
             dataset.pixels[[rows[place].pixel_index for place in compared]],
             None if values is None else values[compared],
@@ -185,16 +205,30 @@ def _target(path: Path, out: str | Path | None, overwrite: bool) -> Path:
     """
     is_shipped = path in shipped_models().values()
     folder = Path() if is_shipped else path.parent
-    target = folder / f"{path.stem}.adapted{ONNX_SUFFIX}" if out is None else Path(out)
+    target = folder / f"{path.stem}-adapted{ONNX_SUFFIX}" if out is None else Path(out)
     if target.suffix.lower() != ONNX_SUFFIX:
         raise RunError(f"{target}: expected a name that ends in {ONNX_SUFFIX}, for it will be an ONNX file.")
     if target.is_dir():
         raise RunError(f"{target} is a folder. Name a file with --out.")
     if target.resolve() in {shipped.resolve() for shipped in shipped_models().values()}:
         raise RunError(f"{target} comes with Nevus and stays as it is. Name another file with --out.")
-    if target.exists() and not overwrite:
-        raise RunError(f"{target} is there already. Name another file with --out, or replace it with --overwrite.")
+    for there in (target, list_of(target)):
+        if there.exists() and not overwrite and there != list_of(path):
+            raise RunError(f"{there} is there already. Name another file with --out, or replace it with --overwrite.")
     return target
+
+
+def _list(path: Path, spec: ModelSpec, target: Path, used: Fingerprints) -> Fingerprints | None:
+    """The list of fingerprints for the new file: that of the model, and the images that it was adapted with.
+
+    None if the model has none, or one that is not its own; or if both files would share it.
+    """
+    known, named = read_list(list_of(path)), spec.provenance.get("fingerprints")
+    is_own = known is not None and isinstance(named, dict) and named.get("sha256") == digest(known)
+    is_shared = list_of(target).resolve() == list_of(path).resolve() and target.resolve() != path.resolve()
+    if known is None or not is_own or is_shared:
+        return None
+    return np.unique(np.concatenate([known, used[used != NONE]]))
 
 
 def _entry(path: Path, dataset: Dataset, scored: _Scored, found: Adaptation) -> dict[str, Any]:
