@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from nevus.core.clinical import Variable
 from nevus.core.errors import ModelFileError
 from nevus.core.estimate import Estimate
+from nevus.core.familiarity import FamiliarityLimit
 from nevus.core.labels import Classes
 from nevus.core.modelfile import DISCLAIMER, MAX_DEPTH, GoldenCase, ModelSpec, golden_pixels, parse_spec
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.triage import Triage
 
 ESTIMATE = Estimate(0.9, 0.8, 0.95)
+LIMIT = FamiliarityLimit(0.02, "val", 960, 950)
 SPEC = ModelSpec(
     network="classic",
     num_parameters=94_273,
@@ -47,6 +49,8 @@ def _changed(**changes: Any) -> str:
 
 def test_what_is_written_reads_back() -> None:
     assert parse_spec(SPEC.to_json()) == SPEC
+    telling = replace(SPEC, familiarity=LIMIT, golden=(GoldenCase(128, 128, (0.25, 0.75), 0.75, 0.5),))
+    assert parse_spec(telling.to_json()) == telling
     assert json.loads(SPEC.to_json())["disclaimer"] == DISCLAIMER
 
 
@@ -83,7 +87,8 @@ def test_operating_point_by_name() -> None:
         _changed(operating_points=[{**SPEC.operating_points[1].to_json(), "threshold": math.nan}]),
         _changed(test_metrics=[1]), _changed(test_metrics={"roc_auc": 0.9}), _changed(test_metrics={"roc_auc": [1, 2]}),
         _changed(test_metrics={"roc_auc": ["a", "b", "c"]}), _changed(provenance=3), _changed(golden=[{}]),
-        _changed(num_parameters="many"),
+        _changed(num_parameters="many"), _changed(familiarity=3), _changed(familiarity={"limit": 0.02}),
+        _changed(familiarity={**LIMIT.to_json(), "limit": 0}), _changed(familiarity={**LIMIT.to_json(), "limit": None}),
         _changed(triage={"rule_out": 0.8, "rule_in": 0.1}), _changed(triage={"rule_out": -1, "rule_in": None}),
         _changed(triage={"rule_out": None, "rule_in": 0.5}), _changed(triage=[0.1, 0.8]), _changed(triage={}),
         _changed(metadata=3), _changed(metadata=[{"name": "sex", "kind": "colour"}]), _changed(metadata=[{}]),

@@ -229,7 +229,13 @@ def test_many_classes_and_clinical_values(clinic: Path, tmp_path: Path) -> None:
     classes = Classes(("bkl", "mel", "nv", "bcc"), ("mel", "bcc"))
     content = make_model(classes, head, scale=2.0).SerializeToString()
     spec = replace(
-        load(DARKNESS).spec, image_size=SIZE, classes=classes, clinical=head.variables, golden=(), provenance={}
+        load(DARKNESS).spec,
+        image_size=SIZE,
+        classes=classes,
+        clinical=head.variables,
+        golden=(),
+        provenance={},
+        familiarity=None,
     )
     model = tmp_path / "model.onnx"
     model.write_bytes(with_description(content, spec.to_json()))

@@ -79,6 +79,8 @@ def test_answers_are_those_of_python(server: str, lesions: list[Path]) -> None:
         assert result["triage"] == prediction.triage
         assert result["risk_at_prevalence"] == pytest.approx(prediction.risk_at_prevalence, abs=1e-5)
         assert result["probabilities"] == pytest.approx(prediction.probabilities, abs=1e-5)
+        assert result["familiarity"] == pytest.approx(prediction.familiarity, abs=1e-3)
+        assert result["unfamiliar"] == (result["familiarity"] < 0.02)
         assert result["heatmap"] is None
 
 

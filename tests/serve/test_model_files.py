@@ -40,7 +40,7 @@ def test_a_folder(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         (MODEL[: len(MODEL) // 2], "cannot be opened"),
         (MODEL[:-100], "cannot be opened"),
         (MODEL.replace(b"\n\x05nevus\x12", b"\n\x05other\x12"), "without the description"),
-        (MODEL.replace(b'"schema_version": 2', b'"schema_version": 7'), "newer version of Nevus"),
+        (MODEL.replace(b'"schema_version": 3', b'"schema_version": 7'), "newer version of Nevus"),
         (MODEL.replace(b'{"schema_version', b'["schema_version'), "damaged"),
         (MODEL.replace(b'"image_size": 32', b'"image_size": -3'), "image_size"),
         (MODEL.replace(b'"temperature": 1.0', b'"temperature": 0.0'), "temperature"),

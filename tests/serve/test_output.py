@@ -15,8 +15,10 @@ from nevus.serve.predictor import Prediction, load
 
 SPEC = load(Path(__file__).with_name("darkness.onnx")).spec
 PREDICTIONS = [
-    Prediction("a.jpg", 0.75, True, "youden", {"benign": 0.25, "malignant": 0.75}, "uncertain"),
-    Prediction("b, \"c\"\n\x1b[31m.jpg", 0.125, False, "youden", {"benign": 0.875, "malignant": 0.125}, "low"),
+    Prediction("a.jpg", 0.75, True, "youden", {"benign": 0.25, "malignant": 0.75}, "uncertain",
+               familiarity=0.4375, unfamiliar=False),
+    Prediction("b, \"c\"\n\x1b[31m.jpg", 0.125, False, "youden", {"benign": 0.875, "malignant": 0.125}, "low",
+               familiarity=0.0, unfamiliar=True),
     Prediction("bytes\udcff.jpg", None, None, "youden", {}, error="empty file", error_code="not_readable"),
 ]  # fmt: skip
 
@@ -46,16 +48,18 @@ def test_writers_write_each_prediction_as_it_comes(write: object) -> None:
 def test_table_is_aligned_and_safe_for_a_terminal() -> None:
     file = io.StringIO()
     write_table(PREDICTIONS, SPEC, file)
-    first, triage, disclaimer, blank, heading, *rows = file.getvalue().split("\n")[:-1]
+    first, triage, familiar, disclaimer, blank, heading, *rows = file.getvalue().split("\n")[:-1]
     assert "0.5 or more (operating point youden)" in first
     assert triage == "Triage: low below 0.2, high from 0.8 on, uncertain between."
+    assert "Below 0.02 an image is unlike the images this model learned from." in familiar
     assert disclaimer == DISCLAIMER
     assert blank == ""
     assert len(rows) == 3
     assert {row.index(name) for row, name in zip(rows, ("a.jpg", "b, ", "bytes"), strict=True)} == {
         heading.index("file")
     }
-    assert rows[0].split()[:5] == ["0.750", "malignant", "uncertain", "0.250", "0.750"]
+    assert rows[0].split()[:6] == ["0.750", "malignant", "uncertain", "0.44", "0.250", "0.750"]
+    assert rows[1].split()[3] == "unlike"
     assert "\x1b" not in file.getvalue()
     assert rows[2].endswith("bytes\\udcff.jpg: empty file")
 
@@ -85,17 +89,27 @@ def test_table_has_a_column_for_the_risk_at_a_prevalence() -> None:
     }
 
 
+def test_the_table_of_a_model_that_does_not_tell_familiarity_has_no_column_for_it() -> None:
+    file = io.StringIO()
+    silent = [replace(one, familiarity=None, unfamiliar=None) for one in PREDICTIONS]
+    write_table(silent, replace(SPEC, familiarity=None), file)
+    assert "amiliar" not in file.getvalue()
+    *_, heading, first, _, _ = file.getvalue().split("\n")[:-1]
+    assert first.index("a.jpg") == heading.index("file")
+
+
 def test_csv_reads_back() -> None:
     file = io.StringIO(newline="")
     write_csv(PREDICTIONS, SPEC, file)
     rows = list(csv.DictReader(io.StringIO(file.getvalue(), newline="")))
     assert list(rows[0]) == [
         "file", "risk", "decision", "operating_point", "threshold", "triage", "prevalence", "risk_at_prevalence",
-        "p_benign", "p_malignant", "error", "error_code",
+        "familiarity", "unfamiliar", "p_benign", "p_malignant", "error", "error_code",
     ]  # fmt: skip
     assert rows[0]["risk"] == "0.75"
     assert rows[0]["decision"] == "malignant"
     assert rows[1]["file"] == PREDICTIONS[1].source
+    assert [(row["familiarity"], row["unfamiliar"]) for row in rows] == [("0.4375", "false"), ("0.0", "true"), ("", "")]
     assert rows[2]["risk"] == rows[2]["decision"] == rows[2]["p_benign"] == ""
     assert (rows[2]["error"], rows[2]["error_code"]) == ("empty file", "not_readable")
 
@@ -108,6 +122,7 @@ def test_json_reads_back_line_by_line() -> None:
     assert records[0] == {
         "file": "a.jpg", "risk": 0.75, "decision": "malignant", "operating_point": "youden", "threshold": 0.5,
         "triage": "uncertain", "prevalence": None, "risk_at_prevalence": None,
+        "familiarity": 0.4375, "unfamiliar": False,
         "probabilities": {"benign": 0.25, "malignant": 0.75}, "error": None, "error_code": None,
     }  # fmt: skip
     assert records[2]["risk"] is records[2]["decision"] is None

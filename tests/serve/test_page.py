@@ -28,6 +28,7 @@ import nevus
 from bad_inputs import PICTURE, blank_files, encode
 from nevus.cli.main import main
 from nevus.core.estimate import Estimate
+from nevus.core.familiarity import UNFAMILIAR, WHAT_FOLLOWS
 from nevus.core.labels import Classes
 from nevus.core.modelfile import DISCLAIMER
 from nevus.core.shipped import find_model
@@ -155,6 +156,9 @@ def test_a_dropped_image_is_answered_as_by_the_command_and_follows_the_settings(
     shown = page.locator(".number .big")
     assert float(shown.inner_text().split()[0]) == pytest.approx(100 * said["risk"], abs=0.51)
     assert said["triage"] in page.locator(".verdict").inner_text().lower()
+    # The model learned from noise, and the image is a phantom.
+    assert said["unfamiliar"]
+    expect(page.locator(".unfamiliar")).to_contain_text(UNFAMILIAR[0].upper() + UNFAMILIAR[1:] + ". " + WHAT_FOLLOWS)
 
     page.select_option("#prevalence", "0.02")
     page.select_option("#operating-point", "youden")
@@ -621,6 +625,8 @@ def test_the_browser_alone_answers_as_python_does_and_without_a_network(
         assert float(row["risk"]) == pytest.approx(prediction.risk, abs=1e-4)
         for name, probability in prediction.probabilities.items():
             assert float(row[f"p_{name}"]) == pytest.approx(probability, abs=1e-4)
+        assert float(row["familiarity"]) == pytest.approx(prediction.familiarity, abs=0.01)
+        assert row["unfamiliar"] == str(float(row["familiarity"]) < 0.02).lower()
     assert "cannot read" in rows[-1]["error"]
     expect(page.locator("#heat")).to_be_visible()
     opacity = np.asarray(page.evaluate(_HEAT_OPACITY))

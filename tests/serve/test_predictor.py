@@ -51,6 +51,21 @@ def grey_image(grey: int, height: int = 64, width: int = 64) -> np.ndarray:
     return image
 
 
+def test_an_image_that_is_unlike_those_of_training_is_called_unfamiliar() -> None:
+    # It was trained on noise, whose mean is near the middle of the greys.
+    near, black = predict([grey_image(127), grey_image(0)])
+    assert (near.unfamiliar, black.unfamiliar) == (False, True)
+    assert near.familiarity is not None
+    assert 0.02 <= near.familiarity <= 1
+    assert black.familiarity == 0
+
+
+def test_a_model_that_does_not_tell_familiarity_says_nothing_of_it() -> None:
+    answer = load(Path(__file__).parents[1] / "core" / "versions" / "model-2.onnx").predict(grey_image(0), check=False)
+    assert answer.risk is not None
+    assert (answer.familiarity, answer.unfamiliar) == (None, None)
+
+
 @given(st.integers(0, 255), st.integers(1, 90), st.integers(1, 45))
 @settings(max_examples=50, deadline=None)
 def test_risk_is_the_worked_one_at_any_size(grey: int, height: int, half_width: int) -> None:
@@ -314,6 +329,7 @@ class _Answering:
             "probabilities": np.full((count, 2), 0.5, np.float32),
             "risk": np.full(count, 0.5, np.float32),
             "heatmap": np.zeros((count, 4, 4), np.float32),
+            "familiarity": np.full(count, 0.5, np.float32),
         }
         return [{**sound, **self.outputs}[name] for name in names]
 
@@ -331,6 +347,7 @@ class _Answering:
         ({"probabilities": [[math.inf, 0.5]] * 3}, "no finite 'probabilities'"),
         ({"probabilities": [[1.2, -0.2]] * 3}, "'probabilities' from -0.2 to 1.2"),
         ({"heatmap": [[[0.0]]]}, "'heatmap' of shape"),
+        ({"familiarity": [0.5, 0.5, 1.5]}, "'familiarity' from 0.5 to 1.5"),
         ({"heatmap": [[[], []]] * 3}, "'heatmap' of shape .3, 2, 0."),
         ({"heatmap": [[[math.nan]]] * 3}, "no finite 'heatmap'"),
     ],

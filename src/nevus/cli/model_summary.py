@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nevus.core.estimate import Estimate
+from nevus.core.familiarity import UNFAMILIAR
 from nevus.core.files import read_json
 from nevus.core.modelfile import DISCLAIMER, ModelSpec
 from nevus.core.operating_point import ADAPTATION
@@ -68,6 +69,11 @@ def model_summary(spec: ModelSpec) -> str:
         f"The risks assume that {100 * spec.assumed_prevalence:.3g} of 100 lesions are malignant; "
         "'nevus predict --prevalence' re-bases them.",
     ]
+    if spec.familiarity:
+        lines += [
+            f"Familiarity: below {spec.familiarity.limit:g} an image is {UNFAMILIAR} "
+            f"(the share of {spec.familiarity.num_images:,} validation images that are less like them).",
+        ]
     if spec.test_metrics:
         is_adapted = fitted_on == "adaptation"
         where = (

@@ -7,10 +7,11 @@ The graph takes raw pixels and gives calibrated answers:
     output  probabilities  float32 [num_images, num_classes]        rows sum to 1
     output  risk           float32 [num_images]                     in [0, 1]: the malignant classes summed
     output  heatmap        float32 [num_images, map_height, map_width]   signed: what raises the risk, what lowers it
+    output  familiarity    float32 [num_images]                     in [0, 1]; only of models that tell it
 
 Resize, scaling, temperature, class activation map and the encoding of clinical values are nodes of the graph. They
 are age, sex and the like, as `nevus.core.clinical.value_of` writes them, NaN for what is not known; without that
-input none is known.
+input none is known. `nevus.core.familiarity` says what familiarity is.
 This module knows the text only; it loads no model.
 """
 
@@ -29,6 +30,7 @@ from numpy.typing import NDArray
 from nevus.core import clinical
 from nevus.core.clinical import Variable
 from nevus.core.errors import DataError, ModelFileError
+from nevus.core.familiarity import FamiliarityLimit
 from nevus.core.files import finite
 from nevus.core.labels import Classes
 from nevus.core.modelfile_old import UPGRADES
@@ -38,10 +40,11 @@ from nevus.core.triage import Triage
 from nevus.core.versions import upgraded
 
 DESCRIPTION_KEY = "nevus"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 INPUT = "pixels"
 CLINICAL_INPUT = "metadata"
 OUTPUTS = ("probabilities", "risk", "heatmap")
+FAMILIARITY = "familiarity"
 
 # What an export writes nests half as deep.
 MAX_DEPTH = 16
@@ -81,12 +84,16 @@ def licence_of_weights(stated: str | None, image_licences: str, pretrained: Mapp
 
 @dataclass(frozen=True, slots=True)
 class GoldenCase:
-    """An input that any platform can rebuild with `golden_pixels`, and the answer expected for it."""
+    """An input that any platform can rebuild with `golden_pixels`, and the answer expected for it.
+
+    Familiarity is None where the model does not tell it.
+    """
 
     height: int
     width: int
     probabilities: tuple[float, ...]
     risk: float
+    familiarity: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +121,8 @@ class ModelSpec:
         limitations: a sentence or two.
         golden: inputs with their answers, of pixels alone.
         clinical: the variables of the optional second input, in the order of its columns; none for most models.
+        familiarity: below which familiarity an image is unlike those of training; None if the model does not tell
+            how familiar an image is.
     """
 
     network: str
@@ -134,6 +143,12 @@ class ModelSpec:
     limitations: str = LIMITATIONS
     golden: tuple[GoldenCase, ...] = ()
     clinical: tuple[Variable, ...] = ()
+    familiarity: FamiliarityLimit | None = None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the graph's outputs, in their order."""
+        return (*OUTPUTS, FAMILIARITY) if self.familiarity else OUTPUTS
 
     def operating_point(self, name: str | None = None) -> OperatingPoint:
         """The operating point of that name, or the default one.
@@ -163,6 +178,7 @@ class ModelSpec:
             "triage": self.triage.to_json(),
             "golden": [asdict(case) for case in self.golden],
             **({"metadata": clinical.to_json(self.clinical)} if self.clinical else {}),
+            "familiarity": self.familiarity.to_json() if self.familiarity else None,
             "disclaimer": DISCLAIMER,
         }
         return json.dumps(finite(data), allow_nan=False)
@@ -209,11 +225,13 @@ def parse_spec(text: str) -> ModelSpec:
                     int(case["width"]),
                     tuple(map(float, case["probabilities"])),
                     float(case["risk"]),
+                    None if case.get("familiarity") is None else float(case["familiarity"]),
                 )
                 for case in data["golden"]
             ),
             # A file that names none takes pixels alone.
             clinical=clinical.from_json(data.get("metadata", [])),
+            familiarity=FamiliarityLimit.from_json(data["familiarity"]) if data["familiarity"] else None,
         )
     except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError, DataError) as problem:
         raise ModelFileError(

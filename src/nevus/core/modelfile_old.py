@@ -20,4 +20,9 @@ def _add_triage_and_prevalence(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "triage": {"rule_out": 0.0, "rule_in": None}, "assumed_prevalence": share}
 
 
-UPGRADES = {1: _add_triage_and_prevalence}
+def _tell_no_familiarity(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 3 may have a fourth output, and a limit for it; a graph of version 2 has three."""
+    return {**data, "familiarity": None}
+
+
+UPGRADES = {1: _add_triage_and_prevalence, 2: _tell_no_familiarity}

@@ -72,7 +72,7 @@ def write_adapted(
     spec = replace(
         spec,
         golden=tuple(
-            GoldenCase(case.height, case.width, tuple(row.tolist()), float(row[malignant].sum()))
+            GoldenCase(case.height, case.width, tuple(row.tolist()), float(row[malignant].sum()), case.familiarity)
             for case, answer in zip(original.spec.golden, golden, strict=True)
             for row in update.of_probabilities(answer.probabilities[np.newaxis], malignant)
         ),

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple, TextIO
 
+from nevus.core.familiarity import UNFAMILIAR, WHAT_FOLLOWS, FamiliarityLimit
 from nevus.core.modelfile import DISCLAIMER, ModelSpec
 from nevus.core.terminal import printable
 from nevus.serve.prediction import Prediction
@@ -42,23 +43,29 @@ def write_table(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO
             file.write(f"{_triage_line(spec)}\n")
             if prediction.prevalence is not None:
                 file.write(f"{_prevalence_line(prediction.prevalence, spec)}\n")
+            if spec.familiarity:
+                file.write(f"{_familiarity_line(spec.familiarity)}\n")
             file.write(f"{DISCLAIMER}\n\n")
             columns = [printable(name).rjust(width) for name, width in zip(names, widths, strict=True)]
             there = [] if prediction.prevalence is None else [" there"]
-            heading = "  ".join([" risk", *there, "decision ", "triage   ", *columns, "file"])
+            familiar = ["familiar"] if spec.familiarity else []
+            heading = "  ".join([" risk", *there, "decision ", "triage   ", *familiar, *columns, "file"])
             file.write(f"{heading}\n")
         unanswered = unanswered.after(prediction)
         name = printable(prediction.source)
         there = [] if prediction.prevalence is None else ["     -"]
         if prediction.error is not None:
             word = "refused  " if prediction.refused else "error    "
-            cells = ["    -", *there, word, "-        ", *("-".rjust(width) for width in widths)]
+            familiar = ["-".rjust(8)] if spec.familiarity else []
+            cells = ["    -", *there, word, "-        ", *familiar, *("-".rjust(width) for width in widths)]
             file.write("  ".join([*cells, f"{name}: {printable(prediction.error)}"]) + "\n")
             continue
         shares = [f"{prediction.probabilities[n]:.3f}".rjust(w) for n, w in zip(names, widths, strict=True)]
         if prediction.risk_at_prevalence is not None:
             there = [f"{prediction.risk_at_prevalence:.4f}"]
         cells = [f"{prediction.risk:.3f}", *there, (prediction.decided or "").ljust(9), f"{prediction.triage:<9}"]
+        if prediction.familiarity is not None:
+            cells.append(("unlike" if prediction.unfamiliar else f"{prediction.familiarity:.2f}").rjust(8))
         file.write("  ".join([*cells, *shares, name]) + "\n")
     return unanswered
 
@@ -74,6 +81,7 @@ def write_csv(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO) 
         file: opened with newline="".
     """
     columns = ["file", "risk", "decision", "operating_point", "threshold", "triage", "prevalence", "risk_at_prevalence"]
+    columns += ["familiarity", "unfamiliar"]
     columns += [f"p_{name}" for name in spec.classes.names]
     writer = csv.DictWriter(file, [*columns, "error", "error_code"], lineterminator="\n")
     writer.writerow({name: cell(name) for name in writer.fieldnames})
@@ -106,6 +114,8 @@ def _record(prediction: Prediction, spec: ModelSpec) -> dict[str, Any]:
         "triage": prediction.triage,
         "prevalence": prediction.prevalence,
         "risk_at_prevalence": prediction.risk_at_prevalence,
+        "familiarity": prediction.familiarity,
+        "unfamiliar": prediction.unfamiliar,
         "probabilities": prediction.probabilities,
         "error": prediction.error,
         "error_code": prediction.error_code,
@@ -119,6 +129,13 @@ def _triage_line(spec: ModelSpec) -> str:
     return f"Triage: low below {triage.rule_out:.4g}, {high}{between}."
 
 
+def _familiarity_line(limit: FamiliarityLimit) -> str:
+    return (
+        "Familiar: the share of the validation images that are less like the training images. "
+        f"Below {limit.limit:g} an image is {UNFAMILIAR}. {WHAT_FOLLOWS}"
+    )
+
+
 def _prevalence_line(prevalence: float, spec: ModelSpec) -> str:
     return (
         f"There: the risk where {100 * prevalence:.3g} of 100 lesions are malignant, by Bayes' theorem; "
@@ -128,6 +145,8 @@ def _prevalence_line(prevalence: float, spec: ModelSpec) -> str:
 
 def cell(value: str | float | None) -> str | float | None:
     """A value for a CSV file: a text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    if isinstance(value, bool):
+        return str(value).lower()
     if not isinstance(value, str):
         return value
     # The writer of older Python leaves a lone carriage return unquoted, and it would end the row.

@@ -33,6 +33,10 @@ class Prediction:
         risk_at_prevalence: the risk re-based to the prevalence asked for, by Bayes' theorem; None unless asked for.
         heatmap: float32 [map_height, map_width], what raises the risk (positive) and what lowers it
             (negative), over the whole image; None unless asked for.
+        familiarity: the share, in [0, 1], of the model's validation images that are less like its training images than
+            this one; None if the model does not tell, or there is an error.
+        unfamiliar: True if that is below the model's limit: the image is unlike those that the model learned from, and
+            how often its answer is right there is not known; None where familiarity is.
         error: why there is no answer for the image; None if there is one.
         error_code: the same in a word, for programs: 'too_small', 'too_blurred' or 'not_dermoscopic' if the check
             refused it; 'not_readable', 'too_many_pixels', 'blank' or 'unknown_metadata' if it could not be used.
@@ -47,6 +51,8 @@ class Prediction:
     prevalence: float | None = None
     risk_at_prevalence: float | None = None
     heatmap: NDArray[np.float32] | None = None
+    familiarity: float | None = None
+    unfamiliar: bool | None = None
     error: str | None = None
     error_code: str | None = None
 
@@ -62,11 +68,15 @@ class Prediction:
 
 
 class Answer(NamedTuple):
-    """What a model answers for one image: probabilities float32 [C], risk, heatmap float32 [h, w] or None."""
+    """What a model answers for one image: probabilities float32 [C], risk, heatmap float32 [h, w], familiarity.
+
+    The heatmap is None unless it was asked for, familiarity where the model does not tell it.
+    """
 
     probabilities: NDArray[np.float32]
     risk: np.float32
     heatmap: NDArray[np.float32] | None
+    familiarity: np.float32 | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +112,8 @@ class Question:
         risk, rebased = float(answer.risk), None
         if self.prevalence is not None:
             rebased = rebase(risk, assumed=self.spec.assumed_prevalence, prevalence=self.prevalence)
+        familiarity = None if answer.familiarity is None else float(answer.familiarity)
+        limit = self.spec.familiarity
         return Prediction(
             source,
             risk,
@@ -113,6 +125,8 @@ class Question:
             rebased,
             # Others in the same batch may have asked for theirs.
             answer.heatmap if self.heatmap else None,
+            familiarity,
+            None if familiarity is None or limit is None else limit.is_unfamiliar(familiarity),
         )
 
     def failure(self, source: str, error: NevusError) -> Prediction:

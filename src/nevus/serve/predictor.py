@@ -17,7 +17,7 @@ import numpy as np
 
 from nevus.core.clinical import Values, values_of
 from nevus.core.errors import ConfigError, ImageError, ImageRefusedError, ModelFileError, NevusError
-from nevus.core.modelfile import CLINICAL_INPUT, INPUT, OUTPUTS, ModelSpec
+from nevus.core.modelfile import CLINICAL_INPUT, FAMILIARITY, INPUT, OUTPUTS, ModelSpec
 from nevus.core.preprocess import Pixels
 from nevus.core.shipped import DEFAULT, find_model
 from nevus.serve.answer_check import check_answer
@@ -252,20 +252,23 @@ class Predictor:
         Raises:
             ModelFileError: the model does not answer as a model should.
         """
-        outputs = OUTPUTS if heatmap else OUTPUTS[:2]
+        # A heatmap is left out where nobody asks: it is large.
+        outputs = [name for name in self.spec.outputs if heatmap or name != "heatmap"]
         given = {} if values is None or not self.spec.clinical else {CLINICAL_INPUT: values}
         try:
-            answers = self._session.run(list(outputs), {INPUT: pixels, **given})
+            answers = dict(zip(outputs, self._session.run(outputs, {INPUT: pixels, **given}), strict=True))
         except Exception as problem:  # ONNX Runtime's errors have no common base.
             raise ModelFileError(
                 f"{self.path} failed to run ({first_line(problem)}). Export the model again."
             ) from None
         # The runtime holds a graph to the shapes that it states only so far, and to no values.
-        shapes = ((len(self.spec.classes.names),), (), (None, None))
-        for name, answer, shape in zip(outputs, answers, shapes, strict=False):
-            check_answer(self.path, name, answer, (len(pixels), *shape))
-        probabilities, risk = (np.clip(answer, 0.0, 1.0) for answer in answers[:2])
-        return map(Answer, probabilities, risk, answers[2] if heatmap else [None] * len(pixels))
+        shapes = {"probabilities": (len(self.spec.classes.names),), "heatmap": (None, None)}
+        for name, answer in answers.items():
+            check_answer(self.path, name, answer, (len(pixels), *shapes.get(name, ())))
+            if name != "heatmap":
+                np.clip(answer, 0.0, 1.0, out=answer)
+        nothing = [None] * len(pixels)
+        return map(Answer, *(answers.get(name, nothing) for name in (*OUTPUTS, FAMILIARITY)))
 
 
 def _paired(

@@ -13,7 +13,7 @@ import onnxruntime
 
 from nevus.core.errors import ModelFileError
 from nevus.core.model_archive import read_description
-from nevus.core.modelfile import CLINICAL_INPUT, DESCRIPTION_KEY, INPUT, OUTPUTS, ModelSpec, parse_spec
+from nevus.core.modelfile import CLINICAL_INPUT, DESCRIPTION_KEY, INPUT, ModelSpec, parse_spec
 from nevus.core.terminal import printable
 from nevus.core.vocabulary import ARCHIVED_SUFFIXES
 from nevus.serve.graph_check import check_graph
@@ -141,8 +141,8 @@ def _check_tensors(path: Path, found: list[_Tensor], spec: ModelSpec) -> None:
     expected = [_Tensor(INPUT, "tensor(uint8)", (None, None, None, 3))]
     if spec.clinical:
         expected.append(_Tensor(CLINICAL_INPUT, "tensor(float)", (None, len(spec.clinical))))
-    shapes = ((None, num_classes), (None,), (None, None, None))
-    expected += [_Tensor(name, "tensor(float)", shape) for name, shape in zip(OUTPUTS, shapes, strict=True)]
+    shapes = ((None, num_classes), (None,), (None, None, None), (None,))
+    expected += [_Tensor(name, "tensor(float)", shape) for name, shape in zip(spec.outputs, shapes, strict=False)]
     agree = len(found) == len(expected) and all(map(_fits, found, expected))
     if not agree:
         raise ModelFileError(

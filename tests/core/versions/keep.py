@@ -42,4 +42,4 @@ if __name__ == "__main__":
         main(["demo", "--out", f"{folder}/run", *options])
         main(["demo", "--out", f"{folder}/folds", "--folds", "2", *options])
         keep(Path(folder) / "run", Path(folder) / "folds")
-    shutil.copy(HERE.parents[1] / "serve" / "darkness.onnx", HERE / "model-2.onnx")
+    shutil.copy(HERE.parents[1] / "serve" / "darkness.onnx", HERE / "model-3.onnx")

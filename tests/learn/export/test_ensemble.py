@@ -13,7 +13,7 @@ from export_runs import BINARY, HAM, make_darkness_model, make_run
 from nevus.core.errors import ParityError, RunError
 from nevus.core.files import read_json, sha256_of, write_json
 from nevus.core.labels import Classes
-from nevus.core.modelfile import DESCRIPTION_KEY, INPUT, OUTPUTS, parse_spec
+from nevus.core.modelfile import DESCRIPTION_KEY, FAMILIARITY, INPUT, OUTPUTS, parse_spec
 from nevus.core.predictions import read_predictions
 from nevus.core.runs import Run, fold_directory
 from nevus.core.versions import CROSS_VALIDATION_JSON
@@ -75,7 +75,7 @@ def test_its_answers_are_the_means_of_its_members_for_images_of_any_size(exporte
     pixels = np.random.default_rng(1).integers(0, 256, (3, 50, 41, 3), dtype=np.uint8)
     members = [open_session(fold.model_onnx.read_bytes()).run(None, {INPUT: pixels}) for fold in exported.folds]
     answers = open_session(exported.ensemble_onnx.read_bytes()).run(None, {INPUT: pixels})
-    for name, answer, first, second in zip(OUTPUTS, answers, *members, strict=True):
+    for name, answer, first, second in zip((*OUTPUTS, FAMILIARITY), answers, *members, strict=True):
         np.testing.assert_allclose(answer, (first + second) / 2, rtol=1e-5, atol=1e-6, err_msg=name)
     assert np.abs(members[0][1] - members[1][1]).max() > 1e-3, "members that agree would show nothing"
 
@@ -118,7 +118,7 @@ def test_the_worked_example_gives_the_worked_answers(darkness: Run) -> None:
     session = open_session(export_ensemble(darkness).read_bytes())
     for grey in (0, 51, 128, 255):
         logit = 8 * (0.5 - grey / 255)
-        _, risk, heatmap = session.run(None, {INPUT: np.full((1, 70, 50, 3), grey, dtype=np.uint8)})
+        risk, heatmap = session.run(["risk", "heatmap"], {INPUT: np.full((1, 70, 50, 3), grey, dtype=np.uint8)})
         expected = (1 / (1 + np.exp(-logit)) + 1 / (1 + np.exp(-logit / 2))) / 2
         assert risk[0] == pytest.approx(expected, abs=1e-6)
         np.testing.assert_allclose(heatmap, 8 * (1 - grey / 255), atol=1e-5)

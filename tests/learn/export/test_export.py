@@ -19,7 +19,7 @@ from nevus.core import fingerprints
 from nevus.core.errors import ParityError, RunError
 from nevus.core.files import read_json, write_json
 from nevus.core.labels import Classes
-from nevus.core.modelfile import DESCRIPTION_KEY, INPUT, OUTPUTS, golden_pixels, parse_spec
+from nevus.core.modelfile import DESCRIPTION_KEY, FAMILIARITY, INPUT, OUTPUTS, golden_pixels, parse_spec
 from nevus.core.runs import Run
 from nevus.learn.export import onnx_graph, samples
 from nevus.learn.export.export import export
@@ -45,11 +45,11 @@ def test_the_file_is_a_valid_model_with_the_promised_tensors(run: Run) -> None:
     onnx.checker.check_model(model, full_check=True)
     session = open_session(model.SerializeToString())
     assert [tensor.name for tensor in session.get_inputs()] == [INPUT]
-    assert tuple(tensor.name for tensor in session.get_outputs()) == OUTPUTS
+    assert tuple(tensor.name for tensor in session.get_outputs()) == (*OUTPUTS, FAMILIARITY)
     num_classes = len(run.dataset_info.classes.names)
     assert session.get_inputs()[0].shape == ["num_images", "height", "width", 3]
     assert [tensor.shape for tensor in session.get_outputs()] == [
-        ["num_images", num_classes], ["num_images"], ["num_images", 4, 4],
+        ["num_images", num_classes], ["num_images"], ["num_images", 4, 4], ["num_images"],
     ]  # fmt: skip
 
 
@@ -88,7 +88,8 @@ def test_golden_answers_in_the_description_are_those_of_the_file(run: Run) -> No
     session = open_session(model.SerializeToString())
     assert len({(case.height, case.width) for case in spec.golden}) == 4
     for case in spec.golden:
-        probabilities, risk, _ = session.run(None, {INPUT: golden_pixels(case.height, case.width)[None]})
+        probabilities, risk, _, familiarity = session.run(None, {INPUT: golden_pixels(case.height, case.width)[None]})
+        assert familiarity[0] == pytest.approx(case.familiarity, abs=1e-6)
         np.testing.assert_allclose(probabilities[0], case.probabilities, atol=1e-6)
         assert risk[0] == pytest.approx(case.risk, abs=1e-6)
 
@@ -101,10 +102,9 @@ def test_parity_is_written_with_its_limits(run: Run) -> None:
     assert parity["flipped"] == dict.fromkeys(thresholds, 0)
     assert parity["largest_difference"] <= parity["difference_limit"] == 1e-4
     assert all(check["largest"] <= check["limit"] for check in parity["checks"])
-    decisions = {f"decisions flipped at {name}" for name in thresholds}
-    assert {"probability", "risk", "heatmap", "ROC-AUC lost", "resized grey levels", *decisions} == {
-        check["figure"] for check in parity["checks"]
-    }
+    figures = {"probability", "risk", "heatmap", "familiarity", "unfamiliar by one alone"}
+    figures |= {"ROC-AUC lost", "resized grey levels", *(f"decisions flipped at {name}" for name in thresholds)}
+    assert {check["figure"] for check in parity["checks"]} == figures
 
 
 def test_exporting_twice_gives_the_same_bytes(darkness: Run) -> None:
@@ -116,7 +116,7 @@ def test_the_worked_example_gives_the_worked_answers(darkness: Run) -> None:
     session = open_session(export(darkness, darkness.dataset).read_bytes())
     for grey in (0, 51, 128, 255):
         pixels = np.full((1, 70, 50, 3), grey, dtype=np.uint8)
-        _, risk, heatmap = session.run(None, {INPUT: pixels})
+        risk, heatmap = session.run(["risk", "heatmap"], {INPUT: pixels})
         assert risk[0] == pytest.approx(1 / (1 + np.exp(-8 * (0.5 - grey / 255))), abs=1e-6)
         np.testing.assert_allclose(heatmap, 8 * (1 - grey / 255), atol=1e-5)
 
@@ -125,7 +125,7 @@ def test_heatmap_and_risk_follow_the_malignant_class_whatever_its_place(tmp_path
     # The one logit belongs to the second class; here that is the benign one.
     run = make_run(tmp_path / "base", Classes(("melanoma", "nevus"), ("melanoma",)), model=make_darkness_model(32))
     session = open_session(export(run, run.dataset).read_bytes())
-    probabilities, risk, heatmap = session.run(None, {INPUT: np.zeros((1, 32, 32, 3), dtype=np.uint8)})
+    probabilities, risk, heatmap, _ = session.run(None, {INPUT: np.zeros((1, 32, 32, 3), dtype=np.uint8)})
     assert risk[0] == probabilities[0, 0] < 0.5
     np.testing.assert_allclose(heatmap, -8, atol=1e-5)
 

@@ -54,8 +54,12 @@ def test_a_file_gives_the_worked_answers_and_its_golden_ones(run: Run, file_form
     spec = parse_spec(FORMATS[file_format].description(content))
     assert spec.classes == BINARY
     assert spec.temperature == 1.7
+    assert (spec.familiarity is not None) == FORMATS[file_format].tells_familiarity
     for case in spec.golden:
         received = answer(golden_pixels(case.height, case.width)[None], 1)
+        assert (received.familiarity is None) == (case.familiarity is None) == (spec.familiarity is None)
+        if case.familiarity is not None:
+            np.testing.assert_allclose(received.familiarity, case.familiarity, atol=1e-6)
         np.testing.assert_allclose(received.probabilities[0], case.probabilities, atol=1e-6)
 
 
@@ -136,7 +140,7 @@ def test_a_format_past_its_limits_is_not_written(run: Run, file_format: str, mon
 def test_ranges_come_from_training_images(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def build(tapped: object, spec: object, calibration: Pixels, head: object) -> bytes:
+    def build(tapped: object, spec: object, calibration: Pixels, *_: object) -> bytes:
         seen.append(calibration)
         return run.model_onnx.read_bytes()
 

@@ -6,6 +6,7 @@ Owns which record each field of a `ModelSpec` comes from. It makes no graph and 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -15,6 +16,7 @@ from nevus.core.clinical import ClinicalHead, Variable
 from nevus.core.config import config_from_json
 from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
+from nevus.core.familiarity import FamiliarityLimit
 from nevus.core.files import read_json
 from nevus.core.manifest import name_licences
 from nevus.core.modelfile import ModelSpec, licence_of_weights
@@ -100,7 +102,20 @@ def describe_ensemble(run: Run, validation: dict[str, Any], members: list[ModelS
         },
         config=read_json(run.config_json, RUN_AGAIN),
         licence=members[0].licence,
+        familiarity=_limit_of_ensemble(members),
     )
+
+
+def _limit_of_ensemble(members: list[ModelSpec]) -> FamiliarityLimit | None:
+    """That of the mean of the folds' shares; None unless every fold tells its own.
+
+    Each share is of its fold's validation images. Their mean is as low for fewer images than each by itself is.
+    """
+    limits = [member.familiarity for member in members if member.familiarity]
+    if len(limits) < len(members):
+        return None
+    images, groups = (sum(getattr(limit, name) for limit in limits) for name in ("num_images", "num_groups"))
+    return replace(limits[0], num_images=images, num_groups=groups)
 
 
 def _describe(
@@ -115,6 +130,7 @@ def _describe(
     config: dict[str, Any],
     licence: str,
     clinical: tuple[Variable, ...] = (),
+    familiarity: FamiliarityLimit | None = None,
 ) -> ModelSpec:
     """What runs and cross-validations have in common; `origin` is the part of the provenance that they do not."""
     record, info = run.record, run.dataset_info
@@ -142,6 +158,7 @@ def _describe(
         },
         licence=licence,
         clinical=clinical,
+        familiarity=familiarity,
     )
 
 

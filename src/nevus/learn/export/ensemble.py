@@ -19,13 +19,14 @@ from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
 from nevus.core.files import read_json, sha256_of
 from nevus.core.fingerprints import list_of, write_list
-from nevus.core.modelfile import ModelSpec, parse_spec
+from nevus.core.modelfile import FAMILIARITY, OUTPUTS, ModelSpec, parse_spec
 from nevus.core.predictions import write_predictions
 from nevus.core.preprocess import Pixels
 from nevus.core.runs import Run
 from nevus.core.versions import CROSS_VALIDATION_JSON, read_versioned
 from nevus.learn.export import onnx_file, onnx_graph
 from nevus.learn.export.description import RUN_AGAIN, describe_ensemble
+from nevus.learn.export.familiarity_fit import familiarity_of
 from nevus.learn.export.gate import write_if_alike
 from nevus.learn.export.parity import Answers, answers_of_keras
 from nevus.learn.export.samples import parity_sample
@@ -74,17 +75,22 @@ def export_ensemble(run: Run) -> Path:
         _check_unchanged(run.predictions_csv(split), fingerprint)
     members = [_read_member(fold) for fold in run.folds]
     specs = [spec for _, spec in members]
+    tells_familiarity = all(member.familiarity for member in specs)
     content = onnx_graph.average([model for model, _ in members]).SerializeToString()
     origins = [
-        partial(answers_of_keras, tap(load_model(fold)), spec=member)
+        partial(
+            answers_of_keras,
+            tap(load_model(fold)),
+            spec=member,
+            familiarity=familiarity_of(fold, fold.dataset) if tells_familiarity else None,
+        )
         for fold, member in zip(run.folds, specs, strict=True)
     ]
 
     def mean_answers(pixels: Pixels, values: Values | None = None) -> Answers:
         answers = [answer(pixels) for answer in origins]
-        return Answers(
-            *(np.mean([getattr(a, name) for a in answers], axis=0) for name in ("probabilities", "risk", "heatmap"))
-        )
+        names = (*OUTPUTS, FAMILIARITY) if tells_familiarity else OUTPUTS
+        return Answers(*(np.mean([getattr(a, name) for a in answers], axis=0) for name in names))
 
     known = trained_images([fold.dataset for fold in run.folds])
     write_if_alike(

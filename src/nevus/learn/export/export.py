@@ -7,6 +7,7 @@ here.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from nevus.core.fingerprints import list_of, write_list
 from nevus.core.runs import Run
 from nevus.core.versions import METRICS_JSON, read_versioned
 from nevus.learn.export.description import EVALUATE_FIRST, describe_network
+from nevus.learn.export.familiarity_fit import familiarity_of
 from nevus.learn.export.formats import FORMATS
 from nevus.learn.export.gate import write_if_alike
 from nevus.learn.export.parity import answers_of_keras
@@ -56,9 +58,11 @@ def export(run: Run, dataset: Dataset, file_format: str = "onnx") -> Path:
             f"that can be left out. Expected one of: {able}. Name one with --format, or train without --metadata."
         )
     model = load_model(run)
-    known = trained_images([dataset])
-    spec, tapped = with_list(describe_network(run, dataset, metrics, model, head), known), tap(model)
-    content = FORMATS[file_format].build(tapped, spec, calibration_images(dataset), head)
+    known, tapped = trained_images([dataset]), tap(model)
+    measure = familiarity_of(run, dataset) if FORMATS[file_format].tells_familiarity else None
+    spec = with_list(describe_network(run, dataset, metrics, model, head), known)
+    spec = replace(spec, familiarity=measure.limit if measure else None)
+    content = FORMATS[file_format].build(tapped, spec, calibration_images(dataset), head, measure)
     path = run.exported(file_format)
     origins = [run.model_keras, run.operating_points_json, *([run.clinical_json] if head else [])]
     write_if_alike(
@@ -67,7 +71,7 @@ def export(run: Run, dataset: Dataset, file_format: str = "onnx") -> Path:
         file_format,
         content,
         spec,
-        answer=partial(answers_of_keras, tapped, spec=spec, head=head),
+        answer=partial(answers_of_keras, tapped, spec=spec, head=head, familiarity=measure),
         sample=parity_sample(dataset, spec.clinical),
         made_from={file.name: sha256_of(file) for file in origins},
     )

@@ -87,5 +87,7 @@ def _golden_cases(answer: Exported, image_size: int, *, any_size: bool) -> tuple
     cases = []
     for height, width in golden_sizes(image_size) if any_size else [(image_size, image_size)]:
         answers = answer(golden_pixels(height, width)[None], 1)
-        cases.append(GoldenCase(height, width, tuple(map(float, answers.probabilities[0])), float(answers.risk[0])))
+        told = None if answers.familiarity is None else float(answers.familiarity[0])
+        probabilities = tuple(map(float, answers.probabilities[0]))
+        cases.append(GoldenCase(height, width, probabilities, float(answers.risk[0]), told))
     return tuple(cases)

@@ -15,8 +15,9 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from nevus.core.modelfile import INPUT, OUTPUTS, ModelSpec
+from nevus.core.modelfile import FAMILIARITY, INPUT, OUTPUTS, ModelSpec
 from nevus.core.preprocess import Pixels
+from nevus.learn.export.familiarity import ROOT_OFFSET, Familiarity
 from nevus.learn.export.parity import Exported, in_batches
 from nevus.learn.networks.tensors import FEATURES, LOGITS
 
@@ -27,16 +28,17 @@ NETWORK = "network"
 _OUT = -1e9
 
 
-def with_answers(tapped: keras.Model, spec: ModelSpec) -> keras.Model:
+def with_answers(tapped: keras.Model, spec: ModelSpec, familiarity: Familiarity | None = None) -> keras.Model:
     """Puts answers behind a network.
 
     Args:
         tapped: from float32 [N, S, S, 3] in [0, 255] to the dictionary of `features` and `logits`.
         spec: gives image size, classes and temperature.
+        familiarity: how familiar an image is; None for a model that does not tell.
 
     Returns:
-        A model from `pixels`, uint8 [N, S, S, 3], RGB, to the dictionary of `probabilities`, `risk` and
-        `heatmap`; they are worked out as in `onnx_graph`, which gives the formulas.
+        A model from `pixels`, uint8 [N, S, S, 3], RGB, to the dictionary of `probabilities`, `risk`,
+        `heatmap` and, if it is told, `familiarity`; they are worked out as in `onnx_graph`, which gives the formulas.
     """
     network = keras.Model(tapped.input, tapped.output, name=NETWORK)
     pixels = keras.Input((spec.image_size, spec.image_size, 3), dtype="uint8", name=INPUT)
@@ -60,14 +62,27 @@ def with_answers(tapped: keras.Model, spec: ModelSpec) -> keras.Model:
     probabilities = ops.softmax(logits / spec.temperature)
     # Rounding can carry a sum of several probabilities past 1.
     risk = ops.minimum(ops.sum(probabilities * malignant.astype(np.float32), axis=1), 1.0)
-    return keras.Model(pixels, dict(zip(OUTPUTS, (probabilities, risk, heatmap), strict=True)), name="nevus")
+    answers = dict(zip(OUTPUTS, (probabilities, risk, heatmap), strict=True))
+    if familiarity:
+        answers[FAMILIARITY] = _familiarity(ops.mean(features, axis=(1, 2)), familiarity)
+    return keras.Model(pixels, answers, name="nevus")
 
 
-def build(tapped: keras.Model, spec: ModelSpec) -> bytes:
+def _familiarity(pooled: keras.KerasTensor, measure: Familiarity) -> keras.KerasTensor:
+    """From pooled features, float32 [N, K], to float32 [N]; the formulas are those of `onnx_familiarity`."""
+    roots = pooled / ops.sqrt(ops.abs(pooled) + ROOT_OFFSET)
+    whitened = ops.matmul(roots - measure.centre, measure.directions)
+    nearness = ops.matmul(whitened, 2 * measure.prototypes.T) - (measure.prototypes**2).sum(axis=1)
+    squared = ops.sum(whitened * whitened, axis=1, keepdims=True) - ops.max(nearness, axis=1, keepdims=True)
+    ends, slopes, shares = measure.pieces
+    return ops.sum(ops.clip(ops.subtract(ends, squared) * slopes, 0.0, 1.0) * shares, axis=1)
+
+
+def build(tapped: keras.Model, spec: ModelSpec, familiarity: Familiarity | None = None) -> bytes:
     """The Keras file of a network with its answers, without description; arguments as for `with_answers`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
-        with_answers(tapped, spec).save(path)
+        with_answers(tapped, spec, familiarity).save(path)
         return path.read_bytes()
 
 
@@ -80,6 +95,6 @@ def opened(content: bytes) -> Exported:
 
     def answer(pixels: Pixels) -> list[NDArray[np.float32]]:
         answers = model(pixels)
-        return [ops.convert_to_numpy(answers[name]) for name in OUTPUTS]
+        return [ops.convert_to_numpy(answers[name]) for name in (*OUTPUTS, FAMILIARITY) if name in answers]
 
     return partial(in_batches, answer)

@@ -17,8 +17,9 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from nevus.core.errors import ParityError
-from nevus.core.modelfile import INPUT, OUTPUTS, ModelSpec
+from nevus.core.modelfile import FAMILIARITY, INPUT, OUTPUTS, ModelSpec
 from nevus.core.preprocess import Pixels
+from nevus.learn.export.familiarity import Familiarity
 from nevus.learn.export.keras_file import with_answers
 from nevus.learn.export.parity import Exported, in_batches
 from nevus.learn.rounding.kernel_rounding import HALVES, round_kernels
@@ -28,18 +29,21 @@ from nevus.learn.rounding.scale_folding import fold_scales
 SIGNATURE = "predict"
 
 
-def build(tapped: keras.Model, spec: ModelSpec) -> bytes:
+def build(tapped: keras.Model, spec: ModelSpec, familiarity: Familiarity | None = None) -> bytes:
     """The float32 file of a network, without description; arguments as for `keras_file.with_answers`."""
-    return convert(tapped, spec, lambda converter: converter.convert())
+    return convert(tapped, spec, lambda converter: converter.convert(), familiarity)
 
 
-def build_fp16(tapped: keras.Model, spec: ModelSpec, calibration: Pixels) -> bytes:
+def build_fp16(
+    tapped: keras.Model, spec: ModelSpec, calibration: Pixels, familiarity: Familiarity | None = None
+) -> bytes:
     """The file of a network whose weights are kept as float16: half the size, computed in float32.
 
     Args:
         tapped: as for `build`.
         spec: as for `build`.
         calibration: uint8 [N, S, S, 3], RGB: training images, by which the weights are rounded.
+        familiarity: as for `build`.
     """
 
     def in_halves(converter: tf.lite.TFLiteConverter) -> bytes:
@@ -47,7 +51,7 @@ def build_fp16(tapped: keras.Model, spec: ModelSpec, calibration: Pixels) -> byt
         converter.target_spec.supported_types = [tf.float16]
         return converter.convert()
 
-    return convert(round_kernels(fold_scales(tapped), HALVES, calibration), spec, in_halves)
+    return convert(round_kernels(fold_scales(tapped), HALVES, calibration), spec, in_halves, familiarity)
 
 
 def opened(content: bytes) -> Exported:
@@ -66,20 +70,27 @@ def opened(content: bytes) -> Exported:
     def answer(pixels: Pixels) -> list[np.ndarray]:
         # The file takes one image at a time.
         answers = [run(**{INPUT: image[None]}) for image in pixels]
-        return [np.concatenate([one[name] for one in answers]) for name in OUTPUTS]
+        names = [name for name in (*OUTPUTS, FAMILIARITY) if name in answers[0]]
+        return [np.concatenate([one[name] for one in answers]) for name in names]
 
     return partial(in_batches, answer)
 
 
-def convert(tapped: keras.Model, spec: ModelSpec, choose: Callable[[tf.lite.TFLiteConverter], bytes]) -> bytes:
+def convert(
+    tapped: keras.Model,
+    spec: ModelSpec,
+    choose: Callable[[tf.lite.TFLiteConverter], bytes],
+    familiarity: Familiarity | None = None,
+) -> bytes:
     """Brings the model with answers before TensorFlow's converter, by way of a SavedModel, whose weights it folds.
 
     Args:
         tapped: as for `build`.
         spec: as for `build`.
         choose: sets the converter's options, and has it make the file.
+        familiarity: as for `build`.
     """
-    model = with_answers(tapped, spec)
+    model = with_answers(tapped, spec, familiarity)
     size = spec.image_size
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # TensorFlow's own interpreter, which quantisation uses inside, says that it will move.

@@ -19,9 +19,10 @@ from tf2onnx.utils import make_name
 
 from nevus.core.clinical import ClinicalHead, Values
 from nevus.core.errors import ModelFileError, ParityError
-from nevus.core.modelfile import CLINICAL_INPUT, DESCRIPTION_KEY, INPUT, OUTPUTS, ModelSpec
+from nevus.core.modelfile import CLINICAL_INPUT, DESCRIPTION_KEY, INPUT, ModelSpec
 from nevus.core.preprocess import Pixels
 from nevus.learn.export import onnx_graph
+from nevus.learn.export.familiarity import Familiarity
 from nevus.learn.export.onnx_folding import fold_scaling
 from nevus.learn.export.onnx_graph import RESIZED
 from nevus.learn.export.onnx_nodes import constant, drop_unread
@@ -29,15 +30,18 @@ from nevus.learn.export.parity import Exported, in_batches
 from nevus.learn.networks.tensors import LOGITS
 
 
-def build(tapped: keras.Model, spec: ModelSpec, head: ClinicalHead | None = None) -> bytes:
+def build(
+    tapped: keras.Model, spec: ModelSpec, head: ClinicalHead | None = None, familiarity: Familiarity | None = None
+) -> bytes:
     """The float32 file of a network, without its description.
 
     Args:
         tapped: from float32 [N, S, S, 3] in [0, 255] to the dictionary of `features` and `logits`.
         spec: gives image size, classes and temperature.
         head: what clinical values add to the logits; None for a model of pixels alone.
+        familiarity: how familiar an image is; None for a model that does not tell.
     """
-    return compose(convert(tapped, spec.image_size), tapped, spec, head)
+    return compose(convert(tapped, spec.image_size), tapped, spec, head, familiarity)
 
 
 def with_description(content: bytes, text: str) -> bytes:
@@ -68,7 +72,7 @@ def opened(content: bytes) -> Exported:
 
     def answer(pixels: Pixels, values: Values | None = None) -> list[np.ndarray]:
         given = {} if values is None else {CLINICAL_INPUT: values}
-        answers: list[np.ndarray] = session.run(list(OUTPUTS), {INPUT: pixels, **given})
+        answers: list[np.ndarray] = session.run(None, {INPUT: pixels, **given})
         return answers
 
     return partial(in_batches, answer)
@@ -165,8 +169,14 @@ def _spell_out_erfc(graph: onnx.GraphProto) -> None:
     graph.initializer.append(one)
 
 
-def compose(network: onnx.ModelProto, tapped: keras.Model, spec: ModelSpec, head: ClinicalHead | None) -> bytes:
-    """Puts the nodes around a converted network; `tapped`, `spec` and `head` as for `build`."""
+def compose(
+    network: onnx.ModelProto,
+    tapped: keras.Model,
+    spec: ModelSpec,
+    head: ClinicalHead | None,
+    familiarity: Familiarity | None = None,
+) -> bytes:
+    """Puts the nodes around a converted network; the other arguments as for `build`."""
     return onnx_graph.compose(
         network,
         image_size=spec.image_size,
@@ -174,4 +184,5 @@ def compose(network: onnx.ModelProto, tapped: keras.Model, spec: ModelSpec, head
         class_weights=keras.ops.convert_to_numpy(tapped.get_layer(LOGITS).kernel),
         temperature=spec.temperature,
         head=head,
+        familiarity=familiarity,
     ).SerializeToString()

@@ -15,8 +15,10 @@ from onnx import TensorProto, helper
 
 from nevus.core.clinical import ClinicalHead
 from nevus.core.labels import Classes
-from nevus.core.modelfile import CLINICAL_INPUT, INPUT, OUTPUTS
+from nevus.core.modelfile import CLINICAL_INPUT, FAMILIARITY, INPUT, OUTPUTS
+from nevus.learn.export.familiarity import Familiarity
 from nevus.learn.export.onnx_clinical import clinical_nodes
+from nevus.learn.export.onnx_familiarity import familiarity_nodes
 from nevus.learn.export.onnx_nodes import constant, make_node
 from nevus.learn.networks.tensors import FEATURES, LOGITS
 
@@ -38,6 +40,7 @@ def compose(
     class_weights: NDArray[np.float32],
     temperature: float,
     head: ClinicalHead | None = None,
+    familiarity: Familiarity | None = None,
 ) -> onnx.ModelProto:
     """Puts a converted network between preprocessing and answers.
 
@@ -50,6 +53,7 @@ def compose(
         class_weights: float32 [K, U], the kernel of the dense layer behind the pooling.
         temperature: by which logits are divided before the softmax (Guo et al. 2017).
         head: what clinical values add to the logits; None for a model of pixels alone.
+        familiarity: how familiar an image is; None for a model that does not tell.
 
     Returns:
         A checked model with the tensors that `nevus.core.modelfile` names, without a description.
@@ -60,21 +64,23 @@ def compose(
     fusing_nodes, fusing_weights = clinical_nodes(head) if head else ([], [])
     logits = fusing_nodes[-1].output[0] if head else LOGITS
     back_nodes, back_weights = _back(logits, classes, class_weights, temperature)
+    telling_nodes, telling_weights = familiarity_nodes(familiarity) if familiarity else ([], [])
     probabilities, risk, heatmap = OUTPUTS
     inputs = [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["num_images", "height", "width", 3])]
     if head:
         shape = ["num_images_with_metadata", len(head.variables)]
         inputs.append(helper.make_tensor_value_info(CLINICAL_INPUT, TensorProto.FLOAT, shape))
     graph = helper.make_graph(
-        [*front_nodes, *network.graph.node, *fusing_nodes, *back_nodes],
+        [*front_nodes, *network.graph.node, *fusing_nodes, *back_nodes, *telling_nodes],
         "nevus",
         inputs=inputs,
         outputs=[
             helper.make_tensor_value_info(probabilities, TensorProto.FLOAT, ["num_images", len(classes.names)]),
             helper.make_tensor_value_info(risk, TensorProto.FLOAT, ["num_images"]),
             helper.make_tensor_value_info(heatmap, TensorProto.FLOAT, ["num_images", map_height, map_width]),
+            *([helper.make_tensor_value_info(FAMILIARITY, TensorProto.FLOAT, ["num_images"])] if familiarity else []),
         ],
-        initializer=[*front_weights, *network.graph.initializer, *fusing_weights, *back_weights],
+        initializer=[*front_weights, *network.graph.initializer, *fusing_weights, *back_weights, *telling_weights],
     )
     return _model(graph)
 
@@ -86,8 +92,8 @@ def average(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
         models: of `compose`, with the same image size and the same classes; one or more, left as they are.
 
     Returns:
-        A checked model with the same inputs and outputs, without a description. Its heatmap, the mean of the models'
-        maps, explains the mean of their log-odds.
+        A checked model with the same inputs, and with the outputs that all of them have, without a description. Its
+        heatmap, the mean of the models' maps, explains the mean of their log-odds.
     """
     first = models[0].graph
     front = [node for node in first.node if node.name.startswith(_FRONT)]
@@ -109,11 +115,13 @@ def average(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
             node.output[:] = map(own, node.output)
         nodes += [node for node in copy.node if node.output[0] not in shared]
         weights += [weight for weight in copy.initializer if weight.name not in shared]
+    common = set.intersection(*({output.name for output in model.graph.output} for model in models))
+    outputs = [output for output in first.output if output.name in common]
     nodes += [
-        make_node("Mean", [f"model_{number}/{output}" for number in range(1, len(models) + 1)], output)
-        for output in OUTPUTS
+        make_node("Mean", [f"model_{number}/{output.name}" for number in range(1, len(models) + 1)], output.name)
+        for output in outputs
     ]
-    return _model(helper.make_graph(nodes, "nevus", first.input, first.output, weights))
+    return _model(helper.make_graph(nodes, "nevus", first.input, outputs, weights))
 
 
 def _model(graph: onnx.GraphProto) -> onnx.ModelProto:

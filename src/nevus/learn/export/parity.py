@@ -22,6 +22,7 @@ from nevus.core.errors import ParityError
 from nevus.core.modelfile import ModelSpec, golden_pixels
 from nevus.core.predictions import softmax
 from nevus.core.preprocess import Pixels, resize
+from nevus.learn.export.familiarity import Familiarity
 from nevus.learn.networks.activation_map import malignancy_map
 from nevus.learn.networks.architectures import class_logits
 from nevus.learn.networks.tensors import FEATURES, LOGITS
@@ -42,12 +43,14 @@ class Limits:
         heatmap: largest difference of a heatmap, as a share of the largest value of all maps (1 if that is less).
         roc_auc_loss: of the risk against the truth, malignant or not.
         flipped: share of the images whose decision may flip at any one operating point.
+        familiarity: largest difference of a familiarity.
     """
 
     probability: float
     heatmap: float
     roc_auc_loss: float
     flipped: float
+    familiarity: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class Answers:
     probabilities: NDArray[np.floating]
     risk: NDArray[np.floating]
     heatmap: NDArray[np.floating]
+    familiarity: NDArray[np.floating] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +169,7 @@ def answers_of_keras(
     *,
     spec: ModelSpec,
     head: ClinicalHead | None = None,
+    familiarity: Familiarity | None = None,
     batch_size: int = 32,
 ) -> Answers:
     """The answers of a Keras model in float64: softmax of logits over temperature, and the class activation map.
@@ -175,18 +180,20 @@ def answers_of_keras(
         values: float32 [N, M], clinical values; None if none is known.
         spec: gives classes and temperature.
         head: what clinical values add to the logits; None for a model of pixels alone.
+        familiarity: how familiar an image is; None for a model that does not tell.
         batch_size: images at a time.
     """
     weights = class_logits(convert_to_numpy(model.get_layer(LOGITS).kernel))
 
-    def answer(images: Pixels, given: Values) -> tuple[NDArray, NDArray, NDArray]:
+    def answer(images: Pixels, given: Values) -> list[NDArray]:
         # Called by itself, a network would hold every map of every layer until its answer is there.
         outputs = model.predict_on_batch(images.astype(np.float32))
         logits = class_logits(outputs[LOGITS].astype(np.float64) + (head.logits(given) if head else 0.0))
         probabilities = softmax(logits / spec.temperature)
         risk = np.minimum(probabilities[:, spec.classes.malignant_mask].sum(axis=1), 1.0)
         features = outputs[FEATURES].astype(np.float64)
-        return probabilities, risk, malignancy_map(features, logits, weights, spec.classes)
+        answers = [probabilities, risk, malignancy_map(features, logits, weights, spec.classes)]
+        return [*answers, familiarity.of(features.mean(axis=(1, 2)))] if familiarity else answers
 
     if values is None:
         values = np.full((len(pixels), len(head.variables) if head else 0), np.nan, dtype=np.float32)
@@ -196,7 +203,7 @@ def answers_of_keras(
 def in_batches(
     answer: Callable[..., Sequence[NDArray]], pixels: Pixels, batch_size: int, values: Values | None = None
 ) -> Answers:
-    """Joins the answers (probabilities, risk, heatmap) for `batch_size` images at a time."""
+    """Joins the answers (probabilities, risk, heatmap, familiarity if it is told) for `batch_size` images at a time."""
     given = (pixels,) if values is None else (pixels, values)
     batches = [
         answer(*(array[start : start + batch_size] for array in given)) for start in range(0, len(pixels), batch_size)
@@ -218,9 +225,28 @@ def _compare(expected: Answers, received: Answers, spec: ModelSpec, limits: Limi
         _check("heatmap", where, _distance(expected.heatmap, received.heatmap) / scale, limits.heatmap),
     ]
     most_flipped = int(limits.flipped * len(expected.risk))
-    return distances + [
+    flips = [
         _check(f"decisions flipped at {name}", where, _flipped(expected, received, threshold), most_flipped)
         for name, threshold in _thresholds(spec).items()
+    ]
+    return distances + flips + _compare_familiarity(expected, received, spec, limits, where)
+
+
+def _compare_familiarity(
+    expected: Answers, received: Answers, spec: ModelSpec, limits: Limits, where: str
+) -> list[dict[str, Any]]:
+    """Nothing where neither tells familiarity; a distance without end where one alone does."""
+    if expected.familiarity is None and received.familiarity is None:
+        return []
+    if expected.familiarity is None or received.familiarity is None or spec.familiarity is None:
+        return [_check("familiarity", where, float("inf"), limits.familiarity)]
+    # Within the tolerance of the limit both may be right.
+    shares, limit = (expected.familiarity, received.familiarity), spec.familiarity.limit
+    clear = np.abs(shares[0] - limit) > limits.familiarity
+    apart = (shares[0] < limit) != (shares[1] < limit)
+    return [
+        _check("familiarity", where, _distance(*shares), limits.familiarity),
+        _check("unfamiliar by one alone", where, int((clear & apart).sum()), 0),
     ]
 
 

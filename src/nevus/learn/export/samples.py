@@ -24,12 +24,12 @@ def parity_sample(dataset: Dataset, variables: tuple[Variable, ...] = ()) -> Sam
 
     Training images bring a small validation to `LEAST_PARITY_IMAGES`: whether two models agree is seen on any images.
     """
-    rows = _spread(dataset, "val", MAX_PARITY_IMAGES)
+    rows = spread(dataset, "val", MAX_PARITY_IMAGES)
     if len(rows) < LEAST_PARITY_IMAGES:
-        rows += _spread(dataset, "train", LEAST_PARITY_IMAGES - len(rows))
+        rows += spread(dataset, "train", LEAST_PARITY_IMAGES - len(rows))
     malignant = dataset.info.classes.malignant
     return Sample(
-        _pixels_of(dataset, rows),
+        pixels_of(dataset, rows),
         np.array([row.label in malignant for row in rows], dtype=bool),
         values_of_rows(rows, variables) if variables else None,
     )
@@ -37,16 +37,16 @@ def parity_sample(dataset: Dataset, variables: tuple[Variable, ...] = ()) -> Sam
 
 def calibration_images(dataset: Dataset) -> Pixels:
     """uint8 [N, S, S, 3], RGB: up to `MAX_CALIBRATION_IMAGES` images, spread evenly over the training split."""
-    return _pixels_of(dataset, _spread(dataset, "train", MAX_CALIBRATION_IMAGES))
+    return pixels_of(dataset, spread(dataset, "train", MAX_CALIBRATION_IMAGES))
 
 
-def _spread(dataset: Dataset, split: str, most: int) -> list[ManifestRow]:
+def spread(dataset: Dataset, split: str, most: int) -> list[ManifestRow]:
     """At most `most` rows, spread evenly over a split."""
     rows = dataset.rows_of(split)
     chosen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(int))
     return [rows[index] for index in chosen]
 
 
-def _pixels_of(dataset: Dataset, rows: list[ManifestRow]) -> Pixels:
+def pixels_of(dataset: Dataset, rows: list[ManifestRow]) -> Pixels:
     """uint8 [N, S, S, 3], RGB: the images of rows."""
     return dataset.pixels[[row.pixel_index for row in rows]]

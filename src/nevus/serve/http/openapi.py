@@ -46,6 +46,8 @@ EXAMPLE_PREDICTION = {
             "decision": "malignant",
             "triage": "uncertain",
             "risk_at_prevalence": 0.034,
+            "familiarity": 0.61,
+            "unfamiliar": False,
             "probabilities": {"benign": 0.38, "malignant": 0.62},
             "heatmap": None,
             "error": None,
@@ -56,6 +58,8 @@ EXAMPLE_PREDICTION = {
             "decision": None,
             "triage": None,
             "risk_at_prevalence": None,
+            "familiarity": None,
+            "unfamiliar": None,
             "probabilities": {},
             "heatmap": None,
             "error": {

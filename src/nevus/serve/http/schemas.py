@@ -58,6 +58,13 @@ class ImageResult(BaseModel):
     decision: Annotated[Literal["malignant", "benign"] | None, Field(description="At the operating point")] = None
     triage: Annotated[str | None, Field(description="low, uncertain or high, by the model's two thresholds")] = None
     risk_at_prevalence: Annotated[Share | None, Field(description="The risk at the prevalence asked for")] = None
+    familiarity: Annotated[
+        Share | None,
+        Field(description="Share of the validation images that are less like the training images; null if not told"),
+    ] = None
+    unfamiliar: Annotated[
+        bool | None, Field(description="Whether it is unlike the images that the model learned from; null if not told")
+    ] = None
     probabilities: Annotated[dict[str, float], Field(description="Of each class")] = {}
     heatmap: Annotated[Heatmap | None, Field(description="If asked for")] = None
     error: ImageProblem | None = None

@@ -160,6 +160,8 @@ class Scorer:
             decision=prediction.decided,
             triage=prediction.triage,
             risk_at_prevalence=prediction.risk_at_prevalence,
+            familiarity=prediction.familiarity,
+            unfamiliar=prediction.unfamiliar,
             probabilities=prediction.probabilities,
             heatmap=heatmap,
         )

@@ -39,6 +39,8 @@ export interface Model {
   operating_points: OperatingPoint[];
   default_operating_point: string;
   triage: Triage;
+  /** An image is unlike those of training where its familiarity is below the limit. Null for a model that does not tell. */
+  familiarity: { limit: number } | null;
   /** In (0, 1): the share of malignant lesions for which the risks are right. */
   assumed_prevalence: number;
   /** Value and the ends of its interval. */
@@ -83,9 +85,11 @@ export interface Triage {
 export type Band = "low" | "uncertain" | "high";
 export type Answer = Answered | Refused;
 
-/** The risk in [0, 1], the probability of each class, and the heatmap if there is one. */
+/** The risk in [0, 1], the probability of each class, familiarity if it is told, and the heatmap if there is one. */
 export interface Answered {
   risk: number;
+  /** In [0, 1]: the share of the validation images that are less like those of training. */
+  familiarity: number | null;
   probabilities: Record<string, number>;
   heatmap: Heatmap | null;
   error: null;
@@ -118,6 +122,8 @@ export interface Reading {
   /** Null if the one that the model assumes was left as it is. */
   prevalence: number | null;
   risk_at_prevalence: number | null;
+  familiarity: number | null;
+  unfamiliar: boolean | null;
   probabilities: Record<string, number>;
   error: Problem | null;
 }

@@ -207,12 +207,14 @@ export async function predict(file) {
   }
   const error = await refusal(pixels);
   if (error !== null) return { error };
-  const { probabilities, risk: risks, heatmap } = await run(model, pixels);
+  const { probabilities, risk: risks, heatmap, familiarity: shares } = await run(model, pixels);
   const risk = risks.data[0];
   if (!Number.isFinite(risk)) return { error: { code: "no_answer", message: "The model gave no finite risk for this image." } };
   const named = Object.fromEntries(described.model.classes.names.map((name, index) => [name, probabilities.data[index]]));
   const picture = { url: await colour(heatmap), ratio: pixels.width / pixels.height };
-  return { risk, probabilities: named, error: null, heatmap: picture };
+  // A model that does not tell has no such output.
+  const familiarity = described.model.familiarity === null ? null : shares.data[0];
+  return { risk, probabilities: named, familiarity, error: null, heatmap: picture };
 }
 
 /**

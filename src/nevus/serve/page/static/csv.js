@@ -4,7 +4,7 @@
 
 /**
  * A text that a spreadsheet would take for a formula has an apostrophe before it.
- * @param {string | number | null} value
+ * @param {string | number | boolean | null} value
  */
 const cell = (value) => {
   const isFormula = typeof value === "string" && /^[=+\-@\t\r]/.test(value);
@@ -13,7 +13,7 @@ const cell = (value) => {
 };
 
 const COLUMNS = /** @type {const} */ (
-  ["file", "risk", "decision", "operating_point", "threshold", "triage", "prevalence", "risk_at_prevalence"]
+  ["file", "risk", "decision", "operating_point", "threshold", "triage", "prevalence", "risk_at_prevalence", "familiarity", "unfamiliar"]
 );
 
 /**
@@ -22,7 +22,7 @@ const COLUMNS = /** @type {const} */ (
  * @param {string[]} classNames
  */
 export function csvOf(readings, classNames) {
-  /** @type {(string | number | null)[][]} */
+  /** @type {(string | number | boolean | null)[][]} */
   const lines = [[...COLUMNS, ...classNames.map((name) => `p_${name}`), "error", "error_code"]];
   for (const reading of readings) {
     const shares = classNames.map((name) => reading.probabilities[name] ?? null);

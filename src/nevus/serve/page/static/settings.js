@@ -66,15 +66,18 @@ export class Settings {
     const asked = { file: file.name, operating_point: point.name, threshold: point.threshold, prevalence };
     if (answer === null || answer.error !== null) {
       const nothing = { risk: null, decision: null, triage: null, risk_at_prevalence: null, probabilities: {} };
-      return { ...asked, ...nothing, error: answer && answer.error };
+      return { ...asked, ...nothing, familiarity: null, unfamiliar: null, error: answer && answer.error };
     }
-    const { risk, probabilities } = answer;
+    const { risk, probabilities, familiarity } = answer;
+    const limit = model.familiarity?.limit ?? null;
     return {
       ...asked,
       risk,
       decision: isMalignant(risk, point) ? "malignant" : "benign",
       triage: band(risk, model.triage),
       risk_at_prevalence: prevalence === null ? null : this.here(risk),
+      familiarity,
+      unfamiliar: familiarity === null || limit === null ? null : familiarity < limit,
       probabilities,
       error: null,
     };

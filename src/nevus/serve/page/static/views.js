@@ -57,11 +57,22 @@ export function answerOf(reading, settings) {
       make("strong", {}, decision),
       `: its risk is ${decision === "malignant" ? "at or over" : "below"} ${percent(threshold)}.`,
     ),
+    reading.unfamiliar ? unfamiliarWarning() : null,
     predictiveValues(point, reading.prevalence ?? model.assumed_prevalence),
     model.classes.names.length > 2
       ? classTable(rebaseClasses(probabilities, model.classes.malignant, risk, here), model.classes)
       : null,
   ].filter((element) => element !== null);
+}
+
+/** The words of nevus.core.familiarity. */
+function unfamiliarWarning() {
+  return make(
+    "p",
+    { className: "unfamiliar" },
+    make("strong", {}, "Unlike the images this model learned from."),
+    " Nothing is known of how often the model is right on such images: do not rely on its risk.",
+  );
 }
 
 /**
@@ -110,7 +121,7 @@ function classTable(probabilities, { names, malignant }) {
  * @param {string} url
  * @param {Settings} settings
  */
-export function cardOf({ file, risk, triage, error }, url, settings) {
+export function cardOf({ file, risk, triage, unfamiliar, error }, url, settings) {
   const kind = triage ?? "none";
   const waits = risk === null && error === null;
   const second = error
@@ -123,6 +134,7 @@ export function cardOf({ file, risk, triage, error }, url, settings) {
       { className: "card-text" },
       make("span", { className: `card-word ${kind}` }, waits ? null : shape(kind), waits ? "Reading …" : WORDS[kind]),
       second,
+      unfamiliar ? make("span", { className: "card-why" }, "unlike the images it learned from") : null,
       make("span", { className: "file quiet" }, file),
     ),
   ];
