@@ -109,16 +109,45 @@ def test_what_a_source_says_of_malignancy_holds() -> None:
     }
 
 
-def test_named_malignant_diagnoses_override_the_table() -> None:
-    classes, labels = assign_classes(named("A", "b c", "mel"), malignant=["B_C"])
-    assert labels == {("A", None): "benign", ("b c", None): "malignant", ("mel", None): "benign"}
-    classes, labels = assign_classes(named("A", "b c", "mel"), "diagnosis", malignant=["B_C"])
-    assert classes == Classes(("a", "b_c", "mel"), ("b_c",))
+def test_malignant_diagnoses_can_be_named() -> None:
+    classes, labels = assign_classes(named("A", "b c", "mel"), malignant=["B_C", "mel"])
+    assert labels == {("A", None): "benign", ("b c", None): "malignant", ("mel", None): "malignant"}
+    classes, labels = assign_classes(named("A", "b c", "mel"), "diagnosis", malignant=["B_C", "mel"])
+    assert classes == Classes(("a", "b_c", "mel"), ("b_c", "mel"))
 
 
-def test_an_unknown_diagnosis_is_an_error_that_lists_it() -> None:
-    with pytest.raises(DataError, match=r"\['spots', 'stripes'\].*--malignant spots"):
-        assign_classes(named("mel", "spots", "stripes"))
+@pytest.mark.parametrize(
+    ("found", "malignant", "named_in_error"),
+    [
+        (("Melanoma", "0"), ["0"], "leaves out ['Melanoma']"),
+        (("Melanoma", "1", "other"), ["1"], "leaves out ['Melanoma']"),
+        (("Melanoma", "NotMelanoma"), ["NotMelanoma"], "leaves out ['Melanoma']"),
+        (("0", "benign"), ["benign"], "holds ['benign']"),
+        (("mel", "nv", "x"), ["mel", "nv"], "holds ['nv']"),
+    ],
+)
+def test_malignant_names_that_would_turn_labels_upside_down_are_refused(
+    found: tuple[str, ...], malignant: list[str], named_in_error: str
+) -> None:
+    with pytest.raises(DataError, match=re.escape(named_in_error)):
+        assign_classes(named(*found), malignant=malignant)
+
+
+@pytest.mark.parametrize(
+    "name", ["NotMelanoma", "non_melanoma", "non-cancer", "NonCancer", "no_cancer"]
+)
+def test_names_of_what_is_no_melanoma_are_benign(name: str) -> None:
+    assert is_malignant(name) is False
+
+
+@pytest.mark.parametrize("names", [("0", "1"), ("yes", "no"), ("True", "False"), ("spots", "stripes")])
+def test_names_that_say_nothing_are_asked_about_without_a_guess(names: tuple[str, str]) -> None:
+    """Whoever follows a message must not end with labels upside down: it proposes no name as malignant."""
+    with pytest.raises(DataError, match="Cannot tell") as raised:
+        assign_classes(named("mel", *names))
+    for name in names:
+        assert f"--malignant {name}" not in str(raised.value)
+        assert repr(name) in str(raised.value)
 
 
 def test_malignant_name_that_no_image_has_is_an_error() -> None:

@@ -44,6 +44,9 @@ def test_a_folder_for_each_class(tmp_path: Path) -> None:
         ("dev", "val"),
         ("test", "test"),
         ("TESTING", "test"),
+        ("training_set", "train"),
+        ("Test Set", "test"),
+        ("train_sep", "train"),
     ],
 )
 def test_folders_of_splits_under_their_usual_names(tmp_path: Path, folder: str, split: str) -> None:

@@ -133,7 +133,8 @@ def _by_table(pairs: Sequence[Named]) -> dict[Named, str]:
     if unknown:
         raise DataError(
             f"Cannot tell whether {unknown} mean benign or malignant: docs/data.md lists the names that are known. "
-            f"Name the malignant ones of {[name for name, _ in pairs]}, as in: --malignant {unknown[0]}"
+            f"Find out from whoever made the data, then give all malignant ones of {[name for name, _ in pairs]} "
+            "after --malignant; all others count as benign."
         )
     return classes
 
@@ -145,4 +146,14 @@ def _by_hand(names: Sequence[str], malignant: Sequence[str]) -> tuple[dict[str, 
         raise DataError(
             f"--malignant names {sorted(missing)}, which no image has. Diagnoses found: {sorted(set(names))}."
         )
+    for says, contradicted in (
+        ("leaves out", [name for name in names if is_malignant(name) is True and normalise(name) not in wanted]),
+        ("holds", [name for name in names if is_malignant(name) is False and normalise(name) in wanted]),
+    ):
+        if contradicted:
+            known = "malignant" if says == "leaves out" else "benign"
+            raise DataError(
+                f"--malignant {says} {sorted(set(contradicted))}, known to be {known}: labels would be upside down. "
+                f"Diagnoses found: {sorted(set(names))}. Name all malignant ones, and no others."
+            )
     return {name: normalise(name) for name in names}, wanted

@@ -10,9 +10,9 @@ from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing, SourceImage
 
 SPLIT_FOLDERS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("train", "training", "train_set", "training_set", "train_sep"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "val_set", "valid_set", "validation_set"), "val"),
+    **dict.fromkeys(("test", "testing", "test_set", "testing_set"), "test"),
 }
 
 
