@@ -166,6 +166,17 @@ def test_classes_are_counted_by_source(tmp_path: Path) -> None:
     assert "--balance source-and-class" in finding.summary
 
 
+def test_an_id_that_many_images_share_is_named(tmp_path: Path) -> None:
+    dataset = write_dataset(
+        tmp_path / "dataset", lambda row: replace(row, patient_id="XX" if row.pixel_index < 40 else row.patient_id)
+    )
+    finding = found(dataset)["N14"]
+    assert finding.severity == "warning"
+    assert "Patient 'XX' has 40 of 80 images" in finding.summary
+    assert finding.table is not None
+    assert finding.table.rows == (("patient", "XX", 40),)
+
+
 def test_file_sizes_that_tell_the_label_are_a_warning(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for number in range(60):

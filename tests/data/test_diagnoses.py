@@ -133,9 +133,7 @@ def test_malignant_names_that_would_turn_labels_upside_down_are_refused(
         assign_classes(named(*found), malignant=malignant)
 
 
-@pytest.mark.parametrize(
-    "name", ["NotMelanoma", "non_melanoma", "non-cancer", "NonCancer", "no_cancer"]
-)
+@pytest.mark.parametrize("name", ["NotMelanoma", "non_melanoma", "non-cancer", "NonCancer", "no_cancer"])
 def test_names_of_what_is_no_melanoma_are_benign(name: str) -> None:
     assert is_malignant(name) is False
 

@@ -419,6 +419,21 @@ def test_a_table_named_as_many_are_has_the_name_of_its_folder(tmp_path: Path) ->
     assert {row.source for row in dataset.rows} == {"clinic/labels.csv"}
 
 
+@pytest.mark.parametrize(
+    "cell", ["-1", "?", "-", "unk", "Missing", "not available", "0", "N.A.", "#N/A", "<NA>", "NaT"]
+)
+def test_words_for_an_unknown_patient_or_lesion_are_no_id(tmp_path: Path, cell: str) -> None:
+    folder = write_images(tmp_path / "clinic", 4)
+    files = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*.png"))]
+    rows = [f"{file},{Path(file).parent.name},{cell},{cell}" for file in files]
+    rows[0] = rows[0].replace(f"{cell},{cell}", "P1,L1")
+    (folder / "mine.csv").write_text("\n".join(["file,diagnosis,patient,lesion", *rows]) + "\n")
+    columns = TableColumns(image="file", diagnosis="diagnosis", patient="patient", lesion="lesion")
+    dataset = prepare(folder / "mine.csv", tmp_path / "dataset", image_size=16, columns=columns)
+    assert [row.patient_id for row in dataset.rows] == ["P1", "", "", ""]
+    assert [row.lesion_id for row in dataset.rows] == ["L1", "", "", ""]
+
+
 def test_a_source_named_twice_is_an_error(tmp_path: Path) -> None:
     root = write_images(tmp_path / "images", 4)
     with pytest.raises(DataError, match="named twice"):

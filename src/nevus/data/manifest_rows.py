@@ -15,6 +15,41 @@ from nevus.data.groups import pairs_sharing
 from nevus.data.named_sources import NamedSource
 from nevus.data.sources import SourceImage
 
+# What tables hold where an id is not known, in lower case: words, marks, and what spreadsheets and pandas write.
+_NO_ID = frozenset(
+    {
+        "-1",
+        "-1.0",
+        "0",
+        "0.0",
+        "-99",
+        "-999",
+        "?",
+        "-",
+        "--",
+        ".",
+        "#",
+        "n/a",
+        "n.a.",
+        "na",
+        "nan",
+        "nat",
+        "null",
+        "none",
+        "nil",
+        "unk",
+        "unknown",
+        "missing",
+        "undefined",
+        "<na>",
+        "#n/a",
+        "",
+        "not available",
+        "not known",
+        "not applicable",
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
@@ -46,8 +81,8 @@ def make_rows(
             sha256=each.file_hash,
             diagnosis=each.image.diagnosis,
             label=labels[each.image.named],
-            lesion_id=each.image.lesion_id,
-            patient_id=each.image.patient_id,
+            lesion_id=known_id(each.image.lesion_id),
+            patient_id=known_id(each.image.patient_id),
             duplicate_group=groups[index],
             source=each.source,
             licence=each.image.licence,
@@ -56,6 +91,12 @@ def make_rows(
         )
         for index, each in enumerate(accepted)
     ]
+
+
+def known_id(cell: str) -> str:
+    """The id that a cell holds; empty where it says that there is none, or all such images would be one patient's."""
+    cell = cell.strip()
+    return "" if cell.lower() in _NO_ID else cell
 
 
 def _duplicates(accepted: Sequence[Accepted], sources: Sequence[NamedSource]) -> Iterator[tuple[int, int]]:

@@ -13,6 +13,8 @@ from nevus.data.audit.shortcuts import find_shortcuts
 
 # With fewer images of a class, one image more or less right moves its sensitivity by over three points.
 FEW_IMAGES = 30
+# A lesion or patient with more than this share of the images may be a word for 'unknown'.
+LARGEST_SHARE = 0.05
 # A label guessed this well without the lesion is a shortcut that a network may take instead of the lesion.
 TELLING_AUC = 0.7
 
@@ -123,6 +125,28 @@ def licence_missing(audited: Audited) -> Evidence | None:
     )
     table = Table(("licence", "images"), tuple(counts.most_common())).short()
     return Evidence("warning", summary, table)
+
+
+def ids_that_dominate(audited: Audited) -> Evidence | None:
+    """Lesion or patient ids that hold so many images that they may stand for an unknown one."""
+    total = len(audited.rows)
+    found = [
+        (kind, value, count)
+        for kind, ids in (
+            ("lesion", Counter(row.lesion_id for row in audited.rows if row.lesion_id)),
+            ("patient", Counter(row.patient_id for row in audited.rows if row.patient_id)),
+        )
+        for value, count in ids.most_common()
+        if count > max(LARGEST_SHARE * total, FEW_IMAGES)
+    ]
+    if not found:
+        return None
+    kind, value, count = max(found, key=lambda one: one[2])
+    summary = (
+        f"{kind.capitalize()} {value!r} has {count:,} of {counted(total, 'image')}. If it stands for an unknown "
+        f"{kind}, empty these cells and prepare again: as one group, they are all in one split."
+    )
+    return Evidence("warning", summary, Table(("id of", "id", "images"), tuple(found)).short())
 
 
 def ids_missing(audited: Audited) -> Evidence | None:
