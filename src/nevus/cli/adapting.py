@@ -78,7 +78,7 @@ def _summary(result: dict[str, Any]) -> str:
         "",
         f"ROC-AUC, which an update leaves as it is: {Estimate.from_json(metrics['roc_auc'])}",
         "",
-        f"  {'':<28} {'the file as it stands':<25} adapted, each image by an update without it",
+        f"  {'':<28} {'unchanged':<25} adapted, by cross-fitting",
     ]
     before, after = (metrics["calibration"][name] for name in ("before", "after"))
     for name, title in (("brier", "Brier score"), ("ece", "ECE"), ("intercept", "Intercept"), ("slope", "Slope")):

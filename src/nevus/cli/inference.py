@@ -46,8 +46,8 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metadata",
         metavar="FILE_OR_VALUES",
-        help="for models that take them: a CSV file with a column 'file' or 'image_id' and a row an image, or values "
-        "for all images, such as age=55,sex=female; 'nevus info' names them",
+        help="for models that take them: a CSV file with a column 'file' or 'image_id' and one row per image, or "
+        "values for all images, such as age=55,sex=female; 'nevus info' names them",
     )
     parser.add_argument(
         "--no-check",

@@ -118,8 +118,8 @@ class Config:
     balance: str = option(
         "class",
         "train",
-        "what weighs the same in training: every class, or in every source every class, so that the source tells "
-        "nothing of the label",
+        "what gets equal weight in training: the classes, or the classes within each source, so that the source does "
+        "not tell the label",
         str,
         choices=("class", "source-and-class"),
     )
@@ -189,7 +189,7 @@ class Config:
             )
         if self.recipe in FROM_PRETRAINED and self.model not in BACKBONES:
             raise ConfigError(
-                f"--recipe {self.recipe} trains a network of Keras stage by stage, and '{self.model}' is none. "
+                f"--recipe {self.recipe} trains a network of Keras stage by stage, and '{self.model}' is not one. "
                 f"Expected another recipe, or --model to be one of {', '.join(BACKBONES)}."
             )
         if len(set(self.metadata)) < len(self.metadata):
