@@ -137,7 +137,7 @@ def test_a_validation_says_where_the_metrics_of_an_adapted_file_come_from(clinic
     assert any("the model was adapted to a place" in warning for warning in found["warnings"])
 
 
-def test_right_risks_stay_and_thresholds_are_chosen_anew(place: Place, tmp_path: Path) -> None:
+def test_right_risks_stay_and_thresholds_are_chosen_again(place: Place, tmp_path: Path) -> None:
     result = nevus.adapt(DARKNESS, place("home", RiskUpdate()), tmp_path / "new.onnx", CONFIG)
     assert result["update"] == "none"
     before, after = nevus.load(DARKNESS), nevus.load(tmp_path / "new.onnx")

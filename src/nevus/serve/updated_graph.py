@@ -1,6 +1,6 @@
 """Another risk and another description in a model file, without the onnx package: nodes added to the file's own bytes.
 
-The nodes stand behind the answers of the graph as it is, whatever that is: two classes or many, one network or an
+The nodes come after the answers of the graph as it is, whatever that is: two classes or many, one network or an
 ensemble, float32 or int8. Every weight and node of it stays. They work out `core.risk_update.RiskUpdate`.
 
 Owns how messages of Protocol Buffers are written; they are read by `graph_check`, which knows their fields.
@@ -31,9 +31,9 @@ _Nodes = list[tuple[str, Sequence[str], str]]
 
 
 def with_update(content: bytes, update: RiskUpdate, malignant: NDArray[np.bool_]) -> bytes:
-    """The file with an update of its risk behind its answers; its description stays.
+    """The file with an update of its risk after its answers; its description stays.
 
-    A file that has one already gets another behind it.
+    A file that has one already gets another after it.
 
     Args:
         content: of an ONNX file of Nevus.
@@ -120,7 +120,7 @@ def _nodes(place: str, update: RiskUpdate, malignant: NDArray[np.bool_]) -> tupl
 
 
 def _graph_with(graph: memoryview, place: str, nodes: _Nodes, weights: _Weights) -> bytes:
-    """A graph with further nodes behind it, which take over the names of its answers; they get others."""
+    """A graph with further nodes after its own, which take over the names of its answers; they get others."""
     answers = {name.encode() for name in OUTPUTS[:2]}
 
     def renamed(name: memoryview) -> bytes:

@@ -30,7 +30,7 @@ POINTS = [thresholds.choose(rule, *draw(400, RIGHT, 1)[:2], np.arange(400)) for 
 BANDS = triage.fit(*draw(400, RIGHT, 1)[:2])
 
 
-def test_an_update_mends_the_risks_and_thresholds_keep_their_targets() -> None:
+def test_an_update_corrects_the_risks_and_thresholds_keep_their_targets() -> None:
     found = adaptation.adapt(draw(2000), POINTS, BANDS, sampling=SAMPLING, fingerprint="of the images")
     assert found.chosen.name == updating.LINE
     before, after = (found.metrics["calibration"][name] for name in ("before", "after"))
@@ -49,7 +49,7 @@ def test_an_update_mends_the_risks_and_thresholds_keep_their_targets() -> None:
     assert sum(found.metrics["updates_of_folds"].values()) == adaptation.NUM_FOLDS
 
 
-def test_right_risks_stay_and_thresholds_are_chosen_anew() -> None:
+def test_right_risks_stay_and_thresholds_are_chosen_again() -> None:
     images = draw(1000, RiskUpdate(), images_of_group=1)
     found = adaptation.adapt(images, POINTS, BANDS, sampling=SAMPLING)
     assert (found.chosen.name, found.chosen.update) == (updating.NONE, RiskUpdate())

@@ -66,7 +66,7 @@ def test_all_layers_have_the_weights_of_the_run_at_any_size(earlier: Run, views:
 
 
 @pytest.mark.parametrize("names", [("nevus", "keratosis", "melanoma"), ("nevus", "melanoma")])
-def test_of_other_classes_the_last_layer_begins_anew_with_a_word(
+def test_of_other_classes_the_last_layer_starts_from_random_weights_with_a_word(
     names: tuple[str, ...], earlier: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     network = architectures.build("classic", 32, len(names))

@@ -58,10 +58,10 @@ class Adaptation:
     Attributes:
         chosen: the update, and the tests that chose it.
         needed: how many images it takes.
-        operating_points: chosen anew on the updated risks of all images.
+        operating_points: chosen again, on the updated risks of all images.
         triage: the same.
         assumed_prevalence: of the updated risks.
-        metrics: before (the model as it stands) and after (by cross-fitting), as JSON.
+        metrics: before (the model as it is) and after (by cross-fitting), as JSON.
         notes: what a reader should know.
     """
 

@@ -19,7 +19,8 @@ _log = logging.getLogger(__name__)
 def load_own_weights(network: keras.Model, classes: Classes, weights: str) -> None:
     """Gives a network the weights of an earlier run's, in place.
 
-    Image size and views may be others. The last layer begins anew, with a warning, where the classes are others.
+    Image size and views may be others. Where the classes are others, the last layer starts from random weights, with a
+    warning.
 
     Args:
         network: new, of `architectures.build`.
@@ -52,7 +53,7 @@ def load_own_weights(network: keras.Model, classes: Classes, weights: str) -> No
         layer.set_weights(earlier.get_weights())
         return
     _log.warning(
-        "--weights %s tell %s apart, and this training %s: the last layer begins anew.",
+        "--weights %s tell %s apart, and this training %s: the last layer starts from random weights.",
         weights,
         ", ".join(names) if names else f"{max(earlier.kernel.shape[1], 2)} classes",
         ", ".join(classes.names),
