@@ -73,6 +73,7 @@ def test_operations_of_a_network_that_is_counted_by_hand() -> None:
     pytest.importorskip("onnx")
     from operations import operations
 
-    # 1x1 convolution of 32 x 32 pixels, class maps of 8 x 8, the dense layer, and the sum of the malignant classes.
-    by_hand = 2 * (32 * 32 * 3 + 8 * 8 * 2 + 1 + 2)
+    # 1x1 convolution of 32 x 32 pixels, class maps of 8 x 8, the dense layer, the sum of the malignant classes,
+    # and familiarity: one direction, two prototypes, 25 pieces of the line.
+    by_hand = 2 * (32 * 32 * 3 + 8 * 8 * 2 + 1 + 2 + (1 + 2 + 25))
     assert operations(Path(__file__).parents[1] / "serve" / "darkness.onnx", 32) == by_hand
