@@ -38,7 +38,7 @@ CHECKS = (
     Check("N10", "Rejected files", contents.rejected_files),
     Check("N11", "Licence missing", contents.licence_missing),
     Check("N12", "Lesion or patient ids missing", contents.ids_missing),
-    Check("N13", "What the source tells of the label", contents.told_by_source),
+    Check("N13", "What the source tells about the label", contents.told_by_source),
     Check("N14", "One lesion or patient with many images", contents.ids_that_dominate),
 )
 
