@@ -36,8 +36,8 @@ _IMAGES_PER_DIRECTION, _IMAGES_PER_PROTOTYPE = 8, 20
 SHRINKAGE = 0.1
 # Among the roots of standardised features, one that varies by less than this share of the median is left out.
 _LEAST_SPREAD = 0.01
-# What a root that is always the same may seem to vary by.
-_ROUNDING = 1e-6
+# Or by less than this share of its size: of such a root, scaled up, rounding would be a large part.
+_ROUNDING = 1e-3
 # More training and validation images change the answer little.
 MAX_TRAINING_IMAGES, MAX_VALIDATION_IMAGES = 4096, 4096
 # Groups of validation images below which 2 % of them cannot be told.
@@ -62,7 +62,8 @@ def fit(training: NDArray[np.floating], validation: NDArray[np.floating], groups
     sizes = Counter(groups)
     seen = roots(training)
     centre, spread_of = seen.mean(axis=0), seen.std(axis=0)
-    varies = spread_of > max(_LEAST_SPREAD * float(np.median(spread_of)), _ROUNDING)
+    least = np.maximum(_LEAST_SPREAD * np.median(spread_of), _ROUNDING * np.maximum(np.abs(centre), _ROUNDING))
+    varies = spread_of > least
     if len(sizes) < LEAST_GROUPS or not varies.any() or not np.isfinite(seen).all():
         return None
     scale = np.divide(1.0, spread_of, out=np.zeros_like(spread_of), where=varies)
