@@ -93,3 +93,26 @@ def test_columns_never_pass_for_what_the_model_says(tmp_path: Path, name: str) -
     np.testing.assert_array_equal(back.logits, predictions.logits)
     np.testing.assert_array_equal(back.labels, predictions.labels)
     assert (back.also_in, back.columns) == (predictions.also_in, predictions.columns)
+
+
+def test_class_weights_are_undone_in_probabilities_and_stay_in_the_logits(tmp_path: Path) -> None:
+    predictions = make(THREE, [[2.0, 1.0, 0.5], [0.0, 3.0, 1.0]])
+    write_predictions(tmp_path / "val.csv", predictions)
+    weights = {"bcc": 5.0, "nv": 0.4, "mel": 2.0}
+    weighed = read_predictions(tmp_path / "val.csv", THREE, weights)
+    np.testing.assert_array_equal(weighed.logits, predictions.logits)
+    np.testing.assert_allclose(weighed.weighted_probabilities(1.7), predictions.probabilities(1.7))
+    share = predictions.probabilities(1.7) / np.array([0.4, 2.0, 5.0])
+    np.testing.assert_allclose(weighed.probabilities(1.7), share / share.sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(weighed.undone().probabilities(), weighed.probabilities())
+    np.testing.assert_allclose(weighed.weighted_risk(), predictions.risk())
+    # Images of different models, each with weights of its own.
+    mixed = replace(predictions, log_weights=np.stack([np.zeros(3), np.log([0.4, 2.0, 5.0])]))
+    np.testing.assert_allclose(mixed.take(np.array([1])).probabilities(), weighed.probabilities()[1:])
+
+
+@pytest.mark.parametrize("weights", [{"nv": 1.0}, {"nv": 1.0, "mel": 0.0, "bcc": 2.0}, {"a": 1, "b": 1, "c": 1}])
+def test_wrong_class_weights_are_an_error(tmp_path: Path, weights: dict[str, float]) -> None:
+    write_predictions(tmp_path / "val.csv", make(THREE, [[2.0, 1.0, 0.5]]))
+    with pytest.raises(RunError, match="class_weights: expected"):
+        read_predictions(tmp_path / "val.csv", THREE, weights)

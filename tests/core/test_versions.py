@@ -15,7 +15,7 @@ from nevus.core.errors import DataError, ModelFileError, NevusError, RunError
 from nevus.core.manifest import read_manifest
 from nevus.core.modelfile import golden_pixels, parse_spec
 from nevus.core.runs import Run
-from nevus.core.versions import CROSS_VALIDATION_JSON, METRICS_JSON, read_versioned
+from nevus.core.versions import CROSS_VALIDATION_JSON, METRICS_JSON, read_metrics_json, read_versioned
 from nevus.serve.predictor import load
 
 KEPT = Path(__file__).with_name("versions")
@@ -38,6 +38,7 @@ def test_operating_points_of_any_version_are_read(version: int) -> None:
     assert [point.name for point in chosen.operating_points][:2] == ["best-f1", "youden"]
     assert chosen.class_points == {}
     assert (chosen.isotonic is None) == (version < 3)
+    assert chosen.class_weights == {}
 
 
 def test_the_first_operating_points_had_no_triage() -> None:
@@ -56,13 +57,14 @@ def test_a_run_and_a_dataset_of_the_first_version_are_read(tmp_path: Path) -> No
     assert len(read_manifest(KEPT / "manifest-1.csv")) == Dataset(tmp_path).info.num_images
 
 
-def test_evaluations_of_the_version_of_today_are_read() -> None:
+def test_evaluations_of_the_last_versions_are_read() -> None:
     pytest.importorskip("sklearn")
     from nevus.assess.evaluation.metrics_form import METRICS
     from nevus.assess.pages.cross_validation_page import SHAPE
     from nevus.assess.sections.shapes import parsed
 
-    metrics = parsed(read_versioned(KEPT / "metrics-3.json", METRICS_JSON, HINT), METRICS, "metrics.json", HINT)
+    metrics = parsed(read_metrics_json(KEPT / "metrics-3.json", HINT), METRICS, "metrics.json", HINT)
+    assert metrics["class_weights"] == {}
     assert np.isfinite(metrics["splits"]["test"]["roc_auc"].value)
     data = read_versioned(KEPT / "cross_validation-3.json", CROSS_VALIDATION_JSON, HINT)
     # Written before a cross-validation had them.

@@ -90,6 +90,7 @@ def make_run(
     model: keras.Model | None = None,
     dark: bool = False,
     head: ClinicalHead | None = None,
+    class_weights: dict[str, float] | None = None,
 ) -> Run:
     """A run as train and evaluate leave it, with its dataset; of the classic network, unless told otherwise."""
     directory.mkdir(parents=True)
@@ -115,7 +116,16 @@ def make_run(
         OperatingPoint("sensitivity-95", "sensitivity of .95", 0.3, "val", fingerprints["val"], nothing, nothing),
     ]
     write_chosen(
-        run.operating_points_json, Chosen(temperature, "sensitivity-95", tuple(points), {}, Triage(0.2, 0.8), 0.4)
+        run.operating_points_json,
+        Chosen(
+            temperature,
+            "sensitivity-95",
+            tuple(points),
+            {},
+            Triage(0.2, 0.8),
+            0.4,
+            class_weights=class_weights or {},
+        ),
     )
     figure = Estimate(0.9, 0.8, 0.95).to_json()
     write_json(

@@ -49,6 +49,7 @@ def model_summary(spec: ModelSpec) -> str:
         f"classes      {_class_names(spec)}",
         f"temperature  {', '.join(f'{value:g}' for value in spec.provenance.get('temperatures', [spec.temperature]))}",
         *_adaptations(spec),
+        *([f"undone       {_undone(spec)}"] if spec.class_weights else []),
         f"trained on   {_one_line(spec.trained_on)}",
         f"licence      {_one_line(spec.licence)}",
         "",
@@ -99,6 +100,11 @@ def _adaptations(spec: ModelSpec) -> list[str]:
         f"{_one_line(str(one.get('intercept')))}, slope {_one_line(str(one.get('slope')))}"
         for one in found
     ]
+
+
+def _undone(spec: ModelSpec) -> str:
+    weights = ", ".join(f"{name} {weight:g}" for name, weight in spec.class_weights.items())
+    return f"class weights of the training: {weights}"
 
 
 def _title(metric: str) -> str:

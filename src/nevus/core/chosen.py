@@ -7,7 +7,7 @@ file, and a cross-validation reads that of each fold.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ from nevus.core.errors import RunError
 from nevus.core.files import write_json
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.triage import Triage
-from nevus.core.versions import read_versioned
+from nevus.core.versions import Upgrade, read_versioned, without_class_weights
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,9 @@ class Chosen:
         assumed_prevalence: in (0, 1): the share of malignant lesions for which the risks are right.
         isotonic: the knots of the map from risks to isotonic ones, `risk` and `calibrated`, both rising, in [0, 1];
             None for an ensemble.
+        class_weights: by class name, what each weighed in training: after the temperature, their logarithms are
+            subtracted from the logits. Empty if all weighed the same, and for an ensemble, whose networks each have
+            their own.
     """
 
     temperature: float
@@ -42,12 +45,14 @@ class Chosen:
     triage: Triage
     assumed_prevalence: float
     isotonic: Mapping[str, list[float]] | None = None
+    class_weights: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON holds them."""
         return {
             "schema_version": SCHEMA_VERSION,
             "temperature": self.temperature,
+            "class_weights": dict(self.class_weights),
             **({} if self.isotonic is None else {"isotonic": self.isotonic}),
             "default": self.default,
             "operating_points": [point.to_json() for point in self.operating_points],
@@ -73,6 +78,7 @@ class Chosen:
             },
             triage=Triage.from_json(data["triage"]),
             assumed_prevalence=float(data["assumed_prevalence"]),
+            class_weights={str(name): float(weight) for name, weight in data["class_weights"].items()},
             isotonic=isotonic and {name: list(map(float, isotonic[name])) for name in ("risk", "calibrated")},
         )
 
@@ -92,7 +98,7 @@ def read_chosen(path: Path, hint: str) -> Chosen:
     Raises:
         RunError: it is missing, damaged, or of a version that cannot be read.
     """
-    data = read_versioned(path, SCHEMA_VERSION, hint, upgrades={1: _unchanged, 2: _without_classes})
+    data = read_versioned(path, SCHEMA_VERSION, hint, upgrades=_UPGRADES)
     try:
         return Chosen.from_json(data)
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
@@ -108,3 +114,6 @@ def _unchanged(data: dict[str, Any]) -> dict[str, Any]:
 def _without_classes(data: dict[str, Any]) -> dict[str, Any]:
     """Version 3 added thresholds for each class; a file without them has chosen none."""
     return {**data, "class_operating_points": {}}
+
+
+_UPGRADES: Mapping[int, Upgrade] = {1: _unchanged, 2: _without_classes, 3: without_class_weights}

@@ -9,9 +9,10 @@ The graph takes raw pixels and gives calibrated answers:
     output  heatmap        float32 [num_images, map_height, map_width]   signed: what raises the risk, what lowers it
     output  familiarity    float32 [num_images]                     in [0, 1]; only of models that tell it
 
-Resize, scaling, temperature, class activation map and the encoding of clinical values are nodes of the graph. They
-are age, sex and the like, as `nevus.core.clinical.value_of` writes them, NaN for what is not known; without that
-input none is known. `nevus.core.familiarity` says what familiarity is.
+Resize, scaling, temperature, the undoing of class weights, class activation map and the encoding of clinical values are
+nodes of the graph. Clinical values are age, sex and the like, as `nevus.core.clinical.value_of` writes them, NaN for
+what is not known; without that input none is known. `nevus.core.familiarity` says
+what familiarity is.
 This module knows the text only; it loads no model.
 """
 
@@ -21,13 +22,14 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nevus.core import clinical
+from nevus.core.class_weights import log_weights, parse_class_weights
 from nevus.core.clinical import Variable
 from nevus.core.errors import DataError, ModelFileError
 from nevus.core.familiarity import FamiliarityLimit
@@ -123,6 +125,8 @@ class ModelSpec:
         clinical: the variables of the optional second input, in the order of its columns; none for most models.
         familiarity: below which familiarity an image is unlike those of training; None if the model does not tell
             how familiar an image is.
+        class_weights: by class name, what each weighed in training; after the temperature the graph subtracts their
+            logarithms from the logits. Empty if all weighed the same, for files that undo none, and for an ensemble.
     """
 
     network: str
@@ -144,6 +148,7 @@ class ModelSpec:
     golden: tuple[GoldenCase, ...] = ()
     clinical: tuple[Variable, ...] = ()
     familiarity: FamiliarityLimit | None = None
+    class_weights: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -168,12 +173,18 @@ class ModelSpec:
         """Whether the file was adapted to a place: thresholds and `test_metrics` are of its images then."""
         return self.operating_point().fitted_on == ADAPTATION
 
+    @property
+    def log_weights(self) -> NDArray[np.float64] | None:
+        """float64 [C], what is subtracted from the logits over the temperature; None if nothing is."""
+        return log_weights(self.class_weights, self.classes)
+
     def to_json(self) -> str:
         """The fields as JSON holds them."""
         data = {
             "schema_version": SCHEMA_VERSION,
             **{name: getattr(self, name) for name in self.__dataclass_fields__ if name != "clinical"},
             "classes": asdict(self.classes),
+            "class_weights": dict(self.class_weights),
             "operating_points": [point.to_json() for point in self.operating_points],
             "triage": self.triage.to_json(),
             "golden": [asdict(case) for case in self.golden],
@@ -202,11 +213,12 @@ def parse_spec(text: str) -> ModelSpec:
         for name, value in data.items():
             _check_texts(name, "the name of a field", _UNPRINTABLE)
             _check_texts(value, name, _UNPRINTABLE_IN_PROSE if name in _PROSE else _UNPRINTABLE)
+        classes = Classes(tuple(map(str, data["classes"]["names"])), tuple(map(str, data["classes"]["malignant"])))
         spec = ModelSpec(
             network=str(data["network"]),
             num_parameters=int(data["num_parameters"]),
             image_size=int(data["image_size"]),
-            classes=Classes(tuple(map(str, data["classes"]["names"])), tuple(map(str, data["classes"]["malignant"]))),
+            classes=classes,
             temperature=float(data["temperature"]),
             operating_points=tuple(map(OperatingPoint.from_json, data["operating_points"])),
             default_operating_point=str(data["default_operating_point"]),
@@ -232,6 +244,8 @@ def parse_spec(text: str) -> ModelSpec:
             # A file that names none takes pixels alone.
             clinical=clinical.from_json(data.get("metadata", [])),
             familiarity=FamiliarityLimit.from_json(data["familiarity"]) if data["familiarity"] else None,
+            # A file that names none undoes none.
+            class_weights=parse_class_weights(data.get("class_weights"), classes),
         )
     except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError, DataError) as problem:
         raise ModelFileError(

@@ -8,13 +8,15 @@ file are judged by the same code.
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nevus.core.class_weights import log_weights, parse_class_weights
 from nevus.core.errors import RunError
 from nevus.core.labels import Classes
 from nevus.core.manifest import write_csv
@@ -39,6 +41,8 @@ class Predictions:
         groups: images of one lesion, patient or duplicate group share a value: the unit of resampling.
         labels: int64 [N], index of the true class.
         logits: float64 [N, C], before calibration. A network with one output z gives [0, z].
+        log_weights: float64 [C], or [N, C] where images have different models: the logarithms of what each class
+            weighed in training, which `logits` still hold and `probabilities` undoes; None if all weighed the same.
         columns: further columns of the manifest by name (age, sex, site), as text, each of length N.
         also_in: the other splits that the image's group is in, separated by spaces: a text each,
             or nothing at all where no group is in two splits, as is so unless the source's own splits leak.
@@ -52,6 +56,7 @@ class Predictions:
     logits: NDArray[np.float64]
     columns: dict[str, list[str]] = field(default_factory=dict)
     also_in: list[str] = field(default_factory=list)
+    log_weights: NDArray[np.float64] | None = None
 
     @property
     def is_malignant(self) -> NDArray[np.bool_]:
@@ -81,15 +86,39 @@ class Predictions:
             logits=self.logits[kept],
             columns={name: pick(values) for name, values in self.columns.items()},
             also_in=pick(self.also_in),
+            log_weights=self.log_weights[kept]
+            if self.log_weights is not None and self.log_weights.ndim == 2
+            else self.log_weights,
         )
 
     def probabilities(self, temperature: float = 1.0) -> NDArray[np.float64]:
-        """float64 [N, C], rows sum to 1: softmax of the logits over the temperature (Guo et al. 2017)."""
+        """float64 [N, C], rows sum to 1: what the images of each class make up, with the class weights undone.
+
+        The softmax of the logits over the temperature (Guo et al. 2017), less `log_weights`.
+        """
+        scaled = self.logits / temperature
+        return softmax(scaled if self.log_weights is None else scaled - self.log_weights)
+
+    def weighted_probabilities(self, temperature: float = 1.0) -> NDArray[np.float64]:
+        """float64 [N, C], rows sum to 1: as `probabilities`, but each class weighs what it did in training."""
         return softmax(self.logits / temperature)
 
     def risk(self, temperature: float = 1.0) -> NDArray[np.float64]:
         """float64 [N] in [0, 1]: the summed probability of the malignant classes."""
-        total = self.probabilities(temperature)[:, self.classes.malignant_mask].sum(axis=1)
+        return self._summed(self.probabilities(temperature))
+
+    def weighted_risk(self) -> NDArray[np.float64]:
+        """float64 [N] in [0, 1]: as `risk`, before any correction: of the network's own softmax."""
+        return self._summed(self.weighted_probabilities())
+
+    def undone(self) -> Predictions:
+        """The same with logits from which `log_weights` are taken, so that their softmax gives `probabilities`."""
+        return (
+            self if self.log_weights is None else replace(self, logits=self.logits - self.log_weights, log_weights=None)
+        )
+
+    def _summed(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        total = probabilities[:, self.classes.malignant_mask].sum(axis=1)
         # Rounding can carry a sum of several probabilities past 1.
         return np.asarray(np.minimum(total, 1.0))
 
@@ -122,13 +151,22 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     write_csv(path, chain([header], rows))
 
 
-def read_predictions(path: Path, classes: Classes) -> Predictions:
+def read_predictions(path: Path, classes: Classes, class_weights: Mapping[str, float] | None = None) -> Predictions:
     """Reads predictions and checks them against the classes.
 
+    Args:
+        path: the file.
+        classes: of the model.
+        class_weights: what each class weighed in its training, by name; none if all weighed the same.
+
     Raises:
-        RunError: the file or a column is missing, or a row is wrong; names the row.
+        RunError: the file or a column is missing, a row is wrong, or the weights are; names the row.
     """
     hint = "Run 'nevus train' first."
+    try:
+        weights = parse_class_weights(class_weights, classes)
+    except (ValueError, TypeError) as problem:
+        raise RunError(f"{path}: {problem} {hint}") from None
     logit_columns = [_LOGIT + name for name in classes.names]
     required = [*_COLUMNS, *logit_columns]
     try:
@@ -162,4 +200,5 @@ def read_predictions(path: Path, classes: Classes) -> Predictions:
         logits=np.array(logits, dtype=np.float64).reshape(len(records), len(classes.names)),
         columns={name: [record[name] for record in records] for name in columns if name not in required},
         also_in=also_in if any(also_in) else [],
+        log_weights=log_weights(weights, classes),
     )

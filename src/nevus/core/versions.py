@@ -14,11 +14,21 @@ from nevus.core.errors import NevusError, RunError
 from nevus.core.files import read_json
 
 # Of files that one part writes and another reads.
-METRICS_JSON = 3
+METRICS_JSON = 4
 CROSS_VALIDATION_JSON = 3
 
 # From the JSON of one version to that of the next.
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def without_class_weights(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 4 of `metrics.json` and of `operating_points.json` undoes class weights; before, none were undone."""
+    return {**data, "class_weights": {}}
+
+
+def read_metrics_json(path: Path, hint: str) -> dict[str, Any]:
+    """Reads `metrics.json` as today's version has it; errors as for `read_versioned`."""
+    return read_versioned(path, METRICS_JSON, hint, upgrades={3: without_class_weights})
 
 
 def read_versioned(

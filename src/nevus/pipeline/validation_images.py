@@ -192,8 +192,9 @@ def predict(
 ) -> tuple[Predictions, NDArray[np.float64]]:
     """What a model says of all images of a dataset.
 
-    The logits are the logarithms of the model's probabilities, times its temperature: divided by it they give the
-    probabilities again. They are logits of the network but for a constant that the softmax takes away.
+    The logits are the logarithms of the model's probabilities with the class weights that it undoes, times its
+    temperature, so that `Predictions.probabilities` gives the probabilities again. They are logits of the network but
+    for a constant that the softmax takes away.
 
     Args:
         predictor: the model.
@@ -203,15 +204,18 @@ def predict(
         values: float32 [N, M], their clinical values; None if the model takes none.
 
     Returns:
-        The predictions, with the columns of the manifest, `source` and `diagnosis`; and the risks without the
-        temperature, float64 [N].
+        The predictions, with the columns of the manifest, `source` and `diagnosis`; and the network's own
+        risks, without the temperature and with class weights, float64 [N].
     """
     rows, spec = dataset.rows, predictor.spec
     scored = answers(predictor, dataset, range(len(rows)), values)
     probabilities = np.array(
         [answer.probabilities for answer in progress(scored, total=len(rows), label="Predicting")], dtype=np.float64
     )
-    logits = spec.temperature * np.log(np.maximum(probabilities, _SMALLEST_PROBABILITY))
+    logits = np.log(np.maximum(probabilities, _SMALLEST_PROBABILITY))
+    if spec.log_weights is not None:
+        logits = logits + spec.log_weights
+    logits = spec.temperature * logits
     columns = dict.fromkeys(name for row in rows for name in row.columns)
     of_model = Predictions(
         classes=spec.classes,
@@ -227,14 +231,16 @@ def predict(
             "diagnosis": [row.diagnosis for row in rows],
             **{name: [row.columns.get(name, "") for row in rows] for name in columns},
         },
+        log_weights=spec.log_weights,
     )
-    uncalibrated = of_model.risk()
+    uncalibrated = of_model.weighted_risk()
     if labelled.classes == spec.classes:
         return of_model, uncalibrated
     malignant = spec.classes.malignant_mask
     both = np.stack([probabilities[:, kind].sum(axis=1) for kind in (~malignant, malignant)], axis=1)
     both = np.maximum(both, _SMALLEST_PROBABILITY)
-    return replace(of_model, classes=labelled.classes, logits=spec.temperature * np.log(both)), uncalibrated
+    of_both = replace(of_model, classes=labelled.classes, logits=spec.temperature * np.log(both), log_weights=None)
+    return of_both, uncalibrated
 
 
 def describe_labels(labelled: Labelled) -> list[str]:

@@ -17,6 +17,7 @@ from sklearn import metrics as sk
 
 from assess.fold_runs import CLASSES, INFO, NUM_FOLDS, make_cross_validation, make_fold, make_predictions
 from nevus.assess.evaluation.cross_validation import cross_validate, spread
+from nevus.assess.evaluation.evaluate import evaluate
 from nevus.assess.pages.cross_validation_page import write_cross_validation_page
 from nevus.assess.sections.decisions import DECISIONS
 from nevus.assess.statistics.undefined import UndefinedMetricWarning
@@ -140,6 +141,37 @@ def test_out_of_fold_predictions_are_calibrated_and_name_their_fold(run: Run) ->
         assert set(pooled.columns["fold"][start:end]) == {fold.name}
         start = end
     assert start == len(pooled.image_ids)
+
+
+def test_class_weights_are_undone_in_each_fold_and_put_back_to_name_classes(tmp_path: Path) -> None:
+    run = make_cross_validation(tmp_path)
+    fold, weights = run.folds[1], {"benign": 0.6, "malignant": 3.0}
+    fold.update(training={"class_weights": weights})
+    evaluate(fold, default_operating_point="youden", bootstrap=100, seed=0)
+    ensemble = make_predictions("test", 40, seed=99)
+    write_predictions(run.predictions_csv("test"), ensemble)
+    result = cross_validate(run, **OPTIONS)
+    assert [one["class_weights"] for one in result["folds"]] == [{}, weights, {}]
+
+    pooled = read_predictions(run.predictions_csv("out_of_fold"), CLASSES)
+    of_fold = np.array(pooled.columns["fold"]) == fold.name
+    temperature = fold_metrics(run)[1]["temperature"]
+    test = read_predictions(fold.predictions_csv("test"), CLASSES)
+    odds = np.exp(test.logits[:, 1] / temperature) * 0.6 / 3.0
+    np.testing.assert_allclose(pooled.risk()[of_fold], odds / (1 + odds), atol=1e-12)
+    # The networks' own logits name the classes.
+    own = [read_predictions(one.predictions_csv("test"), CLASSES) for one in run.folds]
+    named = np.concatenate([one.logits[:, 1] > 0 for one in own])
+    confusion = [row["counts"] for row in result["classification"]["out_of_fold"]["confusion"]]
+    assert confusion == [[int(((named == c) & (pooled.labels == t)).sum()) for c in (0, 1)] for t in (0, 1)]
+    # The ensemble's predictions are chances already; its classes are named with the mean weights of its networks.
+    named = ensemble.logits[:, 1] + np.log(3.0 / 0.6) / 3 > 0
+    found = result["ensemble"]["classification"]["test"]["confusion"]
+    assert [row["counts"] for row in found] == [
+        [int(((named == c) & (ensemble.labels == t)).sum()) for c in (0, 1)] for t in (0, 1)
+    ]
+    area = result["ensemble"]["splits"]["test"]["brier"]["value"]
+    assert area == pytest.approx(float(np.mean((ensemble.risk() - ensemble.labels) ** 2)))
 
 
 def test_operating_points_of_the_ensemble_say_on_what_they_were_chosen(run: Run) -> None:

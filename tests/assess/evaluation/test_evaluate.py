@@ -13,7 +13,10 @@ from sklearn import metrics as sk
 
 from assess.simulated_runs import lesions_of_two, predicted_run
 from nevus.assess.evaluation.evaluate import evaluate
+from nevus.assess.evaluation.results import read_metrics
+from nevus.assess.sections.inputs import read_checked
 from nevus.assess.statistics.calibration import fit_temperature
+from nevus.core.chosen import read_chosen
 from nevus.core.dataset import Dataset, DatasetInfo
 from nevus.core.errors import RunError
 from nevus.core.files import finite, sha256_of, write_json
@@ -139,6 +142,72 @@ def test_risks_too_sure_are_calibrated_before_anything_else(tmp_path):
     corrected = np.interp(risk, chosen["isotonic"]["risk"], chosen["isotonic"]["calibrated"])
     brier = result["calibration"]["test"]["isotonic"]["brier"]["value"]
     assert np.mean((corrected - predictions["test"].is_malignant) ** 2) == pytest.approx(brier)
+
+
+SKIN = Classes(names=("akiec", "mel", "nv"), malignant=("akiec", "mel"))
+
+
+@pytest.fixture(scope="module")
+def weighed_run(tmp_path_factory):
+    """Of a network that knows the chances, 5, 10 and 85 %, but was trained with each class at the same weight."""
+    shares = np.array([0.05, 0.10, 0.85])
+    weights = 1 / (3 * shares)
+
+    def weighed(split, seed):
+        random = np.random.default_rng(seed)
+        labels = np.repeat(random.choice(3, size=750, p=shares), 2)
+        found = random.normal(size=(labels.size, 3)) + 1.5 * np.eye(3)[labels]
+        # Bayes: the log-likelihood of a normal with mean 1.5 at the true class is 1.5 times what was found there.
+        return lesions_of_two(split, SKIN, labels, 1.5 * found + np.log(shares) + np.log(weights))
+
+    run = predicted_run(tmp_path_factory.mktemp("weighed"), {"val": weighed("val", 0), "test": weighed("test", 1)})
+    record = json.loads(run.run_json.read_text())
+    named = dict(zip(SKIN.names, weights.tolist(), strict=True))
+    write_json(run.run_json, {**record, "training": {"class_weights": named}})
+    evaluate(run, **DEFAULT)
+    return run
+
+
+def test_class_weights_of_the_training_are_undone(weighed_run):
+    metrics = read_metrics(weighed_run)
+    weights = json.loads(weighed_run.run_json.read_text())["training"]["class_weights"]
+    chosen = read_chosen(weighed_run.operating_points_json, "")
+    assert metrics["class_weights"] == chosen.class_weights == weights
+    assert metrics["temperature"] == pytest.approx(1.0, abs=0.1)
+    found = metrics["calibration"]["test"]
+    assert found["before"]["intercept"].high < -1.0
+    assert found["after"]["intercept"].low < 0.0 < found["after"]["intercept"].high
+    assert found["after"]["brier"].value < found["before"]["brier"].low
+    # A screening starts from the prevalence for which the risks are right: of the images, not two classes of three.
+    assert chosen.assumed_prevalence == pytest.approx(0.15, abs=0.02)
+    test = read_checked(weighed_run.predictions_csv("test"), SKIN, weights)
+    risk = test.risk(metrics["temperature"])
+    assert risk.mean() == pytest.approx(0.15, abs=0.02)
+    for point in metrics["operating_points"]:
+        called = risk >= point["threshold"]
+        assert point["test"]["true_positives"] == (called & test.is_malignant).sum()
+
+
+def test_the_most_probable_class_is_named_with_the_class_weights(weighed_run):
+    metrics = read_metrics(weighed_run)
+    test = read_checked(weighed_run.predictions_csv("test"), SKIN)
+    found = metrics["classification"]["test"]
+    named = test.logits.argmax(axis=1)
+    shares = [(named == index)[test.labels == index].mean() for index in range(3)]
+    assert found["balanced_accuracy"].value == pytest.approx(np.mean(shares))
+    weighed = replace(test, log_weights=np.log(list(metrics["class_weights"].values())))
+    probabilities = weighed.probabilities(metrics["temperature"])
+    assert found["classes"][0]["roc_auc"].value == pytest.approx(
+        sk.roc_auc_score(test.labels == 0, probabilities[:, 0])
+    )
+
+
+def test_class_weights_that_are_not_of_the_classes_are_refused(tmp_path, predictions):
+    run = predicted_run(tmp_path, predictions)
+    record = json.loads(run.run_json.read_text())
+    write_json(run.run_json, {**record, "training": {"class_weights": {"benign": 1.0}}})
+    with pytest.raises(RunError, match=r"run.json: training has wrong class_weights.*nevus train"):
+        evaluate(run, **DEFAULT)
 
 
 def test_validation_without_a_mistake_leaves_the_risks_as_they_are(tmp_path, predictions):

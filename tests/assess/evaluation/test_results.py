@@ -126,6 +126,7 @@ def test_an_audit_of_other_images_is_none(run: Run) -> None:
     [
         (("temperature",), None),
         (("temperature",), -1),
+        (("class_weights",), {"benign": 1.0}),
         (("decision_curve", "test", "model"), []),
         (("screening", "test_without_leaks", "decision_curve", "thresholds"), [0.5]),
         (("triage", "test_without_leaks"), None),

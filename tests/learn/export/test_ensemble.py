@@ -24,11 +24,17 @@ from nevus.learn.export.onnx_file import open_session
 
 
 def make_cross_validation(directory: Path, classes: Classes, darkness: bool = False) -> Run:
-    """Two exported folds of temperatures 1 and 2, in the state that the evaluation of the whole leaves them."""
+    """Two exported folds of temperatures 1 and 2, in the state that the evaluation of the whole leaves them.
+
+    The second was trained with class weights if both know darkness alone.
+    """
     run = Run(directory / "whole")
     for number, temperature in ((1, 1.0), (2, 2.0)):
         model = make_darkness_model(32) if darkness else None
-        made = make_run(directory / f"base{number}", classes, temperature=temperature, model=model)
+        weights = {"benign": 1.0, "malignant": 3.0} if darkness and number == 2 else {}
+        made = make_run(
+            directory / f"base{number}", classes, temperature=temperature, model=model, class_weights=weights
+        )
         fold = Run(fold_directory(run.directory, number))
         shutil.copytree(made.directory, fold.directory)
         fold.update(dataset=str(made.dataset.directory))
@@ -38,7 +44,8 @@ def make_cross_validation(directory: Path, classes: Classes, darkness: bool = Fa
     write_json(run.config_json, {})
     run.predictions_csv("out_of_fold").parent.mkdir()
     shutil.copyfile(fold.predictions_csv("val"), run.predictions_csv("out_of_fold"))
-    write_json(run.operating_points_json, {**read_json(fold.operating_points_json, ""), "temperature": 1.0})
+    chosen = read_json(fold.operating_points_json, "")
+    write_json(run.operating_points_json, {**chosen, "temperature": 1.0, "class_weights": {}})
     write_json(
         run.cross_validation_json,
         {
@@ -119,7 +126,7 @@ def test_the_worked_example_gives_the_worked_answers(darkness: Run) -> None:
     for grey in (0, 51, 128, 255):
         logit = 8 * (0.5 - grey / 255)
         risk, heatmap = session.run(["risk", "heatmap"], {INPUT: np.full((1, 70, 50, 3), grey, dtype=np.uint8)})
-        expected = (1 / (1 + np.exp(-logit)) + 1 / (1 + np.exp(-logit / 2))) / 2
+        expected = (1 / (1 + np.exp(-logit)) + 1 / (1 + 3 * np.exp(-logit / 2))) / 2
         assert risk[0] == pytest.approx(expected, abs=1e-6)
         np.testing.assert_allclose(heatmap, 8 * (1 - grey / 255), atol=1e-5)
 
@@ -130,7 +137,7 @@ def test_predictions_are_mean_probabilities_even_beyond_float32(darkness: Run) -
     found = read_predictions(darkness.predictions_csv("test"), BINARY)
     grey = dataset.pixels[[row.pixel_index for row in dataset.rows_of("test")]].mean(axis=(1, 2, 3))
     logits = 8 * (0.5 - grey / 255)
-    expected = (1 / (1 + np.exp(-logits)) + 1 / (1 + np.exp(-logits / 2))) / 2
+    expected = (1 / (1 + np.exp(-logits)) + 1 / (1 + 3 * np.exp(-logits / 2))) / 2
     np.testing.assert_allclose(found.risk(), expected, atol=1e-5)
 
     for fold in darkness.folds:

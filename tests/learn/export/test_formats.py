@@ -31,7 +31,11 @@ from nevus.learn.networks.activation_map import tap
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Of a network worked out by hand, on images that it tells apart, exported in every format."""
     run = make_run(
-        tmp_path_factory.mktemp("formats") / "base", temperature=1.7, model=make_darkness_model(32), dark=True
+        tmp_path_factory.mktemp("formats") / "base",
+        temperature=1.7,
+        model=make_darkness_model(32),
+        dark=True,
+        class_weights={"benign": 0.5, "malignant": 2.0},
     )
     for file_format in FORMATS:
         export(run, run.dataset, file_format)
@@ -46,7 +50,8 @@ def test_a_file_gives_the_worked_answers_and_its_golden_ones(run: Run, file_form
     # Within the ranges of the training images, which int8 does not leave.
     grey = np.array([20, 51, 128, 200], dtype=np.uint8)
     answers = answer(np.tile(grey[:, None, None, None], (1, 32, 32, 3)), 3)
-    risk = 1 / (1 + np.exp(-8 * (0.5 - grey / 255) / 1.7))
+    # A malignant image weighed as much as four benign ones: its odds are a quarter of what the network says.
+    risk = 1 / (1 + 4 * np.exp(-8 * (0.5 - grey / 255) / 1.7))
     np.testing.assert_allclose(answers.risk, risk, atol=precision)
     np.testing.assert_allclose(answers.probabilities, np.stack([1 - risk, risk], axis=1), atol=precision)
     np.testing.assert_allclose(answers.heatmap.mean(axis=(1, 2)), 8 * (1 - grey / 255), atol=8 * precision)
@@ -55,6 +60,7 @@ def test_a_file_gives_the_worked_answers_and_its_golden_ones(run: Run, file_form
     assert spec.classes == BINARY
     assert spec.temperature == 1.7
     assert (spec.familiarity is not None) == FORMATS[file_format].tells_familiarity
+    assert spec.class_weights == {"benign": 0.5, "malignant": 2.0}
     for case in spec.golden:
         received = answer(golden_pixels(case.height, case.width)[None], 1)
         assert (received.familiarity is None) == (case.familiarity is None) == (spec.familiarity is None)
@@ -113,9 +119,10 @@ def test_parity_has_an_entry_for_each_format_until_the_thresholds_change(run: Ru
         run.parity_json.write_bytes(before[1])
 
 
-@pytest.mark.parametrize("file_format", ["litert", "keras"])
+@pytest.mark.parametrize("file_format", ["onnx", "litert", "keras"])
 def test_seven_classes_answer_alike(tmp_path: Path, file_format: str) -> None:
-    run = make_run(tmp_path / "base", HAM, temperature=1.3)
+    weights = {name: 0.2 * 2**number for number, name in enumerate(HAM.names)}
+    run = make_run(tmp_path / "base", HAM, temperature=1.3, class_weights=weights)
     export(run, run.dataset, file_format)
     entry = read_json(run.parity_json, "")[file_format]
     assert entry["num_images"] == 80

@@ -87,7 +87,10 @@ def read_entries(runs: Sequence[Run]) -> list[Entry]:
         names = [str(run.directory) for run in runs]
     evaluations = [results.read_metrics(run) for run in runs]
     points = [results.default_point(run, metrics) for run, metrics in zip(runs, evaluations, strict=True)]
-    tests = [read_checked(run.predictions_csv("test"), results.read_info(run).classes) for run in runs]
+    tests = [
+        read_checked(run.predictions_csv("test"), results.read_info(run).classes, metrics["class_weights"])
+        for run, metrics in zip(runs, evaluations, strict=True)
+    ]
     orders = [_order(runs[0], tests[0], run, test) for run, test in zip(runs, tests, strict=True)]
     leaks = np.stack([leaked(test)[order] for test, order in zip(tests, orders, strict=True)])
     versions = {"test": np.ones(leaks.shape[1], dtype=bool)}

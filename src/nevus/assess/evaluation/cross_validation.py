@@ -48,7 +48,7 @@ from nevus.core.chosen import Chosen, write_chosen
 from nevus.core.estimate import Estimate
 from nevus.core.files import sha256_of, write_json
 from nevus.core.operating_point import OperatingPoint
-from nevus.core.predictions import write_predictions
+from nevus.core.predictions import Predictions, write_predictions
 from nevus.core.runs import Run
 from nevus.core.split_names import WITHOUT_LEAKS
 
@@ -65,7 +65,8 @@ def cross_validate(
 ) -> dict[str, Any]:
     """Pools the folds of a run and writes `out_of_fold.csv`, `cross_validation.json` and `operating_points.json`.
 
-    `out_of_fold.csv` has logits already divided by the fold's temperature, and a column `fold`. The operating points
+    `out_of_fold.csv` has logits already divided by the fold's temperature and less the logarithms of its class weights,
+    and a column `fold`. The operating points
     are the ensemble's; it is measured on `predictions/test.csv` where a test split of the source gave one.
 
     Args:
@@ -84,7 +85,7 @@ def cross_validate(
     info = run.dataset_info
     folds = read_folds(run)
     pooled = pool(folds)
-    write_predictions(run.predictions_csv(OUT_OF_FOLD), pooled)
+    write_predictions(run.predictions_csv(OUT_OF_FOLD), pooled.undone())
     fingerprints = {OUT_OF_FOLD: sha256_of(run.predictions_csv(OUT_OF_FOLD))}
     sampling = Sampling(bootstrap, seed)
     notes: list[str] = []
@@ -102,7 +103,7 @@ def cross_validate(
     if run.predictions_csv("test").exists():
         fingerprints["test"] = sha256_of(run.predictions_csv("test"))
         with noting(notes, "test"):
-            ensemble = _measure_ensemble(run, points, class_points, sampling)
+            ensemble = _measure_ensemble(run, folds, points, class_points, sampling)
 
     result = {
         "schema_version": versions.CROSS_VALIDATION_JSON,
@@ -198,7 +199,12 @@ def _pooled(folds: Sequence[Fold], measured: Mapping[str, Any], over_folds: Mapp
             "over_folds": over_folds["classification"],
         },
         "folds": [
-            {"name": fold.name, "temperature": fold.temperature, "test": fold.metrics["splits"]["test"]}
+            {
+                "name": fold.name,
+                "temperature": fold.temperature,
+                "class_weights": fold.metrics["class_weights"],
+                "test": fold.metrics["splits"]["test"],
+            }
             for fold in folds
         ],
         "calibration": measured["calibration"],
@@ -220,11 +226,24 @@ def _of_ensemble(point: OperatingPoint) -> OperatingPoint:
     return replace(point, rule=_ENSEMBLE_RULE.format(rule=point.rule), fitted_on=OUT_OF_FOLD)
 
 
+def _weighed_as(folds: Sequence[Fold], test: Predictions) -> Predictions:
+    """The ensemble's predictions, with the mean class weights of its networks put back for naming classes."""
+    weights = [fold.test.log_weights for fold in folds if fold.test.log_weights is not None]
+    if not weights:
+        return test
+    mean = np.sum(weights, axis=0) / len(folds)
+    return replace(test, logits=test.logits + mean, log_weights=mean)
+
+
 def _measure_ensemble(
-    run: Run, points: Sequence[OperatingPoint], class_points: Mapping[str, OperatingPoint], sampling: Sampling
+    run: Run,
+    folds: Sequence[Fold],
+    points: Sequence[OperatingPoint],
+    class_points: Mapping[str, OperatingPoint],
+    sampling: Sampling,
 ) -> dict[str, Any]:
     """The ensemble on the source's test split: as published, and without images whose group is in the folds, if any."""
-    test = read_checked(run.predictions_csv("test"), run.dataset_info.classes)
+    test = _weighed_as(folds, read_checked(run.predictions_csv("test"), run.dataset_info.classes))
     leaks = leaked(test)
     splits = {"test": test}
     if leaks.all():

@@ -1,7 +1,7 @@
 """From a run's predictions to `operating_points.json` and `metrics.json`.
 
-Defines the order: temperature and thresholds are chosen on validation, then
-applied once to the test, and never the other way round. It must not open a model or draw.
+Defines the order: the class weights of the training are undone, temperature and thresholds are chosen
+on validation, then applied once to the test, and never the other way round. It must not open a model or draw.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from nevus.assess.evaluation import sections
 from nevus.assess.sections import classification, conformal, decisions, thresholds
-from nevus.assess.sections.inputs import check_apart, leaked, read_checked, scored, untrained
+from nevus.assess.sections.inputs import check_apart, leaked, read_checked, scored, trained_weights, untrained
 from nevus.assess.sections.metric import Sampling
 from nevus.assess.sections.section import Elsewhere, Judged, Validation
 from nevus.assess.statistics import uncertainty
@@ -58,7 +58,8 @@ def evaluate(
         names = ", ".join(thresholds.RULES)
         raise RunError(f"There is no operating point '{default_operating_point}'. Expected one of: {names}.")
     info = run.dataset_info
-    val, test = (read_checked(run.predictions_csv(split), info.classes) for split in SPLITS)
+    weights = trained_weights(run)
+    val, test = (read_checked(run.predictions_csv(split), info.classes, weights) for split in SPLITS)
     check_apart(run, val, test)
     # Where the source's own splits leak: what is fitted on val must not be fitted on images that were trained on.
     val = untrained(run, val)
@@ -87,6 +88,7 @@ def evaluate(
         "generated": info.generated,
         "classes": {"names": list(info.classes.names), "malignant": list(info.classes.malignant)},
         "temperature": temperature,
+        "class_weights": weights,
         "interval_methods": interval_methods(sampling),
         "fingerprints": {"dataset": run.recorded("dataset_fingerprint"), "predictions": fingerprints},
         "leak": leak_counts(test) if leaks.any() else None,
@@ -103,6 +105,7 @@ def evaluate(
             triage=fitted["triage"],
             assumed_prevalence=fitted["screening"],
             isotonic=fitted["calibration"].to_json(),
+            class_weights=weights,
         ),
     )
     write_json(run.metrics_json, result)
@@ -120,7 +123,7 @@ def _judge(
 ) -> Judged:
     """Applies to the images of a split everything that was fitted on validation."""
     images = scored(predictions, temperature)
-    risks = {"before": predictions.risk(), "after": images.risk}
+    risks = {"before": predictions.weighted_risk(), "after": images.risk}
     if is_test:  # On the images that it was fitted on, the isotonic map would look better than it is.
         risks["isotonic"] = fitted["calibration"](images.risk)
     bands = fitted["triage"]

@@ -1,7 +1,7 @@
 """The folds of a cross-validation: what is read of each, and their test images in one list.
 
-Owns pooling: each image has one risk, from the model that never saw its group, divided by
-that model's own temperature, and is decided by that model's own thresholds. It must not
+Owns pooling: each image has one risk, from the model that never saw its group, with that model's
+own temperature and class weights, and is decided by that model's own thresholds. It must not
 compute a metric.
 """
 
@@ -26,7 +26,7 @@ from nevus.core.predictions import Predictions
 from nevus.core.prevalence import rebase
 from nevus.core.runs import Run
 from nevus.core.triage import Triage
-from nevus.core.versions import METRICS_JSON, read_versioned
+from nevus.core.versions import read_metrics_json
 
 # The column of the pooled predictions that names the fold of an image.
 FOLD = "fold"
@@ -39,7 +39,8 @@ class Fold(NamedTuple):
     Attributes:
         name: of its run.
         test: what its model says of its test images.
-        metrics: its `metrics.json`, with the temperature and the thresholds chosen on its own validation images.
+        metrics: its `metrics.json`, with the class weights of its training, and the temperature and the thresholds
+            chosen on its own validation images.
         assumed_prevalence: for which its risks are right, in (0, 1); also chosen there.
     """
 
@@ -103,8 +104,8 @@ def read_folds(run: Run) -> list[Fold]:
 
 def _read_fold(fold: Run) -> Fold:
     path = fold.predictions_csv("test")
-    test = read_checked(path, fold.dataset_info.classes)
-    figures = read_versioned(fold.metrics_json, METRICS_JSON, RUN_AGAIN)
+    figures = read_metrics_json(fold.metrics_json, RUN_AGAIN)
+    test = read_checked(path, fold.dataset_info.classes, figures["class_weights"])
     if sha256_of(path) != figures["fingerprints"]["predictions"]["test"]:
         raise RunError(f"{path} has changed since {fold.metrics_json.name} was made from it. {RUN_AGAIN}")
     return Fold(fold.name, test, figures, read_chosen(fold.operating_points_json, RUN_AGAIN).assumed_prevalence)
@@ -144,7 +145,13 @@ def pool(folds: list[Fold]) -> Predictions:
             **{name: joined(name) for name in columns},
             FOLD: [fold.name for fold in folds for _ in fold.test.image_ids],
         },
+        log_weights=np.concatenate([_log_weights(fold.test) for fold in folds]),
     )
+
+
+def _log_weights(test: Predictions) -> Floats:
+    """float64 [N, C]: of each image's model; 0 where it was trained without class weights."""
+    return np.broadcast_to(0.0 if test.log_weights is None else test.log_weights, test.logits.shape)
 
 
 def judge(folds: Sequence[Fold], pooled: Predictions, default_point: str, prevalence: float | None) -> Judged:
@@ -164,7 +171,7 @@ def judge(folds: Sequence[Fold], pooled: Predictions, default_point: str, preval
         predictions=replace(pooled, columns=columns),
         temperature=1.0,
         images=images,
-        risks={"before": _joined(fold.test.risk() for fold in folds), "after": images.risk},
+        risks={"before": _joined(fold.test.weighted_risk() for fold in folds), "after": images.risk},
         decisions={
             name: _joined(fold.risk >= fold.at(name)["threshold"] for fold in folds) for name in thresholds.RULES
         },

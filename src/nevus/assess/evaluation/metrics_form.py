@@ -27,6 +27,7 @@ def _metrics(val: str) -> dict[str, Any]:
         "generated": flag,
         "classes": {"names": [text], "malignant": [text]},
         "temperature": positive,
+        "class_weights": {"*": positive},
         "interval_methods": {"*": text},
         "fingerprints": {"dataset": text, "predictions": {"*": text}},
         "leak?": {"num_images": count, "num_groups": count, "also_in": {"*": count}},

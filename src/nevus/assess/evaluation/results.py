@@ -19,7 +19,7 @@ from nevus.core.files import read_json, sha256_of
 from nevus.core.manifest import SPLITS, name_licences
 from nevus.core.runs import Run
 from nevus.core.split_names import WITHOUT_LEAKS
-from nevus.core.versions import METRICS_JSON, read_versioned
+from nevus.core.versions import read_metrics_json
 from nevus.core.vocabulary import SEVERITIES
 
 _TRAIN, _EVALUATE, _AUDIT = "Run 'nevus train' again.", "Run 'nevus evaluate' again.", "Run 'nevus audit' again."
@@ -106,7 +106,7 @@ def read_metrics(run: Run) -> dict[str, Any]:
         RunError: the file is missing, damaged, of another version, or not made from the predictions that are there.
     """
     path = run.metrics_json
-    data = read_versioned(path, METRICS_JSON, "Run 'nevus evaluate' first.")
+    data = read_metrics_json(path, "Run 'nevus evaluate' first.")
     metrics: dict[str, Any] = parsed(data, METRICS, str(path), _EVALUATE)
     _check_versions(path, metrics)
     _check_classes(path, metrics)
@@ -130,7 +130,9 @@ def _check_versions(path: Path, metrics: dict[str, Any]) -> None:
 
 
 def _check_classes(path: Path, metrics: dict[str, Any]) -> None:
-    """Every table of classes has the same ones, and every conformal set is counted for the same."""
+    """Every table of classes has the same ones, and every conformal set is counted for the same; so have weights."""
+    if set(metrics["class_weights"]) not in (set(), set(metrics["classes"]["names"])):
+        raise RunError(f"{path}: class_weights are not those of {', '.join(metrics['classes']['names'])}. {_EVALUATE}")
     for found in (metrics["classification"]["val"], *_present(metrics["classification"])):
         check_classification(path, found, metrics["classes"]["names"], _EVALUATE)
     versions = [version for rate in metrics["conformal"] or [] for version in _present(rate)]

@@ -100,7 +100,7 @@ def validate(
         spec: the model file's description.
         predictions: of the images, with the columns `SOURCE` and `DIAGNOSIS`; the temperature of `spec` still divides
             the logits. `also_in` names the model's splits that an image, or another of its group, was in.
-        uncalibrated: float64 [N] in [0, 1], the risks without the temperature.
+        uncalibrated: float64 [N] in [0, 1], the risks without the temperature and with class weights.
         asked: how.
         model: what the file says of the model itself: for the file alone.
         data: the same of the data.
@@ -146,6 +146,7 @@ def validate(
         "generated": generated,
         "classes": {"names": list(classes.names), "malignant": list(classes.malignant)},
         "temperature": spec.temperature,
+        "class_weights": dict(spec.class_weights) if predictions.log_weights is not None else {},
         "interval_methods": interval_methods(asked.sampling),
         "fingerprints": dict(fingerprints),
         "leak": leak_counts(predictions) if leaks.any() else None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -29,6 +30,7 @@ from nevus.assess.sections.classified import shown_metrics
 from nevus.assess.sections.decisions import DECISIONS
 from nevus.assess.sections.scores import SCORES
 from nevus.core import split_names
+from nevus.core.class_weights import log_weights
 from nevus.core.config import options
 from nevus.core.errors import RunError
 from nevus.core.files import write_text
@@ -66,6 +68,7 @@ def _render(run: Run) -> tuple[str, str, dict[str, bytes]]:
     config = results.read_config(run)
     test = read_predictions(run.predictions_csv("test"), info.classes)
     metrics = results.read_metrics(run)
+    test = replace(test, log_weights=log_weights(metrics["class_weights"], info.classes))
     point = results.default_point(run, metrics)
     training = record["training"] or {}
     splits = results.versions_of_test(metrics)

@@ -33,12 +33,12 @@ _BANDS = {"low": (BENIGN, "#101418"), "uncertain": (GRID, INK), "high": (MALIGNA
 
 
 def reliability(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Plot:
-    """Reliability diagram: what was said against what was so, before and after the temperature.
+    """Reliability diagram: what was said against what was so, before and after calibration.
 
     Args:
         before: the figures of `calibration` for the risks as the network gives them; None to show only those that
             the model file gives.
-        after: the same for the risks after the temperature.
+        after: the same for the risks with the temperature, and class weights undone.
     """
     said = np.array([row["mean_risk"] for row in after["reliability"]])
     value, low, high = _ends([row["observed"] for row in after["reliability"]])
@@ -51,7 +51,7 @@ def reliability(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> P
             value_before = _ends([row["observed"] for row in before["reliability"]])[0]
             axes.plot(said_before, value_before, "s", color=MUTED, markerfacecolor=PAPER, markersize=5, label="before")
         axes.vlines(said, low, high, color=INK, linewidth=1)
-        axes.plot(said, value, "o", color=INK, markersize=5, label="after the temperature" if before else "risks")
+        axes.plot(said, value, "o", color=INK, markersize=5, label="after calibration" if before else "risks")
         figure.legend(loc="outside lower center", ncols=2)
 
     sizes = [row["num_images"] for row in after["reliability"]]
@@ -61,7 +61,7 @@ def reliability(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> P
         caption=(
             f"Test images sorted by risk, in {len(sizes)} bins of {min(sizes):,} to {max(sizes):,} images, "
             + (
-                "before and after the temperature; with 95 % intervals after it. Expected calibration error after it "
+                "before and after calibration; with 95 % intervals after it. Expected calibration error after it "
                 if before
                 else "with 95 % intervals. Expected calibration error "
             )
@@ -73,7 +73,7 @@ def reliability(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> P
             "the diagonal is not a sign of a fault."
         ),
         alternative=(
-            f"Reliability diagram{' after the temperature' if before else ''}: "
+            f"Reliability diagram{' after calibration' if before else ''}: "
             + "; ".join(f"risk {value_text(x)}, malignant {value_text(y)}" for x, y in zip(said, value, strict=True))
             + ". Expected calibration error "
             + (

@@ -20,14 +20,19 @@ from nevus.core.predictions import Predictions
 
 
 class Classified:
-    """The class probabilities of a split's N images, and what several metrics need of them."""
+    """The class probabilities of a split's N images, and what several metrics need of them.
+
+    Images are ranked by chances; the most probable classes are named with the class weights of training, so that a
+    rare class is named at all.
+    """
 
     def __init__(self, predictions: Predictions, temperature: float) -> None:
         self.names = predictions.classes.names
         self.labels = predictions.labels
         self.probabilities = predictions.probabilities(temperature)
         self.groups = group_codes(predictions.groups)
-        self.named = class_metrics.most_probable(self.probabilities)
+        self.weighted = predictions.weighted_probabilities(temperature)
+        self.named = class_metrics.most_probable(self.weighted)
         self.sensitivities = [
             uncertainty.share(self.labels == index, self.named == index, self.groups)
             for index in range(len(self.names))
@@ -145,7 +150,7 @@ TOP_2 = Metric(
     "the share of images whose true class is among the two most probable",
     "Russakovsky et al., IJCV 115:211 (2015)",
     Share(
-        lambda one: (np.ones(one.labels.size, dtype=bool), class_metrics.in_top(one.labels, one.probabilities)),
+        lambda one: (np.ones(one.labels.size, dtype=bool), class_metrics.in_top(one.labels, one.weighted)),
     ),
     _EVERYWHERE,
 )

@@ -6,6 +6,7 @@ must not compute a metric.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from nevus.assess.statistics.metrics import Bools, Floats, check_risk
 from nevus.assess.statistics.uncertainty import Groups, group_codes
+from nevus.core.class_weights import parse_class_weights
 from nevus.core.errors import RunError
 from nevus.core.labels import Classes
 from nevus.core.predictions import Predictions, read_predictions
@@ -34,9 +36,22 @@ class Scored(NamedTuple):
 
 
 def scored(predictions: Predictions, temperature: float) -> Scored:
-    """The arrays of a split, with its logits divided by `temperature`."""
+    """The arrays of a split, with its logits divided by `temperature` and its class weights undone."""
     labels, risk = check_risk(predictions.is_malignant, predictions.risk(temperature))
     return Scored(labels, risk, group_codes(predictions.groups))
+
+
+def trained_weights(run: Run) -> dict[str, float]:
+    """What each class weighed in the training of a run, by its name; empty if all weighed the same.
+
+    Raises:
+        RunError: `run.json` holds something else there.
+    """
+    training = run.record.get("training") or {}
+    try:
+        return parse_class_weights(training.get("class_weights"), run.dataset_info.classes)
+    except (ValueError, TypeError, AttributeError) as problem:
+        raise RunError(f"{run.run_json}: training has wrong {problem} Run 'nevus train' again.") from None
 
 
 def leaked(test: Predictions) -> Bools:
@@ -66,18 +81,19 @@ def untrained(run: Run, val: Predictions) -> Predictions:
     return val.where(~leaks)
 
 
-def read_checked(path: Path, classes: Classes) -> Predictions:
+def read_checked(path: Path, classes: Classes, class_weights: Mapping[str, float] | None = None) -> Predictions:
     """Reads predictions that evaluation can trust.
 
     Args:
         path: a CSV file of `predictions/`.
         classes: of the run.
+        class_weights: as for `read_predictions`.
 
     Raises:
         RunError: as `read_predictions`, and if the file has no row, an image twice, a row without a
             group, or a logit that is not a finite number.
     """
-    predictions = read_predictions(path, classes)
+    predictions = read_predictions(path, classes, class_weights)
     advice = "Run 'nevus train' again."
     if not predictions.image_ids:
         raise RunError(f"{path}: has no rows. Expected one for each image. {advice}")

@@ -21,7 +21,8 @@ class Validation(NamedTuple):
     """The images on which everything is fitted.
 
     Attributes:
-        predictions: of the validation split, without images that were trained on.
+        predictions: of the validation split, without images that were trained on; their `probabilities` undo the
+            class weights of training.
         temperature: above 0, fitted on them.
         images: their labels, risks after the temperature, and groups.
         default_point: the name of the operating point for decisions unless another is requested.
@@ -58,7 +59,8 @@ class Judged:
         predictions: logits that `temperature` still divides.
         temperature: above 0.
         images: labels, calibrated risks and groups.
-        risks: float64 [N] in [0, 1] by name: before and after the temperature, isotonic.
+        risks: float64 [N] in [0, 1] by name: before and after the class weights are undone and the temperature,
+            isotonic.
         decisions: bool [N] by operating point, True for called malignant.
         default_point: the name of the default one among them.
         called: bool [N] by class: whether the image is called that class at the threshold of the class.

@@ -32,7 +32,8 @@ _SMALLEST_RISK = 1e-7
 def fit_temperature(predictions: Predictions) -> float:
     """The temperature that makes validation most likely: the mean negative log-likelihood at its least [1].
 
-    The likelihood is convex in 1 / temperature, so the least is the only one.
+    The likelihood is that of `Predictions.probabilities`, with the class weights undone. It is convex in
+    1 / temperature, so the least is the only one.
 
     Args:
         predictions: of the validation split, never of the test.
@@ -57,21 +58,23 @@ def fit_temperature(predictions: Predictions) -> float:
         >>> round(fit_temperature(too_sure), 2)
         3.64
     """
-    true_logits = predictions.logits[np.arange(predictions.labels.size), predictions.labels]
+    logits = predictions.logits
+    offset = 0.0 if predictions.log_weights is None else predictions.log_weights
+    true_logits = logits[np.arange(predictions.labels.size), predictions.labels]
 
     def slope(inverse_temperature: float) -> float:
         """Of the mean negative log-likelihood; it rises with the inverse temperature."""
-        expected = (softmax(predictions.logits * inverse_temperature, axis=1) * predictions.logits).sum(axis=1)
+        expected = (softmax(logits * inverse_temperature - offset, axis=1) * logits).sum(axis=1)
         return float((expected - true_logits).mean())
 
     coldest, hottest = TEMPERATURES
     # Where the logits of each image are equal, both slopes are 0 but for rounding.
-    says_nothing = not np.ptp(predictions.logits, axis=1).any()
+    says_nothing = not np.ptp(logits, axis=1).any()
     is_too_cold = not says_nothing and slope(1.0 / coldest) <= 0.0
     if says_nothing or is_too_cold or slope(1.0 / hottest) >= 0.0:
         if not is_too_cold:
             reason = "do not rise with the truth"
-        elif (true_logits == predictions.logits.max(axis=1)).all():
+        elif (true_logits == logits.max(axis=1)).all():
             reason = "tell the classes apart without error"
         else:
             reason = "differ too little between the classes"

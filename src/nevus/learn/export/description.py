@@ -96,6 +96,7 @@ def describe_ensemble(run: Run, validation: dict[str, Any], members: list[ModelS
         + f" in {len(members)} folds; each network left one fold out",
         origin={
             "temperatures": [member.temperature for member in members],
+            "class_weights": [dict(member.class_weights) for member in members],
             "folds": [member.provenance for member in members],
             "out_of_fold": validation["out_of_fold"],
             "over_folds": validation["over_folds"],
@@ -141,6 +142,7 @@ def _describe(
         image_size=info.image_size,
         classes=info.classes,
         temperature=chosen.temperature,
+        class_weights=chosen.class_weights,
         operating_points=chosen.operating_points,
         default_operating_point=chosen.default,
         triage=chosen.triage,

@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 
 from nevus.core.chosen import read_chosen
+from nevus.core.class_weights import log_weights
 from nevus.core.clinical import Values
 from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
@@ -38,7 +39,7 @@ from nevus.learn.training.predict import load_model, predict_split
 def predict_ensemble(run: Run, dataset: Dataset, split: str) -> None:
     """Writes `run.predictions_csv(split)`: the logarithms of the folds' mean probabilities, as logits.
 
-    Their softmax gives the mean probabilities back, so their temperature is 1.
+    Their softmax gives the mean probabilities back, so their temperature is 1 and no class weights are left to undo.
 
     Args:
         run: of a cross-validation whose folds are evaluated.
@@ -50,8 +51,14 @@ def predict_ensemble(run: Run, dataset: Dataset, split: str) -> None:
         DataError: the split has no images.
     """
     members = [predict_split(load_model(fold), dataset, split)[0] for fold in run.folds]
-    temperatures = [read_chosen(fold.operating_points_json, RUN_AGAIN).temperature for fold in run.folds]
-    probabilities = np.mean([member.probabilities(t) for member, t in zip(members, temperatures, strict=True)], axis=0)
+    chosen = [read_chosen(fold.operating_points_json, RUN_AGAIN) for fold in run.folds]
+    probabilities = np.mean(
+        [
+            replace(member, log_weights=log_weights(one.class_weights, member.classes)).probabilities(one.temperature)
+            for member, one in zip(members, chosen, strict=True)
+        ],
+        axis=0,
+    )
     # A probability that is too small for a float64 has no logarithm.
     logits = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
     write_predictions(run.predictions_csv(split), replace(members[0], logits=logits))

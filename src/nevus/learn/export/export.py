@@ -17,7 +17,7 @@ from nevus.core.errors import RunError
 from nevus.core.files import sha256_of
 from nevus.core.fingerprints import list_of, write_list
 from nevus.core.runs import Run
-from nevus.core.versions import METRICS_JSON, read_versioned
+from nevus.core.versions import read_metrics_json
 from nevus.learn.export.description import EVALUATE_FIRST, describe_network
 from nevus.learn.export.familiarity_fit import familiarity_of
 from nevus.learn.export.formats import FORMATS
@@ -47,7 +47,7 @@ def export(run: Run, dataset: Dataset, file_format: str = "onnx") -> Path:
             takes age, sex or site, which files of this format cannot.
         ParityError: the exported model answers otherwise than model.keras; files of an older export stay.
     """
-    metrics = read_versioned(run.metrics_json, METRICS_JSON, EVALUATE_FIRST)
+    metrics = read_metrics_json(run.metrics_json, EVALUATE_FIRST)
     _check_fresh(run, dataset, metrics)
     head = read_head(run)
     if head and not FORMATS[file_format].takes_clinical:

@@ -33,7 +33,7 @@ def with_answers(tapped: keras.Model, spec: ModelSpec, familiarity: Familiarity 
 
     Args:
         tapped: from float32 [N, S, S, 3] in [0, 255] to the dictionary of `features` and `logits`.
-        spec: gives image size, classes and temperature.
+        spec: gives image size, classes, temperature and class weights.
         familiarity: how familiar an image is; None for a model that does not tell.
 
     Returns:
@@ -59,7 +59,10 @@ def with_answers(tapped: keras.Model, spec: ModelSpec, familiarity: Familiarity 
         )
         coefficients = ops.softmax(logits + without_benign) - ops.softmax(logits + without_malignant)
         heatmap = ops.sum(maps * ops.expand_dims(coefficients, (1, 2)), axis=3)
-    probabilities = ops.softmax(logits / spec.temperature)
+    scaled = logits / spec.temperature
+    if spec.log_weights is not None:
+        scaled = scaled - spec.log_weights.astype(np.float32)
+    probabilities = ops.softmax(scaled)
     # Rounding can carry a sum of several probabilities past 1.
     risk = ops.minimum(ops.sum(probabilities * malignant.astype(np.float32), axis=1), 1.0)
     answers = dict(zip(OUTPUTS, (probabilities, risk, heatmap), strict=True))

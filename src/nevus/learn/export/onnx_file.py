@@ -37,7 +37,7 @@ def build(
 
     Args:
         tapped: from float32 [N, S, S, 3] in [0, 255] to the dictionary of `features` and `logits`.
-        spec: gives image size, classes and temperature.
+        spec: gives image size, classes, temperature and class weights.
         head: what clinical values add to the logits; None for a model of pixels alone.
         familiarity: how familiar an image is; None for a model that does not tell.
     """
@@ -183,6 +183,7 @@ def compose(
         classes=spec.classes,
         class_weights=keras.ops.convert_to_numpy(tapped.get_layer(LOGITS).kernel),
         temperature=spec.temperature,
+        log_weights=spec.log_weights,
         head=head,
         familiarity=familiarity,
     ).SerializeToString()

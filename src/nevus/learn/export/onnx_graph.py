@@ -39,6 +39,7 @@ def compose(
     classes: Classes,
     class_weights: NDArray[np.float32],
     temperature: float,
+    log_weights: NDArray[np.float64] | None = None,
     head: ClinicalHead | None = None,
     familiarity: Familiarity | None = None,
 ) -> onnx.ModelProto:
@@ -52,6 +53,8 @@ def compose(
         classes: the C classes, in the order of the logits.
         class_weights: float32 [K, U], the kernel of the dense layer behind the pooling.
         temperature: by which logits are divided before the softmax (Guo et al. 2017).
+        log_weights: [C], the logarithms of what each class weighed in training, which are subtracted behind the
+            temperature; None if all weighed the same.
         head: what clinical values add to the logits; None for a model of pixels alone.
         familiarity: how familiar an image is; None for a model that does not tell.
 
@@ -63,7 +66,7 @@ def compose(
     front_nodes, front_weights = _front(network.graph.input[0].name, image_size)
     fusing_nodes, fusing_weights = clinical_nodes(head) if head else ([], [])
     logits = fusing_nodes[-1].output[0] if head else LOGITS
-    back_nodes, back_weights = _back(logits, classes, class_weights, temperature)
+    back_nodes, back_weights = _back(logits, classes, class_weights, temperature, log_weights)
     telling_nodes, telling_weights = familiarity_nodes(familiarity) if familiarity else ([], [])
     probabilities, risk, heatmap = OUTPUTS
     inputs = [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["num_images", "height", "width", 3])]
@@ -153,7 +156,11 @@ def _front(network_input: str, image_size: int) -> tuple[list[onnx.NodeProto], l
 
 
 def _back(
-    logits: str, classes: Classes, class_weights: NDArray[np.float32], temperature: float
+    logits: str,
+    classes: Classes,
+    class_weights: NDArray[np.float32],
+    temperature: float,
+    log_weights: NDArray[np.float64] | None,
 ) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     """The tensor `logits` and features to probabilities, risk and heatmap.
 
@@ -162,7 +169,7 @@ def _back(
     the malignant classes minus the softmax among the benign ones; with these coefficients the class
     activation maps `features @ class_weights` (Zhou et al. 2016, arXiv:1512.04150) are summed. For two
     classes that is the class activation map of the one logit. Bias is left out; temperature too, as it
-    only scales the map.
+    only scales the map, and so are the class weights, which shift the log-odds of every image alike for two classes.
     """
     probabilities, risk, heatmap = OUTPUTS
     malignant = classes.malignant_mask
@@ -186,9 +193,14 @@ def _back(
     else:
         class_logits = logits
     weights.append(constant("answer/class_weights", class_weights))
+    undoing = []
+    if log_weights is not None:
+        weights.append(constant("answer/log_weights", log_weights.astype(np.float32)))
+        undoing.append(make_node("Sub", ["answer/calibrated_logits", "answer/log_weights"], "answer/unweighted_logits"))
     nodes += [
         make_node("Div", [class_logits, "answer/temperature"], "answer/calibrated_logits"),
-        make_node("Softmax", ["answer/calibrated_logits"], probabilities, axis=1),
+        *undoing,
+        make_node("Softmax", [undoing[-1].output[0] if undoing else "answer/calibrated_logits"], probabilities, axis=1),
         make_node("MatMul", [probabilities, "answer/malignant"], "answer/malignant_sum"),
         # Rounding can carry a sum of several probabilities past 1.
         make_node("Min", ["answer/malignant_sum", "answer/one"], risk),

@@ -172,13 +172,13 @@ def answers_of_keras(
     familiarity: Familiarity | None = None,
     batch_size: int = 32,
 ) -> Answers:
-    """The answers of a Keras model in float64: softmax of logits over temperature, and the class activation map.
+    """The answers of a Keras model in float64: calibrated probabilities and the class activation map.
 
     Args:
         model: from float32 [N, S, S, 3] to the dictionary of `features` and `logits`.
         pixels: uint8 [N, S, S, 3], RGB.
         values: float32 [N, M], clinical values; None if none is known.
-        spec: gives classes and temperature.
+        spec: gives classes, temperature and class weights.
         head: what clinical values add to the logits; None for a model of pixels alone.
         familiarity: how familiar an image is; None for a model that does not tell.
         batch_size: images at a time.
@@ -189,7 +189,8 @@ def answers_of_keras(
         # Called by itself, a network would hold every map of every layer until its answer is there.
         outputs = model.predict_on_batch(images.astype(np.float32))
         logits = class_logits(outputs[LOGITS].astype(np.float64) + (head.logits(given) if head else 0.0))
-        probabilities = softmax(logits / spec.temperature)
+        scaled = logits / spec.temperature
+        probabilities = softmax(scaled if spec.log_weights is None else scaled - spec.log_weights)
         risk = np.minimum(probabilities[:, spec.classes.malignant_mask].sum(axis=1), 1.0)
         features = outputs[FEATURES].astype(np.float64)
         answers = [probabilities, risk, malignancy_map(features, logits, weights, spec.classes)]

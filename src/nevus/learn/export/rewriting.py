@@ -22,7 +22,16 @@ from nevus.core.vocabulary import EXPORTED_FILES
 from nevus.learn.export.formats import FORMATS
 
 # What the graph computes, or was computed by it.
-OF_THE_GRAPH = ("num_parameters", "image_size", "classes", "temperature", "golden", "clinical", "familiarity")
+OF_THE_GRAPH = (
+    "num_parameters",
+    "image_size",
+    "classes",
+    "temperature",
+    "class_weights",
+    "golden",
+    "clinical",
+    "familiarity",
+)
 # Formats of one suffix are described and opened alike; the first stands for all.
 _FORMATS_BY_SUFFIX = {Path(file).suffix: name for name, file in reversed(EXPORTED_FILES.items())}
 # As the parity gate holds golden inputs that are resized: machines differ by less, another graph by more.
