@@ -224,16 +224,20 @@ def weighted_areas(labels: Bools, risk: Floats, weights: Floats) -> tuple[Floats
         [0.5, 0.75]
     """
     order = np.argsort(-risk, kind="stable")
-    sorted_risk, sorted_weights = risk[order], weights[:, order]
+    sorted_risk, sorted_weights = risk[order], np.take(weights, order, axis=1)
+    step = sorted_weights * labels[order]
+    found, called = np.cumsum(step, axis=1), np.cumsum(sorted_weights, axis=1)
+    benign_step = np.subtract(sorted_weights, step, out=sorted_weights)
     # Images of equal risk pass the threshold together, so the curve has a corner only after the last of them.
     last = np.append(np.flatnonzero(np.diff(sorted_risk)), len(risk) - 1)
-    found = np.cumsum(sorted_weights * labels[order], axis=1)[:, last]
-    called = np.cumsum(sorted_weights, axis=1)[:, last]
+    if len(last) < len(risk):
+        found, called = found[:, last], called[:, last]
+        step = np.diff(found, axis=1, prepend=0.0)
+        benign_step = np.diff(called, axis=1, prepend=0.0) - step
     precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
-    step = np.diff(found, axis=1, prepend=0.0)
     malignant, benign = found[:, -1], called[:, -1] - found[:, -1]
     # A benign image loses to the malignant ones before it, and to half of those that it ties with.
-    pairs_won = ((np.diff(called, axis=1, prepend=0.0) - step) * (found - step / 2.0)).sum(axis=1)
+    pairs_won = (benign_step * (found - step / 2.0)).sum(axis=1)
     roc_auc = ratio(pairs_won, malignant * benign)
     return roc_auc, ratio(np.where(benign > 0, (precision * step).sum(axis=1), np.nan), malignant)
 

@@ -267,13 +267,14 @@ def bootstrap(
     """
     random = np.random.default_rng(seed)
     num_groups = int(groups.max()) + 1
+    are_single = groups.size == num_groups and bool((groups == np.arange(num_groups)).all())
     chunk = max(1, _CHUNK_WEIGHTS // max(groups.size, num_groups))
     parts = []
     for start in range(0, resamples, chunk):
         rows = min(chunk, resamples - start)
         drawn = random.integers(num_groups, size=(rows, num_groups)) + num_groups * np.arange(rows)[:, np.newaxis]
         counts = np.bincount(drawn.ravel(), minlength=rows * num_groups).reshape(rows, num_groups)
-        parts.append(figures(counts[:, groups].astype(np.float64)))
+        parts.append(figures((counts if are_single else counts[:, groups]).astype(np.float64)))
     return {name: _percentiles(name, values) for name, values in zip(names, np.concatenate(parts, axis=1), strict=True)}
 
 
