@@ -42,7 +42,7 @@ def main() -> int:
                 Contender("nevus validate", validation, None),
                 Contender(
                     "nevus predict --csv",
-                    nevus("predict", model, arguments.images, "--csv", folder / "answers.csv"),
+                    nevus("predict", "--no-check", model, arguments.images, "--csv", folder / "answers.csv"),
                     None,
                 ),
                 Contender("the page", script("validation_page", model, out, out / "dataset"), "seconds"),

@@ -230,7 +230,9 @@ def test_images_that_the_model_was_trained_on_are_found_and_scored_apart(
     page = (tmp_path / "out" / "validation.html").read_text(encoding="utf-8")
     assert "The model knows 20 of the 90 images." in page
     assert f"ROC-AUC is {area:.3f}" in page
-    assert "These images, 70 images of 70 groups" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "These images, 70 images of 70 groups" in printed
+    assert "The model knows 20 of the images; the metrics are without them; with them ROC-AUC is 0." in printed
 
 
 def test_other_images_of_a_known_lesion_are_left_out_as_well(validated: Path, known: Path) -> None:

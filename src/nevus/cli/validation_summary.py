@@ -22,7 +22,13 @@ def validation_summary(result: Mapping[str, Any], out: Path) -> str:
     lines = ["", *in_words(metrics, split, point), ""]
     trained = result["data"]["trained_on"]
     if trained["num_found"]:
-        lines += [f"The model knows {trained['num_found']:,} of the images; the metrics are without them.", ""]
+        # All of them, where none is left without.
+        without = (
+            f"the metrics are without them; with them ROC-AUC is {metrics['splits']['test']['roc_auc']}"
+            if split != "test"
+            else "no others are left, so the metrics are of images that it has seen"
+        )
+        lines += [f"The model knows {trained['num_found']:,} of the images; {without}.", ""]
     elif not trained["how"]:
         lines += [
             f"It is not known whether the model was trained on some of these images: {trained['why_not']}.",
