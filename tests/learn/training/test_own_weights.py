@@ -145,5 +145,5 @@ def test_images_that_the_weights_have_seen_are_counted(
 def test_the_recipe_is_the_network_s_own_or_transfer() -> None:
     assert recipe_name(Config(weights="runs/first")) == "fast"
     assert recipe_name(Config(model="mobilenetv2", weights="runs/first")) == "transfer"
-    with pytest.raises(ConfigError, match="stage by stage, and 'compact' is none"):
+    with pytest.raises(ConfigError, match="stage by stage, and 'compact' is not one"):
         Config(weights="runs/first", recipe="transfer")
