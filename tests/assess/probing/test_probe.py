@@ -102,9 +102,9 @@ def test_changed_images_keep_what_they_should(images: Outlined) -> None:
     border = artefacts.only_border(image)
     assert (border[-2:] == image[-2:]).all()
     assert len(np.unique(border[3:-3, 3:-3])) == 1
-    assert (artefacts.with_ruler(image)[: SIZE // 2] == image[: SIZE // 2]).all()
-    assert artefacts.with_ruler(image)[-1].mean() < image[-1].mean() - 10
-    dark = artefacts.with_dark_corners(image)
+    assert (with_ruler(image)[: SIZE // 2] == image[: SIZE // 2]).all()
+    assert with_ruler(image)[-1].mean() < image[-1].mean() - 10
+    dark = with_dark_corners(image)
     assert (dark[SIZE // 2, SIZE // 2] == image[SIZE // 2, SIZE // 2]).all()
     assert dark[0, 0].max() == 0
     everything = artefacts.without_lesion(image, np.ones_like(mask))

@@ -1,13 +1,14 @@
-"""Images changed on purpose: the lesion taken out, all but the border taken out, a ruler or dark corners put on.
+"""Images changed on purpose: the lesion taken out, or all but the border.
 
-What a model says of them tells whether it relies on anything but the lesion. Each function is pure.
+What a model says of them tells whether it relies on anything but the lesion. Each function is pure. A ruler or dark
+corners are put on by `core.image_changes`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageFilter
 
 from nevus.core.preprocess import Pixels
 
@@ -15,7 +16,6 @@ Bools = NDArray[np.bool_]
 
 # Of the side of an image: how far a mask is widened so that no rim of the lesion is left; how wide the border is.
 _WIDENED, _BORDER = 0.04, 0.1
-_INK = (20, 20, 20)
 
 
 def without_lesion(pixels: Pixels, mask: Bools) -> Pixels:
@@ -39,29 +39,6 @@ def only_border(pixels: Pixels) -> Pixels:
     border[width:-width, width:-width] = False
     colour = np.median(pixels[border], axis=0)
     return np.asarray(np.where(border[..., np.newaxis], pixels, np.rint(colour)), dtype=np.uint8)
-
-
-def with_ruler(pixels: Pixels) -> Pixels:
-    """The image with the black ticks of a ruler along its lower edge."""
-    size = pixels.shape[0]
-    # Drawn large and brought down, so that thin ticks are smooth.
-    ticks = Image.new("L", (4 * size, 4 * size), 0)
-    draw, large = ImageDraw.Draw(ticks), 4 * size
-    thickness = max(1, large // 160)
-    for number, x in enumerate(range(large // 20, large, large // 40)):
-        height = large // 8 if number % 5 == 0 else large // 16
-        draw.rectangle((x, large - height, x + thickness, large), fill=255)
-    ink = Image.new("RGB", (size, size), _INK)
-    return np.asarray(Image.composite(ink, Image.fromarray(pixels), ticks.resize((size, size), Image.Resampling.BOX)))
-
-
-def with_dark_corners(pixels: Pixels) -> Pixels:
-    """The image as a dermatoscope with a round field shows it: black outside of a circle, with a soft rim."""
-    size = pixels.shape[0]
-    y, x = np.indices((size, size)) + 0.5
-    radius = np.hypot(y - size / 2, x - size / 2) / (size / 2)
-    light = np.clip((1.12 - radius) / 0.08, 0, 1)[..., np.newaxis]
-    return np.asarray(np.rint(pixels * light), dtype=np.uint8)
 
 
 def _widened(mask: Bools) -> Bools:

@@ -22,6 +22,7 @@ from nevus.assess.probing import artefacts, heat_truth
 from nevus.assess.statistics.delong import roc_auc
 from nevus.assess.statistics.uncertainty import Groups, group_codes, linearised, proportion
 from nevus.core.estimate import Estimate
+from nevus.core.image_changes import with_dark_corners, with_ruler
 from nevus.core.preprocess import Pixels
 
 SCHEMA_VERSION = 1
@@ -138,8 +139,8 @@ def _artefacts(
         "as they are": images.pixels,
         "lesion taken out": np.stack([artefacts.without_lesion(image, mask) for image, mask in pairs]),
         "only the border left": np.stack([artefacts.only_border(image) for image in images.pixels]),
-        "ruler put on": np.stack([artefacts.with_ruler(image) for image in images.pixels]),
-        "dark corners put on": np.stack([artefacts.with_dark_corners(image) for image in images.pixels]),
+        "ruler put on": np.stack([with_ruler(image) for image in images.pixels]),
+        "dark corners put on": np.stack([with_dark_corners(image) for image in images.pixels]),
     }
     rows = []
     for name, pixels in changed.items():
