@@ -14,7 +14,7 @@ def test_all_lists_the_public_names() -> None:
     assert nevus.__all__ == [
         *("Config", "Dataset", "NevusError", "Prediction", "Predictor", "Run", "__version__"),
         *("adapt", "audit", "compare", "demo", "evaluate", "explain", "export", "load", "prepare"),
-        *("probe", "report", "run", "split", "train", "validate"),
+        *("probe", "report", "run", "split", "stress", "train", "validate"),
     ]
 
 

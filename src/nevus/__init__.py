@@ -3,7 +3,7 @@
 `load` and `Predictor.predict` use a model. Every other function does what the command of its name does: `prepare`,
 `split`, `audit`, `train`, `evaluate`, `export` and `report` make a model, `run` is all of them, and `demo` is `run` on
 generated images; `validate` judges a model on images from elsewhere, and `adapt` updates one for a place; `explain`,
-`probe` and `compare` look into models that were made.
+`probe`, `stress` and `compare` look into models that were made.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nevus.pipeline.probing import probe
     from nevus.pipeline.run import run
     from nevus.pipeline.stages import audit, evaluate, export, prepare, report, split, train
+    from nevus.pipeline.stressing import stress
     from nevus.pipeline.validating import validate
     from nevus.serve.prediction import Prediction
     from nevus.serve.predictor import Predictor, load
@@ -51,6 +52,7 @@ __all__ = [
     "report",
     "run",
     "split",
+    "stress",
     "train",
     "validate",
 ]
@@ -66,6 +68,7 @@ _MODULES = {
     "demo": "nevus.pipeline.demo",
     "explain": "nevus.pipeline.explaining",
     "probe": "nevus.pipeline.probing",
+    "stress": "nevus.pipeline.stressing",
     "validate": "nevus.pipeline.validating",
     "Config": "nevus.core.config",
     "Dataset": "nevus.core.dataset",

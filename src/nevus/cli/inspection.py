@@ -1,4 +1,4 @@
-"""The commands that look into what was trained: `compare` runs, `explain` answers, `probe` the explanations."""
+"""The commands that look into what was trained: `compare` runs, `explain` answers, `probe` and `stress` a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 from nevus.cli.command import Command
+from nevus.cli.options import OF_LABELLED_IMAGES, add_config_flags, config_of
 from nevus.core.files import finite
+from nevus.core.split_names import SPLIT_NAMES
 from nevus.core.vocabulary import EXPLANATION_METHODS
 
 
@@ -45,6 +47,36 @@ def _add_probe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed for image selection and noise (default: 0)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: probe.json in the run's folder")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+
+
+def _add_stress(parser: argparse.ArgumentParser) -> None:
+    # Not 'model', which is an option of training.
+    parser.add_argument(
+        "model_file",
+        metavar="model",
+        help="a shipped model, see 'nevus models', a model.onnx that 'nevus export' wrote, or a run's folder",
+    )
+    parser.add_argument(
+        "data",
+        type=Path,
+        nargs="+",
+        help="labelled images: what 'nevus prepare' reads, several side by side, a prepared dataset, or a run's folder "
+        "for its dataset",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the page and its files (default: the run)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the stress test that is there")
+    parser.add_argument(
+        "--images",
+        type=int,
+        default=500,
+        metavar="N",
+        help="most images to look at, drawn by groups; 0 for all (default: 500)",
+    )
+    parser.add_argument(
+        "--split", choices=SPLIT_NAMES, help="images of this split (default: test, or all where there is no split)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+    add_config_flags(parser, *OF_LABELLED_IMAGES, "seed")
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -94,6 +126,25 @@ def probe(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def stress(arguments: argparse.Namespace) -> int:
+    """Prints how the answers of a model change with changed images."""
+    from nevus.assess.probing.stress import format_stress
+    from nevus.pipeline import stressing
+
+    result = stressing.stress(
+        arguments.model_file,
+        arguments.data,
+        arguments.out,
+        config_of(arguments),
+        num_images=arguments.images,
+        split=arguments.split,
+        overwrite=arguments.overwrite,
+    )
+    folder = stressing.folder_of(arguments.model_file, arguments.out)
+    print(json.dumps(result) if arguments.json else f"{format_stress(result)}\n\n{folder / 'stress.html'}")
+    return 0
+
+
 COMMANDS = (
     Command(
         "compare",
@@ -117,5 +168,13 @@ COMMANDS = (
         "what the model says without the lesion or with a ruler or dark corners. docs/explain.md explains each.",
         probe,
         _add_probe,
+    ),
+    Command(
+        "stress",
+        "test whether answers stay when the picture changes and the lesion does not",
+        "Change images as cameras and clinics do (turns, crop, light, blur, dark corners, hair and more) and count the "
+        "decisions that flip; write stress.json, and stress.html with pictures. docs/stress.md explains the page.",
+        stress,
+        _add_stress,
     ),
 )

@@ -24,7 +24,7 @@ _MODULES = {
     "data": "datasets",
     **dict.fromkeys(("run", "demo", "prepare", "split", "train", "evaluate", "export", "report", "audit"), "stages"),
     "validate": "validation",
-    **dict.fromkeys(("compare", "explain", "probe"), "inspection"),
+    **dict.fromkeys(("compare", "explain", "probe", "stress"), "inspection"),
     "adapt": "adapting",
     **dict.fromkeys(("serve", "web"), "serving"),
     **dict.fromkeys(("predict", "info", "models"), "inference"),

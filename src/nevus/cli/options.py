@@ -8,6 +8,18 @@ from pathlib import Path
 
 from nevus.core.config import DEFAULTS, Config, Option, grouped_options, make_config, options
 
+# Options of preparation for a model that is there: the image size and the classes are its own.
+OF_LABELLED_IMAGES = (
+    "malignant",
+    "image_column",
+    "diagnosis_column",
+    "lesion_column",
+    "patient_column",
+    "split_column",
+    "max_pixels",
+    "workers",
+)
+
 # Characters of a list of choices; longer ones are in the help, not in the usage.
 _LONGEST = 80
 

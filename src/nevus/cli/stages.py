@@ -36,7 +36,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", type=Path, nargs="+", help=f"{SOURCES}; or a prepared dataset")
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder for the run (default: runs/NAME_OF_IMAGES)")
     _add_repeat_flags(parser)
-    add_config_flags(parser, "prepare", "split", "folds", "train", "evaluate", "export")
+    add_config_flags(parser, "prepare", "split", "folds", "train", "evaluate", "export", "stress")
 
 
 def _add_prepare(parser: argparse.ArgumentParser) -> None:
@@ -101,7 +101,9 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
         "--difficulty", type=float, default=0.5, help="class overlap, 0 (distinct) to 1 (identical) (default: 0.5)"
     )
     _add_repeat_flags(parser)
-    add_config_flags(parser, "prepare", "split", "folds", "train", "evaluate", "export", fallbacks=generated.OPTIONS)
+    add_config_flags(
+        parser, "prepare", "split", "folds", "train", "evaluate", "export", "stress", fallbacks=generated.OPTIONS
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -8,23 +8,8 @@ import sys
 from pathlib import Path
 
 from nevus.cli.command import Command
-from nevus.cli.options import add_config_flags, config_of
+from nevus.cli.options import OF_LABELLED_IMAGES, add_config_flags, config_of
 from nevus.core.files import finite
-
-# Of preparation: the image size and the classes are the model's.
-_OPTIONS = (
-    "malignant",
-    "image_column",
-    "diagnosis_column",
-    "lesion_column",
-    "patient_column",
-    "split_column",
-    "max_pixels",
-    "workers",
-    "prevalence",
-    "bootstrap",
-    "seed",
-)
 
 
 def _add_validate(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +43,7 @@ def _add_validate(parser: argparse.ArgumentParser) -> None:
         "may be given several times",
     )
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
-    add_config_flags(parser, *_OPTIONS)
+    add_config_flags(parser, *OF_LABELLED_IMAGES, "prevalence", "bootstrap", "seed")
 
 
 def _floor(text: str) -> tuple[str, float]:

@@ -19,7 +19,7 @@ from nevus.core.preprocess import MAX_PIXELS
 from nevus.core.pretrained import NONE, are_of_a_run
 from nevus.core.vocabulary import BACKBONES, FROM_PRETRAINED, NETWORKS, OPERATING_POINTS, RECIPES
 
-STAGES = ("prepare", "split", "folds", "train", "evaluate", "export")
+STAGES = ("prepare", "split", "folds", "train", "evaluate", "export", "stress")
 
 
 # Under which heading the help lists the options of a stage, unless an option names another.
@@ -30,6 +30,7 @@ GROUPS = {
     "train": "training",
     "evaluate": "evaluation",
     "export": "export",
+    "stress": "evaluation",
 }
 
 
@@ -163,6 +164,13 @@ class Config:
         high=0.9999,
     )
     bootstrap: int = option(2000, "evaluate", "number of bootstrap resamples", int, low=100, high=100_000)
+    stress_images: int = option(
+        200,
+        "stress",
+        "test images on which to count the decisions that flip when the picture changes; 0 for none",
+        int,
+        low=0,
+    )
     licence: str | None = option(
         None,
         "export",

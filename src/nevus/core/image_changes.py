@@ -80,8 +80,8 @@ def with_ruler(pixels: Pixels, quarter_turns: int = 0) -> Pixels:
     for number, x in enumerate(range(large // 20, large, large // 40)):
         height = large // 8 if number % 5 == 0 else large // 16
         draw.rectangle((x, large - height, x + thickness, large), fill=255)
-    mask = np.rot90(np.asarray(ticks.resize((size, size), Image.Resampling.BOX)), quarter_turns)
-    return _inked(pixels, mask / np.float32(255), _INK)
+    mask = np.asarray(ticks.resize((size, size), Image.Resampling.BOX), dtype=np.float32)
+    return _inked(pixels, np.rot90(mask, quarter_turns) / np.float32(255), _INK)
 
 
 def with_dark_corners(pixels: Pixels, radius: float = 1.08, rim: float = 0.08) -> Pixels:
@@ -121,7 +121,7 @@ def with_hairs(pixels: Pixels, generator: np.random.Generator) -> Pixels:
 def _inked(pixels: Pixels, cover: NDArray[np.float32], colour: Sequence[float]) -> Pixels:
     """The image with a colour laid over it; `cover`, [S, S] in [0, 1], says how much of it."""
     share = cover[..., np.newaxis]
-    return np.asarray(np.rint(pixels * (1 - share) + np.float32(colour) * share), dtype=np.uint8)
+    return np.asarray(np.rint(pixels * (1 - share) + np.asarray(colour, dtype=np.float32) * share), dtype=np.uint8)
 
 
 def _turned(pixels: Pixels, degrees: float, mirrored_outside: bool) -> Pixels:
@@ -150,7 +150,7 @@ def _padded(pixels: Pixels, margin: int) -> Pixels:
 
 
 def _coloured(pixels: Pixels, gains: float | tuple[float, float, float], offset: float = 0.0) -> Pixels:
-    return _rounded(pixels * np.float32(gains) + np.float32(offset))
+    return _rounded(pixels * np.asarray(gains, dtype=np.float32) + np.float32(offset))
 
 
 def _contrasted(pixels: Pixels, factor: float) -> Pixels:
@@ -203,7 +203,7 @@ CHANGES = (
     Change(
         "turn-30-black",
         "Turned by 30 degrees, black corners",
-        "The same, with black where there is no picture, as programs that turn images leave it.",
+        "The same slant, with black where there is no picture, as many programs leave it.",
         _always(_turned, 30, False),
     ),
     Change(
@@ -229,17 +229,17 @@ CHANGES = (
     Change(
         "more-contrast",
         "More contrast",
-        "Contrast up by a quarter, as cameras do to please.",
+        "Contrast up by a quarter, as many cameras do by themselves.",
         _always(_contrasted, 1.25),
     ),
     Change(
         "less-contrast",
         "Less contrast",
-        "Contrast down by a quarter, as through a film of oil.",
+        "Contrast down by a quarter, as through too much gel.",
         _always(_contrasted, 0.75),
     ),
-    Change("warmer", "Warmer", "A tenth more red and less blue: another lamp.", _always(_coloured, (1.1, 1.0, 0.9))),
-    Change("cooler", "Cooler", "A tenth less red and more blue: another lamp.", _always(_coloured, (0.9, 1.0, 1.1))),
+    Change("warmer", "Warmer", "A tenth more red and less blue: a lamp.", _always(_coloured, (1.1, 1.0, 0.9))),
+    Change("cooler", "Cooler", "A tenth less red and more blue: daylight.", _always(_coloured, (0.9, 1.0, 1.1))),
     Change(
         "grey",
         "In grey",

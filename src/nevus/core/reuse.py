@@ -111,7 +111,7 @@ def check_resumable(run: Run, dataset: Dataset, config: Config) -> None:
         RunError: dataset, options of the training, or the content of a file of weights differ.
     """
     check_dataset(run, dataset)
-    check_options(run, config, but=("prepare", "split", "folds", "evaluate", "export"))
+    check_options(run, config, but=("prepare", "split", "folds", "evaluate", "export", "stress"))
     before, now = (_without_licence(one) for one in (run.record.get("pretrained"), describe_weights(config.weights)))
     if before != now:
         raise RunError(
@@ -204,6 +204,8 @@ def _written(run: Run) -> tuple[Path, ...]:
         run.web,
         run.parity_json,
         run.probe_json,
+        run.stress_json,
+        run.stress_html,
         run.cross_validation_json,
         run.ensemble_onnx,
         run.run_json,

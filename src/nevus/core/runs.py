@@ -18,6 +18,7 @@ model.onnx              the exported model; in other formats: `EXPORTED_FILES`
 model.fingerprints.npy  by which the images that it was trained on are known again
 parity.json             how well each exported file agrees with model.keras
 probe.json              whether its heatmaps tell the truth, if that was asked
+stress.json             how its answers change with changed images; stress.html shows it
 
 A cross-validation has, in place of history.csv to model.onnx:
 
@@ -70,6 +71,8 @@ class Run:
         self.web = directory / "web"
         self.parity_json = directory / "parity.json"
         self.probe_json = directory / "probe.json"
+        self.stress_json = directory / "stress.json"
+        self.stress_html = directory / "stress.html"
         self.cross_validation_json = directory / "cross_validation.json"
         self.ensemble_onnx = directory / "ensemble.onnx"
 

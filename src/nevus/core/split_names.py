@@ -1,4 +1,10 @@
-"""The names of the versions in which a test split is scored."""
+"""The names of the splits as options give them, and of the versions in which a test split is scored."""
+
+from nevus.core.manifest import SPLITS
+
+# The images of every split, and those of none.
+ALL = "all"
+SPLIT_NAMES = (*SPLITS, ALL)
 
 # The test without the images whose lesion, patient or picture is in another split too.
 WITHOUT_LEAKS = "test_without_leaks"

@@ -50,7 +50,8 @@ def cross_validate(
         _check_resumable(run, dataset, config)
     # Before anything is recorded or removed: folds that cannot be made leave no run behind, and an old one as it is.
     folds = _make_folds(run, dataset, config, num_folds)
-    single = replace(config, folds=None)
+    # A model of a fold is never used alone.
+    single = replace(config, folds=None, stress_images=0)
     if overwrite:
         clear(run, but=[dataset, *folds])
     _check_folds(run, folds, single)
@@ -100,7 +101,7 @@ def _join(run: Run, dataset: Dataset, config: Config) -> None:
 def _check_resumable(run: Run, dataset: Dataset, config: Config) -> None:
     """Options of evaluation and export may differ, for both are done again; those that made the models may not."""
     check_dataset(run, dataset)
-    check_options(run, config, but=("evaluate", "export"))
+    check_options(run, config, but=("evaluate", "export", "stress"))
 
 
 def _check_folds(run: Run, folds: Sequence[Dataset], config: Config) -> None:

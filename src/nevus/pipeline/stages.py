@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from nevus.core.config import DEFAULTS, Config
 from nevus.core.dataset import Dataset
+from nevus.core.errors import DataError
 from nevus.core.reuse import check_fresh, check_resumable, check_weights
 from nevus.core.runs import DONE, Run
 from nevus.pipeline.earlier_images import warn_of_trained
@@ -55,6 +56,8 @@ def train_to_report(run: Run, dataset: Dataset, config: Config, *, resume: bool,
     train(dataset, run.directory, config, resume=resume, overwrite=overwrite)
     evaluate(run, config)
     export(run, config)
+    if config.stress_images:
+        stress_test(run, config)
     report(run)
 
 
@@ -228,6 +231,24 @@ def export(run: Run, config: Config = DEFAULTS, file_format: str = "onnx") -> Pa
     _log.info("Exporting %s", run.exported(file_format).name)
     exporting.export(run, run.dataset, file_format)
     return run.exported(file_format)
+
+
+def stress_test(run: Run, config: Config = DEFAULTS) -> None:
+    """Counts the decisions that flip when test images change, for the report; as `nevus stress RUN RUN`.
+
+    Args:
+        run: exported. Where its test split has no benign or no malignant image, nothing is tested.
+        config: `stress_images`, the most images to look at, and the seed by which they are drawn.
+
+    Raises:
+        ModelFileError: the model file is missing or damaged.
+    """
+    from nevus.pipeline.stressing import stress
+
+    try:
+        stress(run.directory, run.directory, run.directory, config, num_images=config.stress_images, overwrite=True)
+    except DataError as problem:
+        _log.warning("No stress test: %s", problem)
 
 
 def report(run: Run) -> Path:

@@ -175,13 +175,14 @@ def answers(
     pixels, manifest = dataset.pixels, dataset.rows
 
     def score(batch: list[int]) -> list[Answer]:
-        images = np.stack([_resized(pixels[manifest[row].pixel_index], predictor.spec.image_size) for row in batch])
+        images = np.stack([resized(pixels[manifest[row].pixel_index], predictor.spec.image_size) for row in batch])
         return list(predictor.answer(images, heatmap, None if values is None else values[batch]))
 
     return in_threads(iter(rows), int, score, predictor.batch_size)
 
 
-def _resized(pixels: Pixels, image_size: int) -> Pixels:
+def resized(pixels: Pixels, image_size: int) -> Pixels:
+    """Pixels of a dataset, uint8 [S, S, 3], at a model's own size."""
     from PIL import Image
 
     return pixels if pixels.shape[0] == image_size else resize(Image.fromarray(pixels), image_size)

@@ -12,6 +12,7 @@ from nevus.assess.pages.report import write_report
 from nevus.assess.probing import artefacts, heat_truth
 from nevus.assess.probing.probe import GAUSSIAN, MODEL, NOISE, Outlined, format_probe, probe
 from nevus.core.files import write_json
+from nevus.core.image_changes import with_dark_corners, with_ruler
 from nevus.core.preprocess import Pixels
 
 SIZE = 24

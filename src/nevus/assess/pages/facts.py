@@ -9,13 +9,16 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from nevus.assess.pages.wording import plain
+from nevus.assess.pages.wording import percent_text, plain
 from nevus.assess.plots.drawing import interval_text
 from nevus.core.dataset import DatasetInfo
 from nevus.core.modelfile import licence_of_weights
 from nevus.core.split_names import WITHOUT_LEAKS
 
 NOT_RECORDED = "not recorded"
+
+# The changes of the stress test that the card names.
+_WORST_CHANGES = 5
 
 
 def facts_of(
@@ -24,6 +27,7 @@ def facts_of(
     metrics: Mapping[str, Any],
     config: Mapping[str, Any],
     licences: str,
+    stress: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
     """The facts of a run that the model card and the checklists name.
 
@@ -33,6 +37,7 @@ def facts_of(
         metrics: as `results.read_metrics` gives it.
         config: `config.json`.
         licences: as `results.dataset_licences` gives them.
+        stress: as `stress_form.read_stress` gives it.
     """
     return {
         **_of_purpose(record, info, config, licences),
@@ -40,6 +45,7 @@ def facts_of(
         **_of_training(record["training"] or {}, config),
         **_of_evaluation(metrics),
         **_of_environment(record),
+        "stress": _of_stress(stress),
     }
 
 
@@ -110,6 +116,18 @@ def _of_evaluation(metrics: Mapping[str, Any]) -> dict[str, str]:
         "num_points": plain(len(metrics["operating_points"])),
         "factors": f"Metadata columns: {', '.join(columns)}" if columns else "No metadata column makes subgroups.",
     }
+
+
+def _of_stress(stress: Mapping[str, Any] | None) -> str:
+    """The mean of the flips, and the changes that flip the most decisions."""
+    if stress is None or not stress["is_current"]:
+        return "Not tested: see nevus stress."
+    worst = "; ".join(f"{row['title']} {percent_text(row['flipped'])}" for row in stress["changes"][:_WORST_CHANGES])
+    return (
+        f"Of {stress['num_images']:,} images of {stress['data']}, changed in {len(stress['changes'])} ways that leave "
+        f"the diagnosis as it is, {percent_text(stress['mean']['flipped'])} of the decisions at "
+        f"{stress['operating_point']} flip on average. The most: {worst}. {stress['verdict']}"
+    )
 
 
 def _of_environment(record: Mapping[str, Any]) -> dict[str, str]:

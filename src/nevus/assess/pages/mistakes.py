@@ -8,23 +8,19 @@ source files are never opened.
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from nevus.assess.pages.heatmaps import common_scale, read_heatmaps
+from nevus.assess.pages.pictures import data_uri, thumbnail
 from nevus.core.errors import NevusError
 from nevus.core.overlay import overlaid
 from nevus.core.predictions import Predictions
 from nevus.core.preprocess import Pixels
 from nevus.core.runs import Run
-
-THUMBNAIL_SIZE = 112
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +142,11 @@ def pictured(images: Mapping[str, Pixels], heatmaps: Mapping[str, NDArray[np.flo
         images: uint8 [S, S, 3] by image id.
         heatmaps: [h, w] by the ids of such images; fewer, or none.
     """
-    small = {name: _thumbnail(pixels) for name, pixels in images.items()}
+    small = {name: thumbnail(pixels) for name, pixels in images.items()}
     scale = common_scale(np.stack(list(heatmaps.values()))) if heatmaps else 0.0
     return Pictures(
-        {name: _data_uri(pixels) for name, pixels in small.items()},
-        {name: _data_uri(overlaid(small[name], heatmap, scale)) for name, heatmap in heatmaps.items()},
+        {name: data_uri(pixels) for name, pixels in small.items()},
+        {name: data_uri(overlaid(small[name], heatmap, scale)) for name, heatmap in heatmaps.items()},
         scale,
     )
 
@@ -164,15 +160,3 @@ def _images(run: Run, image_ids: Sequence[str]) -> dict[str, Pixels]:
         return {row.image_id: dataset.pixels[row.pixel_index] for row in dataset.rows if row.image_id in wanted}
     except NevusError:
         return {}
-
-
-def _thumbnail(pixels: Pixels) -> Pixels:
-    image = Image.fromarray(pixels)
-    image.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE))
-    return np.asarray(image)
-
-
-def _data_uri(pixels: Pixels) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -16,13 +16,14 @@ from urllib.parse import quote
 
 import jinja2
 
-from nevus.assess.evaluation import results
+from nevus.assess.evaluation import results, stress_form
 from nevus.assess.pages import checklist
 from nevus.assess.pages.card import make_card
 from nevus.assess.pages.facts import facts_of
 from nevus.assess.pages.mistakes import most_confident_at, pictures
 from nevus.assess.pages.rendering import template
 from nevus.assess.pages.report_plots import drawn, plots_of_report, write_pngs
+from nevus.assess.pages.stress_page import MOST_IN_REPORT, pictures_of_run
 from nevus.assess.plots.history import read_history
 from nevus.assess.sections import screening, subgroups
 from nevus.assess.sections.calibration import CALIBRATION
@@ -80,7 +81,8 @@ def _render(run: Run) -> tuple[str, str, dict[str, bytes]]:
     thresholds = [one["threshold"] for one in metrics["operating_points"]]
     missed, false_alarms = most_confident_at(test, metrics["temperature"], thresholds)
     audit = results.read_audit(run)
-    facts = facts_of(record, info, metrics, config, results.dataset_licences(run))
+    stress = stress_form.read_stress(run)
+    facts = facts_of(record, info, metrics, config, results.dataset_licences(run), stress)
     card = make_card(run.name, facts, versions, metrics, point)
     thumbnails = pictures(run, (*missed, *false_alarms), len(test.image_ids))
     parity, probe = results.read_parity(run), results.read_probe(run)
@@ -110,6 +112,9 @@ def _render(run: Run) -> tuple[str, str, dict[str, bytes]]:
         parity=parity,
         outdated=results.outdated(run, parity),
         probe=probe,
+        stress=stress,
+        stress_pictures=pictures_of_run(run, stress, MOST_IN_REPORT),
+        most_changes=MOST_IN_REPORT,
         facts=facts,
         missed=missed,
         false_alarms=false_alarms,

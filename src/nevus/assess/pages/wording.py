@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from nevus.core.estimate import value_text
+from nevus.core.estimate import Estimate, value_text
 
 
 def small_risk(value: float) -> str:
@@ -29,6 +29,12 @@ def of_hundred(share: float) -> str:
 def filled_squares(share: float) -> int:
     """How many of a hundred squares stand for a share of [0, 1]; all or none only if it is."""
     return round(100 * share) if share in (0, 1) else min(99, max(1, round(100 * share)))
+
+
+def percent_text(share: Estimate) -> str:
+    """A share of [0, 1] with its interval, in percent: '4.2 % (2.6 to 6.8)'."""
+    ends = "" if math.isnan(share.low) else f" ({100 * share.low:.1f} to {100 * share.high:.1f})"
+    return f"{100 * share.value:.1f} %{ends}"
 
 
 def plain(value: Any) -> str:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from nevus.assess.probing import artefacts, heat_truth
 from nevus.assess.statistics.delong import roc_auc
-from nevus.assess.statistics.uncertainty import Groups, group_codes, linearised, proportion
+from nevus.assess.statistics.uncertainty import Groups, group_codes, mean, proportion
 from nevus.core.estimate import Estimate
 from nevus.core.image_changes import with_dark_corners, with_ruler
 from nevus.core.preprocess import Pixels
@@ -113,10 +113,10 @@ def _heat(answer: Answer, images: Outlined, maps: NDArray[np.floating], seed: in
         }
     return {
         name: {
-            **{figure: _mean(of_image, groups).to_json() for figure, of_image in measured.items()},
+            **{figure: mean(of_image, groups).to_json() for figure, of_image in measured.items()},
             "pointing_game": proportion(measured["pointing_game"] == 1, groups).to_json(),
             "over_bell": {
-                figure: _mean(of_image - values[GAUSSIAN][figure], groups).to_json()
+                figure: mean(of_image - values[GAUSSIAN][figure], groups).to_json()
                 for figure, of_image in measured.items()
             },
         }
@@ -127,7 +127,7 @@ def _heat(answer: Answer, images: Outlined, maps: NDArray[np.floating], seed: in
 def _correlation(maps: NDArray[np.floating], others: NDArray[np.floating], groups: Groups) -> dict[str, float]:
     """The rank correlation of the maps with those of a randomised network: near 0 where maps come from the weights."""
     first = maps[: len(others)].astype(np.float64)
-    return _mean(heat_truth.rank_correlation(first, others.astype(np.float64)), groups[: len(others)]).to_json()
+    return mean(heat_truth.rank_correlation(first, others.astype(np.float64)), groups[: len(others)]).to_json()
 
 
 def _artefacts(
@@ -149,21 +149,12 @@ def _artefacts(
             {
                 "images": name,
                 "roc_auc": roc_auc(images.is_malignant, moved, groups).to_json(),
-                "mean_risk": _mean(moved, groups).to_json(),
-                "mean_change": _mean(moved - risk, groups).to_json(),
+                "mean_risk": mean(moved, groups).to_json(),
+                "mean_change": mean(moved - risk, groups).to_json(),
                 "flipped": proportion((moved >= threshold) != (risk >= threshold), groups).to_json(),
             }
         )
     return rows
-
-
-def _mean(values: NDArray[np.float64], groups: Groups) -> Estimate:
-    """The mean of the values that are there, with an interval that allows for images of one lesion."""
-    there = np.isfinite(values)
-    if not there.any():
-        return Estimate(float("nan"), float("nan"), float("nan"))
-    known, mean = values[there], float(values[there].mean())
-    return linearised(mean, (known - mean) / len(known), group_codes([str(code) for code in groups[there]]))
 
 
 def format_probe(result: dict[str, Any]) -> str:

@@ -221,6 +221,25 @@ def linearised(value: float, influence: Floats, groups: Groups) -> Estimate:
     return Estimate(value, value - half, value + half)
 
 
+def mean(values: Floats, groups: Groups) -> Estimate:
+    """The mean of the values that are known, with an interval that allows for groups; NaN if none is.
+
+    Args:
+        values: float64 [N], NaN where not known.
+        groups: int64 [N].
+
+    Examples:
+        >>> print(mean(np.array([0.2, 0.4, 0.9, 0.5, np.nan]), np.arange(5)))
+        0.500 (0.032 to 0.968)
+    """
+    there = np.isfinite(values)
+    if not there.any():
+        return Estimate(math.nan, math.nan, math.nan)
+    known = values[there]
+    value = float(known.mean())
+    return linearised(value, (known - value) / len(known), groups[there])
+
+
 def linearised_error(influence: Floats, groups: Groups) -> tuple[float, int]:
     """The standard error of `linearised`, NaN where it gives no interval, and the degrees of freedom of Student's t.
 
