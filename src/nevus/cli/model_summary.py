@@ -40,6 +40,7 @@ def model_summary(spec: ModelSpec) -> str:
     chosen_on = {
         "val": "validation",
         "out_of_fold": "out-of-fold images",
+        "out_of_source": "sources left out of training",
         ADAPTATION: "the images that it was adapted with",
     }.get(fitted_on, fitted_on)
     lines = [

@@ -44,6 +44,10 @@ def add_config_flags(
 
 
 def _add_flag(section: argparse._ActionsContainer, name: str, option: Option, default: object) -> None:
+    flag = "--" + name.replace("_", "-")
+    if option.type is bool:
+        section.add_argument(flag, dest=name, action="store_true", default=argparse.SUPPRESS, help=option.help)
+        return
     unset = "the recipe's" if option.stage == "train" and default is None else "none"
     shown = unset if default in (None, (), "") else default
     choices, description = ",".join(map(str, option.choices)), option.help
@@ -51,7 +55,7 @@ def _add_flag(section: argparse._ActionsContainer, name: str, option: Option, de
     if len(choices) > _LONGEST:
         metavar, description = name.upper(), f"{description}: {choices.replace(',', ', ')}"
     section.add_argument(
-        "--" + name.replace("_", "-"),
+        flag,
         dest=name,
         type=option.type,
         nargs="+" if option.many else None,

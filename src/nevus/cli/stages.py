@@ -35,8 +35,14 @@ _WEB = "web"
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", type=Path, nargs="+", help=f"{SOURCES}; or a prepared dataset")
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder for the run (default: runs/NAME_OF_IMAGES)")
+    parser.add_argument(
+        "--source",
+        metavar="NAME",
+        type=str,
+        help="with --leave-source-out: leave out this source alone, and stop; --resume without it does the rest",
+    )
     _add_repeat_flags(parser)
-    add_config_flags(parser, "prepare", "split", "folds", "train", "evaluate", "export", "stress")
+    add_config_flags(parser, "prepare", "split", "folds", "sources", "train", "evaluate", "export", "stress")
 
 
 def _add_prepare(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +120,14 @@ def run(arguments: argparse.Namespace) -> int:
     config = config_of(arguments, **fallbacks)
     if fallbacks:
         datasets.check_image_size(prepared, config)
-    made = whole.run(arguments.images, arguments.out, config, resume=arguments.resume, overwrite=arguments.overwrite)
+    made = whole.run(
+        arguments.images,
+        arguments.out,
+        config,
+        source=arguments.source,
+        resume=arguments.resume,
+        overwrite=arguments.overwrite,
+    )
     return _print_outcome(made)
 
 
@@ -220,8 +233,14 @@ def audit(arguments: argparse.Namespace) -> int:
 
 def _print_outcome(run: Run) -> int:
     from nevus.cli.evaluation_summary import cross_validation_summary, run_summary
+    from nevus.cli.sources_summary import sources_summary
 
-    print(cross_validation_summary(run) if run.folds else run_summary(run))
+    if run.left_out:
+        print(sources_summary(run))
+    elif run.folds:
+        print(cross_validation_summary(run))
+    else:
+        print(run_summary(run))
     return 0
 
 

@@ -19,7 +19,7 @@ from nevus.core.preprocess import MAX_PIXELS
 from nevus.core.pretrained import NONE, are_of_a_run
 from nevus.core.vocabulary import BACKBONES, FROM_PRETRAINED, NETWORKS, OPERATING_POINTS, RECIPES
 
-STAGES = ("prepare", "split", "folds", "train", "evaluate", "export", "stress")
+STAGES = ("prepare", "split", "folds", "sources", "train", "evaluate", "export", "stress")
 
 
 # Under which heading the help lists the options of a stage, unless an option names another.
@@ -27,6 +27,7 @@ GROUPS = {
     "prepare": "data",
     "split": "splits",
     "folds": "splits",
+    "sources": "splits",
     "train": "training",
     "evaluate": "evaluation",
     "export": "export",
@@ -85,6 +86,15 @@ class Config:
     val_fraction: float = option(0.15, "split", "share of the images for validation", float, low=0.01, high=0.5)
     test_fraction: float = option(0.15, "split", "share of the images for the test", float, low=0.01, high=0.5)
     folds: int | None = option(None, "folds", "number of cross-validation folds", int, low=2, high=20)
+    leave_source_out: bool = option(
+        False,
+        "sources",
+        "test each source by a model trained on the others, then train on all: internal-external cross-validation",
+        bool,
+    )
+    source_column: str = option(
+        "", "sources", "manifest column that names an image's source; the folder or file it came from if not given", str
+    )
     seed: int = option(0, "train", "seed of the splits, the training and the bootstrap", int, low=0, high=2**31 - 1)
     model: str = option("compact", "train", "network to train", str, choices=NETWORKS, group="network")
     weights: str = option(
@@ -202,6 +212,8 @@ class Config:
             )
         if len(set(self.metadata)) < len(self.metadata):
             raise ConfigError(f"--metadata {' '.join(self.metadata)}: a column is named twice. Name each once.")
+        if self.folds and self.leave_source_out:
+            raise ConfigError("--folds does not go with --leave-source-out: the sources are the folds. Leave one out.")
         self._check_fractions()
 
     def _check_fractions(self) -> None:
@@ -307,9 +319,12 @@ def _check(what: str, opt: Option, value: Any) -> None:
         return
     items = value if opt.many else (value,)
     if not isinstance(items, tuple) or not all(_is_a(item, opt.type) for item in items):
-        wanted = {int: "a whole number", float: "a number", str: "a list of strings" if opt.many else "a string"}[
-            opt.type
-        ]
+        wanted = {
+            int: "a whole number",
+            float: "a number",
+            bool: "true or false",
+            str: "a list of strings" if opt.many else "a string",
+        }[opt.type]
         raise ConfigError(f"{what}: expected {wanted}. Received: {value!r}.")
     for item in items:
         if opt.choices and item not in opt.choices:

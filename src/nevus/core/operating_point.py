@@ -19,7 +19,8 @@ class OperatingPoint:
         name: short name for flags and tables, such as `sensitivity-95`.
         rule: how the threshold was chosen, in a sentence.
         threshold: the least risk, in [0, 1], that is called malignant.
-        fitted_on: the split on which it was chosen, `out_of_fold` images, or those of an `adaptation`; never `test`.
+        fitted_on: the split on which it was chosen, `out_of_fold` or `out_of_source` images, or those of an
+            `adaptation`; never `test`.
         fitted_fingerprint: SHA-256 of the predictions it was chosen on.
         sensitivity: on the split it was fitted on, so optimistic there.
         specificity: on the split it was fitted on.

@@ -15,11 +15,13 @@ from nevus.core.errors import RunError
 from nevus.core.files import read_json
 from nevus.core.fingerprints import list_of
 from nevus.core.pretrained import are_of_a_run, describe_weights, model_of
-from nevus.core.runs import Run
+from nevus.core.runs import WITHOUT, Run
 from nevus.core.vocabulary import EXPORTED_FILES
 
 
-def check_fresh(run: Run, *, resume: bool, overwrite: bool, num_folds: int | None = None) -> None:
+def check_fresh(
+    run: Run, *, resume: bool, overwrite: bool, num_folds: int | None = None, leave_source_out: bool = False
+) -> None:
     """Checks that a folder has room for a run; removes nothing yet, because other arguments may still be invalid.
 
     Args:
@@ -27,17 +29,21 @@ def check_fresh(run: Run, *, resume: bool, overwrite: bool, num_folds: int | Non
         resume: go on with the run that is there, if there is one.
         overwrite: the run that is there is to be cleared, later.
         num_folds: of a cross-validation; None for an ordinary run.
+        leave_source_out: whether its sources are to be left out one after the other.
 
     Raises:
         RunError: the folder holds a run, and neither resuming nor overwriting was asked for; or what is to be
-            overwritten is not a run; or the run to resume has another number of folds.
+            overwritten is not a run; or the run to resume has another number of folds, or leaves out sources
+            where this one does not.
     """
     if overwrite:
         check_clearable(run)
     elif not resume:
         run.check_absent()
-    elif run.run_json.exists() and len(run.folds) != (num_folds or 0):
-        asked = f"--folds {num_folds}" if num_folds else "no --folds"
+    elif run.run_json.exists() and (len(run.folds), bool(run.left_out)) != (num_folds or 0, leave_source_out):
+        asked = "no --leave-source-out" if run.left_out else "no --folds"
+        if num_folds or leave_source_out:
+            asked = f"--folds {num_folds}" if num_folds else "--leave-source-out"
         raise RunError(
             f"{run.directory} holds {_describe_folds(run)}, so it cannot be resumed with {asked}. "
             "Resume it with the original options, name another folder with --out, or start over with --overwrite."
@@ -111,7 +117,7 @@ def check_resumable(run: Run, dataset: Dataset, config: Config) -> None:
         RunError: dataset, options of the training, or the content of a file of weights differ.
     """
     check_dataset(run, dataset)
-    check_options(run, config, but=("prepare", "split", "folds", "evaluate", "export", "stress"))
+    check_options(run, config, but=("prepare", "split", "folds", "sources", "evaluate", "export", "stress"))
     before, now = (_without_licence(one) for one in (run.record.get("pretrained"), describe_weights(config.weights)))
     if before != now:
         raise RunError(
@@ -170,7 +176,7 @@ def clear(run: Run, but: Collection[Dataset] = ()) -> None:
     if not run.run_json.exists():
         return
     kept = {dataset.directory.resolve() for dataset in but}
-    for fold in run.directory.glob("fold-[0-9]*"):
+    for fold in (*run.directory.glob("fold-[0-9]*"), *run.directory.glob(f"{WITHOUT}*")):
         if Run(fold).run_json.exists():
             clear(Run(fold))
         made = Dataset(fold / "dataset")
@@ -208,9 +214,13 @@ def _written(run: Run) -> tuple[Path, ...]:
         run.stress_html,
         run.cross_validation_json,
         run.ensemble_onnx,
+        run.sources_json,
+        run.sources_html,
         run.run_json,
     )
 
 
 def _describe_folds(run: Run) -> str:
+    if run.left_out:
+        return f"a run that leaves out {len(run.left_out)} sources"
     return f"a cross-validation of {len(run.folds)} folds" if run.folds else "a run without folds"

@@ -26,14 +26,22 @@ fold-1/ .. fold-k/      an ordinary run each, with its dataset
 predictions/out_of_fold.csv
 cross_validation.json   figures, pooled and over the folds; report.html and plots/ show them
 ensemble.onnx           the average of the folds' models
+
+A run with its sources left out one after the other has, in addition to an ordinary run's files:
+
+without-SOURCE/         an ordinary run each, trained without that source and tested on it, with its dataset
+predictions/out_of_source.csv
+sources.json            figures of each source, pooled over them; sources.html shows them
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +55,10 @@ from nevus.core.vocabulary import EXPORTED_FILES
 SCHEMA_VERSION = 1
 
 RUNNING, DONE, FAILED = "running", "done", "failed"
+
+# Of the folders of runs that were trained without one source, and of the predictions of the sources left out.
+WITHOUT = "without-"
+OUT_OF_SOURCE = "out_of_source"
 
 
 class Run:
@@ -75,6 +87,8 @@ class Run:
         self.stress_html = directory / "stress.html"
         self.cross_validation_json = directory / "cross_validation.json"
         self.ensemble_onnx = directory / "ensemble.onnx"
+        self.sources_json = directory / "sources.json"
+        self.sources_html = directory / "sources.html"
 
     def exported(self, file_format: str) -> Path:
         """The file of an export, by its format: a key of `EXPORTED_FILES`."""
@@ -94,6 +108,11 @@ class Run:
         """The runs of a cross-validation, one a fold; empty for an ordinary run."""
         num_folds = self.record.get("num_folds", 0)
         return [Run(fold_directory(self.directory, number)) for number in range(1, num_folds + 1)]
+
+    @property
+    def left_out(self) -> dict[str, Run]:
+        """The runs that were each trained without one source, by the source's name; empty for any other run."""
+        return {name: Run(self.directory / folder) for name, folder in self.record.get("left_out", {}).items()}
 
     @property
     def name(self) -> str:
@@ -182,6 +201,22 @@ class Run:
 def fold_directory(directory: Path, number: int) -> Path:
     """Where a cross-validation keeps fold `number`, counted from 1: the fold's run, and its dataset within."""
     return directory / f"fold-{number}"
+
+
+def left_out_folders(sources: Iterable[str]) -> dict[str, str]:
+    """The name of the folder, by that of the source that its model is trained without.
+
+    Examples:
+        >>> folders = left_out_folders(["ham10000", "clinic (new)", "clinic-new"])
+        >>> list(folders.values())
+        ['without-ham10000', 'without-clinic-new', 'without-clinic-new-2']
+    """
+    folders: dict[str, str] = {}
+    for source in sources:
+        plain = WITHOUT + (re.sub(r"[^A-Za-z0-9._]+", "-", source).strip("-.") or "source")
+        candidates = chain([plain], (f"{plain}-{number}" for number in count(2)))
+        folders[source] = next(name for name in candidates if name not in folders.values())
+    return folders
 
 
 def _now() -> str:

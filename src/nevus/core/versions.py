@@ -16,6 +16,7 @@ from nevus.core.files import read_json
 # Of files that one part writes and another reads.
 METRICS_JSON = 4
 CROSS_VALIDATION_JSON = 3
+SOURCES_JSON = 1
 
 # From the JSON of one version to that of the next.
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]

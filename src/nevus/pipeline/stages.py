@@ -162,7 +162,7 @@ def train(
     run = Run(Path(out))
     check_weights(run, config.weights)
     config = replace(config, image_size=dataset.info.image_size)
-    check_fresh(run, resume=resume, overwrite=overwrite)
+    check_fresh(run, resume=resume, overwrite=overwrite, leave_source_out=config.leave_source_out)
     resume = resume and run.run_json.exists()
     if resume:
         check_resumable(run, dataset, config)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from nevus.assess.evaluation import sections
+from nevus.assess.evaluation.out_of_source import choose_elsewhere, read_out_of_source
 from nevus.assess.sections import classification, conformal, decisions, thresholds
 from nevus.assess.sections.inputs import check_apart, leaked, read_checked, scored, trained_weights, untrained
 from nevus.assess.sections.metric import Sampling
@@ -29,7 +30,7 @@ from nevus.core.files import sha256_of, write_json
 from nevus.core.operating_point import OperatingPoint
 from nevus.core.predictions import Predictions
 from nevus.core.prevalence import rebase
-from nevus.core.runs import Run
+from nevus.core.runs import OUT_OF_SOURCE, Run
 from nevus.core.split_names import WITHOUT_LEAKS
 
 SPLITS = ("val", "test")
@@ -40,8 +41,11 @@ def evaluate(
 ) -> dict[str, Any]:
     """Chooses temperature and thresholds on validation, measures both splits, and writes both JSON files of the run.
 
+    Where the run's sources were left out one after the other, thresholds are chosen on these instead, by
+    `choose_elsewhere`.
+
     Args:
-        run: with `predictions/val.csv` and `predictions/test.csv`.
+        run: with `predictions/val.csv` and `predictions/test.csv`, and `predictions/out_of_source.csv` if it has one.
         default_operating_point: name of the point for decisions unless another is asked for.
         bootstrap: number of resamples.
         seed: of the bootstrap.
@@ -68,6 +72,7 @@ def evaluate(
     if leaks.any() and not leaks.all():
         tests[WITHOUT_LEAKS] = test.where(~leaks)
     fingerprints = {split: sha256_of(run.predictions_csv(split)) for split in SPLITS}
+    elsewhere = read_out_of_source(run, info.classes)
     sampling = Sampling(bootstrap, seed)
     notes: list[str] = []
 
@@ -75,6 +80,11 @@ def evaluate(
         temperature = fit_temperature(val)
         images = scored(val, temperature)
         fitted = sections.fit(Validation(val, temperature, images, default_operating_point, fingerprints["val"]))
+    if elsewhere:
+        fingerprints[OUT_OF_SOURCE] = elsewhere.fingerprint
+        with noting(notes, "sources left out"):
+            fitted |= choose_elsewhere(elsewhere, fitted, default_operating_point)
+    with noting(notes, "val"):
         judge = partial(_judge, temperature=temperature, fitted=fitted, default_point=default_operating_point)
         of_val = [section for section in sections.SECTIONS if section.on_validation]
         measured = {"val": sections.measure(judge(val), sampling, of_val)}

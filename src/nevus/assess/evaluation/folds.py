@@ -97,18 +97,27 @@ def read_folds(run: Run) -> list[Fold]:
     Raises:
         RunError: a fold lacks a file or has a stale one, or two folds test the same image or group.
     """
-    folds = [_read_fold(fold) for fold in run.folds]
+    folds = [read_fold(fold) for fold in run.folds]
     _check_apart(run, folds)
     return folds
 
 
-def _read_fold(fold: Run) -> Fold:
+def read_fold(fold: Run, name: str = "") -> Fold:
+    """Reads one fold.
+
+    Args:
+        fold: trained and evaluated.
+        name: what it is called; as its folder if not given.
+
+    Raises:
+        RunError: it lacks a file or has a stale one.
+    """
     path = fold.predictions_csv("test")
     figures = read_metrics_json(fold.metrics_json, RUN_AGAIN)
     test = read_checked(path, fold.dataset_info.classes, figures["class_weights"])
     if sha256_of(path) != figures["fingerprints"]["predictions"]["test"]:
         raise RunError(f"{path} has changed since {fold.metrics_json.name} was made from it. {RUN_AGAIN}")
-    return Fold(fold.name, test, figures, read_chosen(fold.operating_points_json, RUN_AGAIN).assumed_prevalence)
+    return Fold(name or fold.name, test, figures, read_chosen(fold.operating_points_json, RUN_AGAIN).assumed_prevalence)
 
 
 def _check_apart(run: Run, folds: list[Fold]) -> None:
@@ -126,8 +135,13 @@ def _check_apart(run: Run, folds: list[Fold]) -> None:
                     )
 
 
-def pool(folds: list[Fold]) -> Predictions:
-    """The test images of all folds, one after the other; logits are divided by the temperature of their fold."""
+def pool(folds: Sequence[Fold], column: str = FOLD) -> Predictions:
+    """The test images of all folds, one after the other; logits are divided by the temperature of their fold.
+
+    Args:
+        folds: whose models tell the same classes apart.
+        column: of the predictions, to name each image's fold.
+    """
     tests = [fold.test for fold in folds]
     columns = list(dict.fromkeys(name for test in tests for name in test.columns))
 
@@ -143,7 +157,7 @@ def pool(folds: list[Fold]) -> Predictions:
         logits=np.concatenate([fold.test.logits / fold.temperature for fold in folds]),
         columns={
             **{name: joined(name) for name in columns},
-            FOLD: [fold.name for fold in folds for _ in fold.test.image_ids],
+            column: [fold.name for fold in folds for _ in fold.test.image_ids],
         },
         log_weights=np.concatenate([_log_weights(fold.test) for fold in folds]),
     )

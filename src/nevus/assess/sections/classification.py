@@ -27,7 +27,14 @@ from nevus.core.operating_point import OperatingPoint
 from nevus.core.predictions import Predictions
 
 
-def fit(predictions: Predictions, temperature: float, rule: str, *, fingerprint: str = "") -> dict[str, OperatingPoint]:
+def fit(
+    predictions: Predictions,
+    temperature: float,
+    rule: str,
+    *,
+    fingerprint: str = "",
+    weights: Floats | None = None,
+) -> dict[str, OperatingPoint]:
     """Chooses a threshold on the probability of each class against the rest, by one rule of `thresholds.RULES`.
 
     Args:
@@ -35,6 +42,7 @@ def fit(predictions: Predictions, temperature: float, rule: str, *, fingerprint:
         temperature: above 0; logits are divided by it.
         rule: the name of the rule.
         fingerprint: SHA-256 of the file the predictions were read from; empty if from none.
+        weights: float64 [N] above 0, how much each image counts; None for all alike.
 
     Returns:
         A point by class name; sensitivity and specificity are those of finding the class. None for a class
@@ -53,7 +61,7 @@ def fit(predictions: Predictions, temperature: float, rule: str, *, fingerprint:
             )
             continue
         scores = _one_against_rest(probabilities, index)
-        points[name] = thresholds.choose(rule, is_class, scores, groups, fingerprint=fingerprint)
+        points[name] = thresholds.choose(rule, is_class, scores, groups, fingerprint=fingerprint, weights=weights)
     return points
 
 
@@ -174,6 +182,7 @@ SECTION = Section(
         validation.temperature,
         validation.default_point,
         fingerprint=validation.fingerprint,
+        weights=validation.weights,
     ),
     to_json=lambda points, splits: {
         "classification": {"operating_points": {name: point.to_json() for name, point in points.items()}, **splits}

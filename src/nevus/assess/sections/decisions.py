@@ -142,7 +142,12 @@ def measure(images: Scored, decisions: Mapping[str, Bools], sampling: Sampling) 
 
 
 def _fit(validation: Validation) -> list[OperatingPoint]:
-    return thresholds.fit(validation.predictions, validation.temperature, fingerprint=validation.fingerprint)
+    return thresholds.fit(
+        validation.predictions,
+        validation.temperature,
+        fingerprint=validation.fingerprint,
+        weights=validation.weights,
+    )
 
 
 def _to_json(points: list[OperatingPoint], splits: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ class Validation(NamedTuple):
         images: their labels, risks after the temperature, and groups.
         default_point: the name of the operating point for decisions unless another is requested.
         fingerprint: SHA-256 of the file that they were read from.
+        weights: float64 [N] above 0, how much each counts where thresholds are chosen; None for all alike.
     """
 
     predictions: Predictions
@@ -34,6 +35,7 @@ class Validation(NamedTuple):
     images: Scored
     default_point: str
     fingerprint: str
+    weights: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,21 +33,22 @@ class Cuts:
 
     Attributes:
         thresholds: float64 [D], falling.
-        true_positives: int64 [D], malignant images at or over the threshold.
-        false_positives: int64 [D], benign images at or over the threshold.
+        true_positives: int64 [D], malignant images at or over the threshold; their weights, float64, if they have any.
+        false_positives: int64 or float64 [D], the same of benign images.
     """
 
     thresholds: Floats
-    true_positives: NDArray[np.int64]
-    false_positives: NDArray[np.int64]
+    true_positives: NDArray[np.int64] | Floats
+    false_positives: NDArray[np.int64] | Floats
 
 
-def cuts(labels: ArrayLike, risk: ArrayLike) -> Cuts:
+def cuts(labels: ArrayLike, risk: ArrayLike, weights: Floats | None = None) -> Cuts:
     """Finds every cut that calls at least one image malignant, in O(N log N).
 
     Args:
         labels: bool [N], True for malignant.
         risk: float [N] in [0, 1].
+        weights: float64 [N] above 0, how much each image counts; None for all alike.
     """
     labels, risk = check_risk(labels, risk)
     order = np.argsort(-risk, kind="stable")
@@ -56,9 +57,13 @@ def cuts(labels: ArrayLike, risk: ArrayLike) -> Cuts:
     upper = sorted_risk[last]
     lower = np.append(upper[1:], 0.0)
     middle = lower + (upper - lower) / 2
-    true_positives = np.cumsum(labels[order])[last]
     # Neighbouring floats have no midpoint: rounding may give the lower one, which belongs below the cut.
-    return Cuts(np.where(middle > lower, middle, upper), true_positives, last + 1 - true_positives)
+    thresholds = np.where(middle > lower, middle, upper)
+    counted = np.ones(risk.size, dtype=np.int64) if weights is None else weights[order]
+    true_positives, false_positives = (
+        np.cumsum(np.where(of_kind, counted, 0))[last] for of_kind in (labels[order], ~labels[order])
+    )
+    return Cuts(thresholds, true_positives, false_positives)
 
 
 def best_f1(cuts: Cuts) -> int:
@@ -78,7 +83,8 @@ def sensitivity_at_least(target: float) -> Callable[[Cuts], int]:
     """The rule 'highest specificity at a sensitivity of at least `target`', a fraction in (0, 1]."""
 
     def rule(cuts: Cuts) -> int:
-        reached = cuts.true_positives / cuts.true_positives[-1] >= target
+        # Sums of weights are rounded; of whole numbers no share comes so close to a target without reaching it.
+        reached = cuts.true_positives / cuts.true_positives[-1] >= target - 1e-12
         return _last_best(np.where(reached, -cuts.false_positives, -np.inf))
 
     return rule
@@ -94,13 +100,16 @@ RULES: dict[str, tuple[str, Callable[[Cuts], int]]] = {
 assert tuple(RULES) == vocabulary.OPERATING_POINTS
 
 
-def fit(predictions: Predictions, temperature: float = 1.0, *, fingerprint: str = "") -> list[OperatingPoint]:
+def fit(
+    predictions: Predictions, temperature: float = 1.0, *, fingerprint: str = "", weights: Floats | None = None
+) -> list[OperatingPoint]:
     """Chooses the operating points of `RULES`; of cuts that a rule holds equal, the most sensitive one.
 
     Args:
         predictions: of the validation split, never of the test.
         temperature: above 0; logits are divided by it before the risk is taken.
         fingerprint: SHA-256 of the file the predictions were read from; empty if from none.
+        weights: float64 [N] above 0, how much each image counts; None for all alike.
 
     Returns:
         One point for each rule, with its sensitivity and specificity on validation (optimistic
@@ -119,10 +128,18 @@ def fit(predictions: Predictions, temperature: float = 1.0, *, fingerprint: str 
             f"(of {labels.size}). Expected both. Run 'nevus split' with a larger --val-fraction."
         )
     groups = group_codes(predictions.groups)
-    return [choose(name, labels, risk, groups, fingerprint=fingerprint) for name in RULES]
+    return [choose(name, labels, risk, groups, fingerprint=fingerprint, weights=weights) for name in RULES]
 
 
-def choose(rule: str, labels: Bools, risk: Floats, groups: Groups, *, fingerprint: str = "") -> OperatingPoint:
+def choose(
+    rule: str,
+    labels: Bools,
+    risk: Floats,
+    groups: Groups,
+    *,
+    fingerprint: str = "",
+    weights: Floats | None = None,
+) -> OperatingPoint:
     """The operating point of one of `RULES`.
 
     Args:
@@ -131,9 +148,10 @@ def choose(rule: str, labels: Bools, risk: Floats, groups: Groups, *, fingerprin
         risk: float64 [N] in [0, 1], the score that is cut.
         groups: int64 [N].
         fingerprint: as in `fit`.
+        weights: as in `fit`; the sensitivity and specificity of the point are of all images alike.
     """
     sentence, best = RULES[rule]
-    found = cuts(labels, risk)
+    found = cuts(labels, risk, weights)
     threshold = float(found.thresholds[best(found)])
     decided = risk >= threshold
     return OperatingPoint(
@@ -147,6 +165,6 @@ def choose(rule: str, labels: Bools, risk: Floats, groups: Groups, *, fingerprin
     )
 
 
-def _last_best(scores: NDArray[np.float64] | NDArray[np.int64]) -> int:
+def _last_best(scores: Floats | NDArray[np.int64]) -> int:
     """Index of the highest score, the last of equals: the lowest threshold, which misses the fewest."""
     return scores.size - 1 - int(np.argmax(scores[::-1]))

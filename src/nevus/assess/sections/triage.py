@@ -28,14 +28,15 @@ RULES = {
 }
 
 
-def fit(labels: Bools, risk: Floats) -> Triage:
+def fit(labels: Bools, risk: Floats, weights: Floats | None = None) -> Triage:
     """Chooses both thresholds. Where they would cross, the rule-out threshold is specific enough to rule in as well.
 
     Args:
         labels: bool [N], True for malignant, of validation, never of the test; both classes.
         risk: float64 [N] in [0, 1].
+        weights: float64 [N] above 0, how much each image counts; None for all alike.
     """
-    found = cuts(labels, risk)
+    found = cuts(labels, risk, weights)
     rule_out = float(found.thresholds[sensitivity_at_least(RULE_OUT_SENSITIVITY)(found)])
     specific = found.false_positives / found.false_positives[-1] <= 1.0 - RULE_IN_SPECIFICITY
     if not specific.any():
@@ -100,7 +101,7 @@ SECTION = Section(
         "specificity_of_rule_in": estimated,
     },
     lambda judged, sampling: count_bands(judged.low, judged.high, judged.images.labels, judged.images.groups),
-    fit=lambda validation: fit(validation.images.labels, validation.images.risk),
+    fit=lambda validation: fit(validation.images.labels, validation.images.risk, validation.weights),
     to_json=_to_json,
     form=lambda of_splits: {
         "triage?": {
