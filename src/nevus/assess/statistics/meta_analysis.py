@@ -92,7 +92,7 @@ def pool_shares(estimates: Sequence[Estimate]) -> Pooled:
         >>> print(pooled.mean)
         0.855 (0.677 to 0.943)
         >>> print(f"{pooled.prediction_low:.2f} to {pooled.prediction_high:.2f}")
-        0.07 to 1.00
+        0.02 to 1.00
     """
     usable = [_log_odds(one) for one in estimates if not math.isnan(one.low + one.high)]
     found = pool_effects(*np.array(usable, dtype=np.float64).reshape(-1, 2).T)
