@@ -85,6 +85,10 @@ def _of_training(training: Mapping[str, Any], config: Mapping[str, Any]) -> dict
     recipe = training.get("recipe")
     named = recipe if isinstance(recipe, dict) else {"name": config.get("recipe", NOT_RECORDED)}
     hyperparameters = {name: value for name, value in named.items() if name != "name"}
+    if teacher := training.get("teacher"):
+        hyperparameters["teacher"] = f"the network of {teacher['run']}, SHA-256 {teacher['sha256']}"
+    if source_weights := training.get("source_weights"):
+        hyperparameters["weights by source and class"] = source_weights
     minutes = training.get("minutes")
 
     def recorded(name: str) -> str:
