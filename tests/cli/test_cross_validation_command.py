@@ -70,7 +70,8 @@ def test_training_a_fold_alone_gives_the_same_model(finished: Run, options: list
     size = options.index("--image-size")
     training = options[:size] + options[size + 2 :]
     assert main(["train", str(fold.dataset.directory), "--out", str(alone.directory), *training]) == 0
-    assert json.loads(alone.config_json.read_text()) == json.loads(fold.config_json.read_text())
+    # A fold by itself is not stress-tested; that is not an option of its training.
+    assert json.loads(alone.config_json.read_text()) | {"stress_images": 0} == json.loads(fold.config_json.read_text())
     for split in ("val", "test"):
         assert alone.predictions_csv(split).read_bytes() == fold.predictions_csv(split).read_bytes()
 

@@ -9,6 +9,8 @@ from nevus.core.errors import ModelFileError
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    # Where no run lies by chance under a name of the tests.
+    monkeypatch.chdir(tmp_path)
     for name in ("small.onnx", "compact.onnx", "compact.md"):
         (tmp_path / name).touch()
     return tmp_path

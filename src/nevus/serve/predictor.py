@@ -154,7 +154,7 @@ class Predictor:
             >>> picture = golden_pixels(96, 128)  # a drawing of a dark disc on a bright ground
             >>> answer = load().predict(picture, heatmap=True)
             >>> answer.operating_point, answer.heatmap.ndim
-            ('sensitivity-95', 2)
+            ('sensitivity-90', 2)
             >>> [one.error_code for one in load().predict([picture, "no-such-file.jpg"])]
             [None, 'not_readable']
         """
