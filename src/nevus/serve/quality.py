@@ -1,8 +1,9 @@
 """Whether an image is one that the model can answer for: large enough, sharp enough, and dermoscopic.
 
 The check is one small ONNX graph, so that the page in the browser asks the very same question. It is
-fitted and measured by scripts/fit_quality_check.py; its error rates are in docs/image-check.md. It knows
-nothing of the model and is not an assurance: it lets through some images that are not dermoscopic.
+fitted and measured by scripts/fit_sharpness.py and scripts/fit_likeness.py; its error rates are in
+docs/image-check.md. It knows nothing of the model and is not an assurance: it lets through some images that
+are not dermoscopic.
 """
 
 from __future__ import annotations
