@@ -13,9 +13,10 @@ from PIL import Image
 
 import nevus
 from nevus.cli.main import main
-from nevus.core.modelfile import golden_pixels
 from nevus.core.prevalence import rebase
 from nevus.core.runs import Run
+from nevus.data import phantom
+from nevus.serve.images import find_images
 
 
 @pytest.fixture
@@ -73,7 +74,9 @@ def test_images_that_the_check_refuses_are_counted_and_answered_on_request(
     model, table = str(finished_run.model_onnx), tmp_path / "risks.csv"
     paths = [tmp_path / name for name in ("lesion.png", "ramp.png", "blue.png")]
     ramp = np.linspace(0, 255, 128).astype(np.uint8)
-    pictures = golden_pixels(128, 128), np.broadcast_to(ramp[:, None, None], (128, 128, 3)), np.full((128, 128, 3), 90)
+    phantom.generate(tmp_path / "phantoms", num_images=4, image_size=128, seed=3)
+    lesion = np.asarray(Image.open(next(iter(find_images([tmp_path / "phantoms"])))).convert("RGB"))
+    pictures = lesion, np.broadcast_to(ramp[:, None, None], (128, 128, 3)), np.full((128, 128, 3), 90)
     for path, pixels in zip(paths, pictures, strict=True):
         Image.fromarray(pixels.astype(np.uint8)).save(path)
     images = list(map(str, paths))
