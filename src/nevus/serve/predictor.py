@@ -152,11 +152,11 @@ class Predictor:
         Examples:
             >>> from nevus.core.modelfile import golden_pixels
             >>> picture = golden_pixels(96, 128)  # a drawing of a dark disc on a bright ground
-            >>> answer = load().predict(picture, heatmap=True)
+            >>> answer = load().predict(picture, heatmap=True, check=False)  # the check would refuse a drawing
             >>> answer.operating_point, answer.heatmap.ndim
             ('sensitivity-90', 2)
             >>> [one.error_code for one in load().predict([picture, "no-such-file.jpg"])]
-            [None, 'not_readable']
+            ['not_dermoscopic', 'not_readable']
         """
         if is_one_image(images):
             question = Question.of(self.spec, operating_point, prevalence, heatmap)
