@@ -12,6 +12,7 @@ import pytest
 
 from nevus.cli.main import main
 from nevus.core.chosen import read_chosen
+from nevus.core.predictions import read_predictions
 from nevus.core.reuse import clear
 from nevus.core.runs import OUT_OF_SOURCE, Run
 
@@ -84,6 +85,20 @@ def test_a_source_of_ten_images_is_trained_on_and_never_left_out(finished: Run) 
     assert about.startswith("Source 'few' has 10 images, 5 malignant and 5 benign. Expected 10 of each or more")
     assert "2 sources were left out. A prediction interval" in few
     assert all(any(row.source == "few" for row in one.dataset.rows_of("train")) for one in finished.left_out.values())
+
+
+def test_risks_of_sources_left_out_are_those_of_their_models_with_class_weights_undone(finished: Run) -> None:
+    classes = finished.dataset_info.classes
+    pooled = read_predictions(finished.predictions_csv(OUT_OF_SOURCE), classes)
+    weighted = []
+    for source, without in finished.left_out.items():
+        metrics = json.loads(without.metrics_json.read_text())
+        tested = read_predictions(without.predictions_csv("test"), classes, metrics["class_weights"])
+        of_source = np.array(pooled.columns["left_out_source"]) == source
+        assert pooled.where(of_source).image_ids == tested.image_ids
+        np.testing.assert_allclose(pooled.risk()[of_source], tested.risk(metrics["temperature"]), rtol=1e-9)
+        weighted.append(tested.log_weights is not None)
+    assert any(weighted)
 
 
 def test_thresholds_of_the_final_model_hold_on_average_over_sources_left_out(finished: Run) -> None:

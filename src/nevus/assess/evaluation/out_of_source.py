@@ -41,7 +41,7 @@ class OutOfSource:
 
     Attributes:
         predictions: each image once, by the model that was trained without its source; calibrated by that model's
-            temperature.
+            temperature, with the class weights of its training undone.
         fingerprint: SHA-256 of their file.
     """
 

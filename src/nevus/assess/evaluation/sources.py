@@ -34,6 +34,9 @@ def measure_sources(
 ) -> dict[str, Any]:
     """Reads the runs that each left one source out, and writes `predictions/out_of_source.csv` and `sources.json`.
 
+    `out_of_source.csv` has logits already divided by the temperature of the model without the image's source and less
+    the logarithms of its class weights, and a column that names the source.
+
     Args:
         run: of the whole; each of `run.left_out` is evaluated.
         default_operating_point: for decisions unless another is requested.
@@ -49,7 +52,7 @@ def measure_sources(
     """
     info = run.dataset_info
     folds = [read_fold(one, name) for name, one in run.left_out.items()]
-    write_predictions(run.predictions_csv(OUT_OF_SOURCE), pool(folds, SOURCE))
+    write_predictions(run.predictions_csv(OUT_OF_SOURCE), pool(folds, SOURCE).undone())
     copies = run.recorded("num_copies")
     result = {
         "schema_version": versions.SOURCES_JSON,
