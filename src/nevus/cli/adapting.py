@@ -8,45 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from nevus.cli.command import Command
-from nevus.cli.options import add_config_flags, config_of
+from nevus.cli.options import OF_LABELLED_IMAGES, add_config_flags, add_model_and_data, config_of
 from nevus.core.estimate import Estimate
 from nevus.core.files import finite
 from nevus.core.modelfile import DISCLAIMER
 
-# Of preparation: the image size and the classes are the model's.
-_OPTIONS = (
-    "malignant",
-    "image_column",
-    "diagnosis_column",
-    "lesion_column",
-    "patient_column",
-    "split_column",
-    "max_pixels",
-    "workers",
-    "bootstrap",
-    "seed",
-)
-
 
 def _add_adapt(parser: argparse.ArgumentParser) -> None:
-    # Not 'model', which is an option of training.
-    parser.add_argument(
-        "model_file",
-        metavar="model",
-        help="a shipped model, see 'nevus models', an ONNX file that 'nevus export' wrote, or a run's folder",
-    )
-    parser.add_argument(
-        "data",
-        type=Path,
-        nargs="+",
-        help="labelled images of the place: what 'nevus prepare' reads, one source or several, or a prepared dataset",
-    )
+    add_model_and_data(parser, "labelled images of the place")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="the new model file (default: next to the model, NAME-adapted.onnx)"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the file that is there")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
-    add_config_flags(parser, *_OPTIONS)
+    add_config_flags(parser, *OF_LABELLED_IMAGES, "bootstrap", "seed")
 
 
 def adapt(arguments: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from nevus.cli.command import Command
-from nevus.cli.options import OF_LABELLED_IMAGES, add_config_flags, config_of
+from nevus.cli.options import OF_LABELLED_IMAGES, add_config_flags, add_model_and_data, config_of
 from nevus.core.files import finite
 from nevus.core.split_names import SPLIT_NAMES
 from nevus.core.vocabulary import EXPLANATION_METHODS
@@ -50,19 +50,7 @@ def _add_probe(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_stress(parser: argparse.ArgumentParser) -> None:
-    # Not 'model', which is an option of training.
-    parser.add_argument(
-        "model_file",
-        metavar="model",
-        help="a shipped model, see 'nevus models', a model.onnx that 'nevus export' wrote, or a run's folder",
-    )
-    parser.add_argument(
-        "data",
-        type=Path,
-        nargs="+",
-        help="labelled images: what 'nevus prepare' reads, several side by side, a prepared dataset, or a run's folder "
-        "for its dataset",
-    )
+    add_model_and_data(parser, "labelled images", "; a run's folder stands for its dataset")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the page and its files (default: the run)")
     parser.add_argument("--overwrite", action="store_true", help="replace the stress test that is there")
     parser.add_argument(

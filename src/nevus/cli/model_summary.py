@@ -12,7 +12,7 @@ from nevus.core.familiarity import UNFAMILIAR
 from nevus.core.files import read_json
 from nevus.core.modelfile import DISCLAIMER, ModelSpec
 from nevus.core.operating_point import ADAPTATION
-from nevus.core.runs import Run
+from nevus.core.runs import OUT_OF_SOURCE, Run
 from nevus.core.shipped import DEFAULT
 
 
@@ -40,7 +40,7 @@ def model_summary(spec: ModelSpec) -> str:
     chosen_on = {
         "val": "validation",
         "out_of_fold": "out-of-fold images",
-        "out_of_source": "sources left out of training",
+        OUT_OF_SOURCE: "sources left out of training",
         ADAPTATION: "the images that it was adapted with",
     }.get(fitted_on, fitted_on)
     lines = [
@@ -77,10 +77,8 @@ def model_summary(spec: ModelSpec) -> str:
             f"(the share of {spec.familiarity.num_images:,} validation images that are less like them).",
         ]
     if spec.test_metrics:
-        is_adapted = fitted_on == "adaptation"
-        where = (
-            "the images that it was adapted with, by cross-fitting" if is_adapted else "the test split of its own run"
-        )
+        of_adapted = "the images that it was adapted with, by cross-fitting"
+        where = of_adapted if spec.is_adapted else "the test split of its own run"
         lines += ["", f"On {where}:", ""]
     lines += [f"  {name:<40} {_figure(values)}" for name, values in spec.test_metrics.items()]
     lines += [

@@ -43,6 +43,29 @@ def add_config_flags(
             _add_flag(section, name, described[name], (fallbacks or {}).get(name, getattr(DEFAULTS, name)))
 
 
+def add_model_and_data(parser: argparse.ArgumentParser, images: str, further: str = "") -> None:
+    """Adds `model_file` and `data`: a finished model, and labelled images.
+
+    Their names are not those of options of training.
+
+    Args:
+        parser: of a command.
+        images: what the images are, such as 'labelled images from elsewhere'.
+        further: what else may stand in place of them.
+    """
+    parser.add_argument(
+        "model_file",
+        metavar="model",
+        help="a shipped model, see 'nevus models', a model.onnx that 'nevus export' wrote, or a run's folder",
+    )
+    parser.add_argument(
+        "data",
+        type=Path,
+        nargs="+",
+        help=f"{images}: what 'nevus prepare' reads, several side by side, or a prepared dataset{further}",
+    )
+
+
 def _add_flag(section: argparse._ActionsContainer, name: str, option: Option, default: object) -> None:
     flag = "--" + name.replace("_", "-")
     if option.type is bool:

@@ -8,25 +8,15 @@ import sys
 from pathlib import Path
 
 from nevus.cli.command import Command
-from nevus.cli.options import OF_LABELLED_IMAGES, add_config_flags, config_of
+from nevus.cli.options import OF_LABELLED_IMAGES, add_config_flags, add_model_and_data, config_of
 from nevus.core.files import finite
 
 
 def _add_validate(parser: argparse.ArgumentParser) -> None:
-    # Not 'model' and 'operating_point', which are options of training.
-    parser.add_argument(
-        "model_file",
-        metavar="model",
-        help="a shipped model, see 'nevus models', a model.onnx that 'nevus export' wrote, or a run's folder",
-    )
-    parser.add_argument(
-        "data",
-        type=Path,
-        nargs="+",
-        help="labelled images from elsewhere: what 'nevus prepare' reads, several side by side, or a prepared dataset",
-    )
+    add_model_and_data(parser, "labelled images from elsewhere")
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder for the page and its files")
     parser.add_argument("--overwrite", action="store_true", help="replace the validation that is there")
+    # Its own name, because 'operating_point' is an option of training.
     parser.add_argument(
         "--operating-point",
         dest="deciding_point",

@@ -53,7 +53,13 @@ def told_by_source(audited: Audited) -> Evidence | None:
     if len(sources) < 2 or not sum(malignant.values()) or not sum(benign.values()):
         return None
     shares = {name: malignant[name] / of_source[name] for name in sources}
-    auc = _auc_of_groups([(shares[name], malignant[name], benign[name]) for name in sources])
+    from sklearn.metrics import roc_auc_score
+
+    auc = roc_auc_score(
+        [1] * len(sources) + [0] * len(sources),
+        [shares[name] for name in sources] * 2,
+        sample_weight=[count[name] for count in (malignant, benign) for name in sources],
+    )
     table = Table(
         ("source", *classes.names, "share malignant"),
         tuple((name, *(counts[name, label] for label in classes.names), f"{shares[name]:.3f}") for name in sources),
@@ -65,17 +71,6 @@ def told_by_source(audited: Audited) -> Evidence | None:
         "Train with --balance source-and-class, and judge the model on sources that are left out of training."
     )
     return Evidence("warning" if telling else "info", summary, table)
-
-
-def _auc_of_groups(groups: list[tuple[float, int, int]]) -> float:
-    """ROC-AUC of a score that all images of a group share: pairs (score, malignant, benign), ties counting half."""
-    pairs = sum(malignant for _, malignant, _ in groups) * sum(benign for _, _, benign in groups)
-    won = sum(
-        malignant * benign * (1.0 if high > low else 0.5 if high == low else 0.0)
-        for high, malignant, _ in groups
-        for low, _, benign in groups
-    )
-    return won / pairs
 
 
 def small_classes(audited: Audited) -> Evidence | None:

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from nevus.core.preprocess import Pixels
 from nevus.learn.training import camera, scene
-from nevus.learn.training.augment import Variations, draw, vary
+from nevus.learn.training.augment import Variations, colours, draw, vary
 from nevus.learn.training.recipe import Augmentation, Imaging
 
-# In the order in which light meets them: the skin, then the camera, then what is put over the picture or stored.
+# In the order in which light meets them: the skin; then the camera, what is put over the picture and how it is stored.
 _ON_SKIN = {"marker": scene.draw_marker, "hair": scene.draw_hairs}
-_OVER = {"ruler": scene.draw_ruler, "dark_corners": scene.darken_corners}
-_STORED = {
+_ON_PICTURE = {
+    "ruler": scene.draw_ruler,
+    "dark_corners": scene.darken_corners,
     "resolution": camera.lower_resolution,
     "blur": camera.blur,
     "noise": camera.add_noise,
@@ -54,11 +55,10 @@ def _imaged(images: Pixels, imaging: Imaging, variations: Variations, generator:
     number = len(images)
     happens = {
         name: generator.random(number) < getattr(imaging, name)
-        for name in ("field", "outside", *_ON_SKIN, *_OVER, *_STORED)
+        for name in ("field", "outside", *_ON_SKIN, *_ON_PICTURE)
     }
     skins = camera.draw_skins(images, imaging.skin, generator) if imaging.skin else np.ones((number, 3))
-    skin_maps = np.concatenate([skins[:, :, None] * np.eye(3), np.zeros((number, 3, 1))], axis=2)
-    maps = camera.compose(skin_maps, variations.colours)
+    maps = camera.compose(colours(skins, np.zeros((number, 3))), variations.colours)
     maps = camera.compose(maps, camera.draw_colours(imaging, number, generator))
     result = np.empty_like(images)
     for index, image in enumerate(images):
@@ -73,7 +73,7 @@ def _imaged(images: Pixels, imaging: Imaging, variations: Variations, generator:
         if imaging.gamma:
             picture = camera.change_gamma(picture, imaging.gamma, generator)
         picture = cv2.transform(picture, maps[index])
-        for name, change in (_OVER | _STORED).items():
+        for name, change in _ON_PICTURE.items():
             if happens[name][index] and not (name == "dark_corners" and field):
                 picture = change(picture, generator)
         result[index] = picture

@@ -178,7 +178,7 @@ class Recipe:
 # A lesion has no upright position, and cameras and lamps differ in exposure and white balance.
 _ANY_POSITION = Augmentation(flip=True, rotation=0.5, zoom=0.15, shift=0.05, gain=0.12, offset=10.0)
 
-# Doses between mild and strong ones: docs/elsewhere.md has what each is worth.
+# Doses between the mild and the strong ones that were tried with HAM10000 left out of training: docs/elsewhere.md.
 _ANY_CAMERA = dataclasses.replace(
     _ANY_POSITION,
     zoom=0.22,

@@ -73,7 +73,9 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False, o
     recipe, classes = recipe_of(config), dataset.info.classes
     _ = dataset.pixels  # Opened before anything is begun or removed.
     pretrained = describe_weights(config.weights)
-    teacher = load_teacher(Run(Path(config.teacher)), dataset) if config.teacher != NONE else None
+    teacher_run = Run(Path(config.teacher)) if config.teacher != NONE else None
+    teacher = load_teacher(teacher_run, dataset) if teacher_run else None
+    described_teacher = describe_teacher(teacher_run) if teacher_run else None
     balance = balance_of(dataset, config.balance)
     _warn_of_absent_classes(dataset)
     keras.utils.set_random_seed(config.seed)
@@ -117,7 +119,7 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False, o
             "num_parameters": trained.count_params(),
             "recipe": {"name": recipe_name(config), **dataclasses.asdict(recipe)},
             **balance.to_json(),
-            "teacher": describe_teacher(Run(Path(config.teacher))) if teacher is not None else None,
+            "teacher": described_teacher,
             "epochs_run": len(history),
             "best_epoch": stopping.best_epoch + 1,
             "stopped_early": checkpoint.stopped,
