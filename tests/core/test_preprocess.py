@@ -153,7 +153,7 @@ def test_bands_give_the_pixels_of_the_whole(mode: str, width: int, height: int, 
     if mode == "unit":
         image = Image.fromarray(noise.random((height, width), np.float32))
     elif mode in DEEP:
-        values = noise.integers(0, 65536, (height, width)).astype(DEEP[mode])
+        values = noise.integers(0, 256 if mode == "F" else 65536, (height, width)).astype(DEEP[mode])
         image = Image.frombytes(mode, (width, height), values.tobytes())
     else:
         size = width * height * len(Image.new(mode, (1, 1)).tobytes())

@@ -18,6 +18,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from nevus.core.blank import check_not_blank
 from nevus.core.errors import ImageError, ImageTooLargeError
+from nevus.core.tiff_layout import check_tiff_layout
 
 Pixels = NDArray[np.uint8]
 
@@ -80,6 +81,8 @@ def _decode(source: Path | bytes, max_pixels: int, *, may_be_blank: bool) -> Ima
                 # Not n_frames: it walks through all of them, which in a small hostile file takes minutes.
                 if image.format != "MPO" and getattr(image, "is_animated", False):
                     raise ImageError("2 frames or more; expected one still image")
+                if image.format == "TIFF":
+                    check_tiff_layout(image.tag_v2)  # type: ignore[attr-defined]
                 image.load()
                 rgb = to_rgb(upright(image))
                 if not may_be_blank:
@@ -187,16 +190,26 @@ def _in_bands(image: Image.Image, convert: Callable[[Image.Image], Image.Image])
 
 
 def _grey_scale(image: Image.Image) -> float:
-    """What brings deep grey to [0, 255]: integers hold 16 bits, floating point is taken as [0, 1] or [0, 255]."""
-    if image.mode != "F":
+    """What brings deep grey to [0, 255]: integers hold 16 bits, floating point is taken as [0, 1] or [0, 255].
+
+    Raises:
+        ImageError: a value is outside of that, or is not a finite number.
+    """
+    if image.mode.startswith("I;16"):
         return 255.0 / 65535.0
-    highest = 0.0
+    lowest = highest = 0.0
     for _, band in _bands(image):
         grey = np.asarray(band)
         if not np.isfinite(grey).all():
             raise ImageError("pixel values that are not finite")
+        lowest = min(lowest, float(grey.min(initial=0.0)))
         highest = max(highest, float(grey.max(initial=0.0)))
-    return 255.0 if highest <= 1.0 else 1.0
+    most = 65535.0 if image.mode == "I" else (1.0 if highest <= 1.0 else 255.0)
+    # Half a level of 255: what rounding brings back.
+    if lowest < -most / 510.0 or highest > most * (1.0 + 1.0 / 510.0):
+        expected = "0 to 65,535" if image.mode == "I" else "0 to 1 or 0 to 255"
+        raise ImageError(f"pixel values of {lowest:g} to {highest:g}; expected {expected}. Save it as PNG")
+    return 255.0 / most
 
 
 def _scaled_grey(band: Image.Image, scale: float) -> Image.Image:
