@@ -42,7 +42,8 @@ def finished(folders: list[Path], options: list[str], tmp_path_factory: pytest.T
     run = Run(tmp_path_factory.mktemp("runs") / "sources")
     assert leave_out(run, folders, options, "--source", "south") == 0
     north, south = run.left_out.values()
-    assert not any(path.exists() for path in (north.directory / "run.json", run.sources_json, run.model_keras))
+    assert not any(path.exists() for path in (north.directory / "run.json", run.model_keras))
+    assert "Not left out yet: north." in run.sources_html.read_text(encoding="utf-8")
     trained = south.model_keras.stat().st_mtime_ns
     assert leave_out(run, folders, options, "--resume") == 0
     assert south.model_keras.stat().st_mtime_ns == trained
@@ -125,6 +126,10 @@ def test_the_run_is_done_and_its_model_is_exported(finished: Run) -> None:
     assert finished.record["status"] == "done"
     assert finished.model_onnx.exists()
     assert finished.report_html.exists()
+    page = finished.sources_html.read_text(encoding="utf-8")
+    assert "Not left out yet" not in page
+    assert all(f'<a href="without-{name}/report.html">{name}</a>' in page for name in ("north", "south"))
+    assert '<a href="report.html">Its report</a>' in page
 
 
 @pytest.mark.parametrize(

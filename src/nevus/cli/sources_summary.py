@@ -12,14 +12,29 @@ from nevus.core.runs import Run
 
 def sources_summary(run: Run) -> str:
     """The figures of the sources left out, then the outcome of the model of all sources; what is left to do if any."""
-    if not run.sources_json.exists() or not run.metrics_json.exists():
+    if not run.metrics_json.exists():
         trained = [name for name, one in run.left_out.items() if one.metrics_json.exists()]
         left = [name for name in run.left_out if name not in trained]
-        return (
-            f"Left out so far: {', '.join(trained)}. "
-            + (f"Still to be left out: {', '.join(left)}. " if left else "")
-            + "Next: the same command with --resume and without --source."
+        return "\n".join(
+            [
+                *_of_sources(run),
+                "",
+                f"Left out so far: {', '.join(trained)}. "
+                + (f"Still to be left out: {', '.join(left)}. " if left else "")
+                + "Next: the same command with --resume and without --source.",
+            ]
         )
+    return "\n".join(
+        [
+            *_of_sources(run),
+            "",
+            "The model of all sources, its thresholds chosen on the sources left out:",
+            run_summary(run),
+        ]
+    )
+
+
+def _of_sources(run: Run) -> list[str]:
     result = read_json(run.sources_json, "Run it again with --resume.")
     name = result["default_operating_point"]
     rows = [_row(one["name"], one, name) for one in result["sources"]]
@@ -28,21 +43,17 @@ def sources_summary(run: Run) -> str:
     table = [titles, *rows, *pooled, ["a new source", "", "", *_predicted(result["pooled"], name)]]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-    return "\n".join(
-        [
-            "",
-            f"Each source tested by a model trained on the others, decided at its {name} (95 % intervals; for a new "
-            "source 95 % prediction intervals):",
-            "",
-            *(f"  {line}" for line in lines),
-            *(f"  Warning: {warning}" for warning in result["warnings"]),
-            "",
-            str(run.sources_json),
-            "",
-            "The model of all sources, its thresholds chosen on the sources left out:",
-            run_summary(run),
-        ]
-    )
+    return [
+        "",
+        f"Each source tested by a model trained on the others, decided at its {name} (95 % intervals; for a new "
+        "source 95 % prediction intervals):",
+        "",
+        *(f"  {line}" for line in lines),
+        *(f"  Warning: {warning}" for warning in result["warnings"]),
+        "",
+        str(run.sources_json),
+        str(run.sources_html),
+    ]
 
 
 def _row(name: str, found: dict[str, Any], point_name: str) -> list[str]:

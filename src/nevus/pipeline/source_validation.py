@@ -42,8 +42,8 @@ def leave_sources_out(
         images: sources of images, or one prepared dataset.
         run: of the whole; the runs that leave a source out are made within it.
         config: of every training.
-        source: the only one to leave out; nothing is pooled and no model of all sources is trained then. A later
-            call that resumes the run does the rest. None for all.
+        source: the only one to leave out; no model of all sources is trained then. A later call that resumes the
+            run does the rest. None for all.
         resume: go on where a run stopped, also with sources that were left out on other machines; what is trained is
             not trained again.
         overwrite: clear the folder, once it is known that sources can be left out.
@@ -82,8 +82,10 @@ def leave_sources_out(
         for number, one in enumerate(made, start=1):
             if source in (None, one.source):
                 _train_without(run, one, single, f"{number} of {len(made)}")
+        _pool(run, config, notes)
         if source is None:
-            _join(run, dataset, config, notes)
+            _log.info("Training on all sources")
+            stages.train_to_report(run, dataset, config, resume=True)
     except Exception:
         if run.record["status"] != DONE:
             run.finish(FAILED)
@@ -121,8 +123,9 @@ def _train_without(run: Run, one: LeftOut, config: Config, place: str) -> None:
     stages.report(without)
 
 
-def _join(run: Run, dataset: Dataset, config: Config, notes: Sequence[str]) -> None:
+def _pool(run: Run, config: Config, notes: Sequence[str]) -> None:
     from nevus.assess.evaluation.sources import measure_sources
+    from nevus.assess.pages.sources_page import write_sources_page
 
     _log.info("Pooling the sources")
     measure_sources(
@@ -132,5 +135,4 @@ def _join(run: Run, dataset: Dataset, config: Config, notes: Sequence[str]) -> N
         seed=config.seed,
         notes=notes,
     )
-    _log.info("Training on all sources")
-    stages.train_to_report(run, dataset, config, resume=True)
+    write_sources_page(run)

@@ -254,6 +254,8 @@ def stress_test(run: Run, config: Config = DEFAULTS) -> None:
 def report(run: Run) -> Path:
     """Writes the report of a run, or that of a cross-validation as a whole, as `nevus report` does.
 
+    Where sources were left out, `sources.html` is written too.
+
     Args:
         run: evaluated.
 
@@ -272,4 +274,9 @@ def report(run: Run) -> Path:
         from nevus.assess.pages.report import write_report
 
         write_report(run)
+        if run.left_out and run.sources_json.exists():
+            from nevus.assess.pages.sources_page import write_sources_page
+
+            # Again, now that there is a report of the model of all sources to link to.
+            write_sources_page(run)
     return run.report_html

@@ -18,11 +18,13 @@ from assess.fold_runs import make_cross_validation
 from assess.report_runs import make_run
 from assess.simulated_runs import CLASSES, make_predictions
 from assess.simulated_runs import make_run as make_run_of_classes
+from assess.source_runs import make_run as make_run_of_sources
 from nevus.assess.evaluation.compare import compare, format_comparison
 from nevus.assess.evaluation.cross_validation import cross_validate
 from nevus.assess.pages.comparison_page import write_comparison
 from nevus.assess.pages.cross_validation_page import write_cross_validation_page
 from nevus.assess.pages.report import write_report
+from nevus.assess.pages.sources_page import write_sources_page
 from nevus.core.files import read_json, write_json
 from nevus.core.runs import Run
 
@@ -65,7 +67,14 @@ def numbered(data: Any, name: str = "") -> Any:
     if not isinstance(data, dict):
         return NUMBERS[name] if name in NUMBERS and isinstance(data, float) else data
     if name in NUMBERS and data.keys() >= {"value", "low", "high"}:
-        return {**data, "value": NUMBERS[name], "low": NUMBERS[name] - 0.001, "high": NUMBERS[name] + 0.001}
+        predicted = {"prediction_low": NUMBERS[name]} if "prediction_low" in data else {}
+        return {
+            **data,
+            "value": NUMBERS[name],
+            "low": NUMBERS[name] - 0.001,
+            "high": NUMBERS[name] + 0.001,
+            **predicted,
+        }
     if name in NUMBERS and "mean" in data:
         return {**data, "mean": NUMBERS[name]}
     return {key: numbered(item, key) for key, item in data.items()}
@@ -233,3 +242,9 @@ def test_the_page_and_the_summary_of_a_cross_validation(tmp_path: Path) -> None:
     text = cross_validation_summary(run)
     check_text(text, OF_THE_RISK)
     check_columns(text)
+
+
+def test_each_table_of_sources_left_out_has_each_metric_under_its_heading(tmp_path: Path) -> None:
+    run = make_run_of_sources(tmp_path / "run")
+    with_numbers(run.sources_json)
+    check_page(write_sources_page(run), OF_THE_RISK | {"slope", "intercept", "sensitivity", "specificity"})

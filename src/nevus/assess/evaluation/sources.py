@@ -38,7 +38,8 @@ def measure_sources(
     the logarithms of its class weights, and a column that names the source.
 
     Args:
-        run: of the whole; each of `run.left_out` is evaluated.
+        run: of the whole; at least one of `run.left_out` is evaluated. A source that is not left out yet is named
+            in a warning.
         default_operating_point: for decisions unless another is requested.
         bootstrap: number of resamples that these runs were evaluated with.
         seed: of their bootstrap.
@@ -51,7 +52,10 @@ def measure_sources(
         RunError: one of these runs lacks a file or has a stale one.
     """
     info = run.dataset_info
-    folds = [read_fold(one, name) for name, one in run.left_out.items()]
+    folds = [read_fold(one, name) for name, one in run.left_out.items() if one.metrics_json.exists()]
+    waiting = [name for name, one in run.left_out.items() if not one.metrics_json.exists()]
+    if waiting:
+        notes = [*notes, f"Not left out yet: {', '.join(waiting)}."]
     write_predictions(run.predictions_csv(OUT_OF_SOURCE), pool(folds, SOURCE).undone())
     copies = run.recorded("num_copies")
     result = {

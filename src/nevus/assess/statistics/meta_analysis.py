@@ -25,8 +25,9 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -34,7 +35,7 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.special import expit, logit, ndtr
 
 from nevus.assess.statistics.metrics import Floats
-from nevus.core.estimate import Estimate
+from nevus.core.estimate import Estimate, value_text
 
 METHOD = (
     "random effects over sources (REML; Viechtbauer 2005), for proportions and ROC-AUC on the logit scale (Snell et "
@@ -78,6 +79,27 @@ class Pooled:
             "tau": self.tau,
             "num_sources": self.num_sources,
         }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Pooled:
+        """Reads what `to_json` gave; null, as which JSON holds what cannot be known, becomes NaN.
+
+        Raises:
+            KeyError: a field is missing.
+            TypeError: one is not a number.
+        """
+        mean, low, high, prediction_low, prediction_high, tau = (
+            math.nan if data[name] is None else float(data[name])
+            for name in ("value", "low", "high", "prediction_low", "prediction_high", "tau")
+        )
+        return cls(Estimate(mean, low, high), prediction_low, prediction_high, tau, int(data["num_sources"]))
+
+    @property
+    def prediction(self) -> str:
+        """The prediction interval as text, such as '0.612 to 0.894'; 'not known' where there is none."""
+        if math.isnan(self.prediction_low):
+            return "not known"
+        return f"{value_text(self.prediction_low)} to {value_text(self.prediction_high)}"
 
 
 def pool_shares(estimates: Sequence[Estimate]) -> Pooled:
