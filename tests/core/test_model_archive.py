@@ -59,6 +59,14 @@ def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
         read_description(buffer.getvalue())
 
 
+def test_a_description_of_another_compression_is_refused() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_BZIP2) as file:
+        file.writestr(MEMBER, b"0" * 1000)
+    with pytest.raises(ModelFileError, match="compressed by bzip2"):
+        read_description(buffer.getvalue())
+
+
 def test_an_archive_without_the_member_is_named() -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:

@@ -6,7 +6,10 @@ import io
 import shutil
 import struct
 import sys
+import tracemalloc
 import zipfile
+import zlib
+from collections import deque
 from pathlib import Path
 
 import numpy as np
@@ -255,19 +258,77 @@ def test_a_damaged_member_is_rejected_and_the_others_stay(tmp_path: Path) -> Non
     assert '"images.zip/benign/image_0002.png","damaged in its archive' in dataset.rejected_csv.read_text()
 
 
-@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_members_whose_compression_is_damaged_are_rejected_alone(tmp_path: Path, compression: int) -> None:
-    archive = write_zip(tmp_path / "images.zip", members(6), compression)
+def test_a_member_whose_compression_is_damaged_is_rejected_alone(tmp_path: Path) -> None:
+    archive = write_zip(tmp_path / "images.zip", members(6))
     with zipfile.ZipFile(archive) as file:
         damaged = file.getinfo("benign/image_0002.png")
     raw = bytearray(archive.read_bytes())
     begin = damaged.header_offset + 30 + len(damaged.filename)
-    # Behind the header of LZMA, which says how long it is itself.
     raw[begin + 9 : begin + damaged.compress_size] = b"\xff" * (damaged.compress_size - 9)
     archive.write_bytes(raw)
     dataset = prepare(archive, tmp_path / "dataset", image_size=16)
     assert dataset.info.num_images == 5
     assert '"images.zip/benign/image_0002.png","damaged in its archive' in dataset.rejected_csv.read_text()
+
+
+@pytest.mark.parametrize(("compression", "name"), [(zipfile.ZIP_BZIP2, "bzip2"), (zipfile.ZIP_LZMA, "LZMA")])
+def test_a_member_of_another_compression_is_rejected_with_what_was_expected(
+    tmp_path: Path, compression: int, name: str
+) -> None:
+    archive = write_zip(tmp_path / "images.zip", members(4))
+    with zipfile.ZipFile(archive, "a", compression) as file:
+        file.writestr("benign/other.png", random_png(9))
+        file.writestr("table.csv", "a,b\n")
+    dataset = prepare(archive, tmp_path / "dataset", image_size=16)
+    assert dataset.info.num_images == 4
+    assert f"it is compressed by {name}; expected deflate" in dataset.rejected_csv.read_text()
+    with pytest.raises(DataError, match=f"'table.csv' cannot be read .*{name}"):
+        ZipArchive(archive).open("table.csv")
+
+
+def lying(archive: Path, size: int) -> Path:
+    """An archive of one member whose directory states another size of it, and the checksum of what that would be."""
+    with zipfile.ZipFile(archive) as file:
+        (info,) = file.infolist()
+        begin = file.read(info)[:size]
+    raw = bytearray(archive.read_bytes())
+    for signature, place in ((b"PK\3\4", 14), (b"PK\1\2", 16)):
+        start = raw.index(signature) + place
+        struct.pack_into("<I", raw, start, zlib.crc32(begin))
+        struct.pack_into("<I", raw, start + 8, size)
+    archive.write_bytes(raw)
+    return archive
+
+
+@pytest.mark.parametrize("size", [1000, 2**23])
+def test_a_member_that_lies_about_its_size_is_refused_in_little_memory(tmp_path: Path, size: int) -> None:
+    archive = lying(write_zip(tmp_path / "images.zip", {"nv/a.csv": bytes(2**25 + 5)}), size)
+    tracemalloc.start()
+    try:
+        with ZipArchive(archive).open("nv/a.csv") as file, pytest.raises(zipfile.BadZipFile):
+            deque(iter(lambda: file.read(2**16), b""), maxlen=0)
+        # All that is stated may come out before the rest is missed.
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+        with pytest.raises(ImageError, match="damaged in its archive"):
+            ZipArchive(archive).read("nv/a.csv")
+        assert tracemalloc.get_traced_memory()[1] < 2 * size + 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_member_that_holds_less_than_it_states_is_damaged(tmp_path: Path) -> None:
+    archive = lying(write_zip(tmp_path / "images.zip", {"nv/a.csv": bytes(500)}), 501)
+    with pytest.raises(ImageError, match="damaged in its archive"):
+        ZipArchive(archive).read("nv/a.csv")
+    with ZipArchive(archive).open("nv/a.csv") as file, pytest.raises(zipfile.BadZipFile):
+        file.read()
+
+
+def test_one_member_that_would_expand_a_thousand_times_is_refused(tmp_path: Path) -> None:
+    noise = {f"nv/{number}.png": np.random.default_rng(number).bytes(2**18) for number in range(2)}
+    archive = write_zip(tmp_path / "images.zip", {"nv/bomb.png": bytes(2**25), **noise})
+    with pytest.raises(ImageError, match="KiB would unpack to 32 MiB"):
+        ZipArchive(archive).read("nv/bomb.png")
 
 
 def test_an_encrypted_member_is_rejected(tmp_path: Path) -> None:
@@ -465,6 +526,25 @@ def test_an_array_of_absurd_images_is_refused_without_being_read(
     assert ArrayArchive(tmp_path / "dermamnist_28.npz").read("train_images/0")
     with pytest.raises(ImageError, match="images of 2,523 bytes"):
         ArrayArchive(tmp_path / "dermamnist_29.npz").read("train_images/0")
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [b"(" * 3000 + b")" * 3000, b"((((", b"(7, 28, 28, 3", b"(" + b"9" * 400 + b",)", b"(7.0, 28, 28, 3)", b"[" * 90],
+)
+def test_a_header_that_is_not_numpys_is_an_error(tmp_path: Path, shape: bytes) -> None:
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': " + shape + b", }\n"
+    array = b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header
+    archive = ArrayArchive(write_zip(tmp_path / "dermamnist.npz", {"train_images.npy": array}))
+    with pytest.raises(DataError, match=r"not one that numpy\.save writes"):
+        archive.shape("train_images")
+
+
+@pytest.mark.parametrize("shape", [(arrays._MOST_IMAGES + 1, 8, 8, 3), (1000, 1, 1, 3)])
+def test_more_images_or_smaller_ones_than_any_dataset_has_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    np.savez_compressed(tmp_path / "dermamnist.npz", train_images=np.zeros(shape, np.uint8))
+    with pytest.raises(DataError, match="may be malicious"):
+        ArrayArchive(tmp_path / "dermamnist.npz").shape("train_images")
 
 
 def test_the_audit_sees_the_files_in_an_archive(tmp_path: Path) -> None:

@@ -41,15 +41,18 @@ def read_description(content: bytes) -> str:
     # Imported here: most who open a model file do not need it, and wait for its answer.
     import zipfile
 
+    from nevus.core.zip_members import read_member
+
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open(MEMBER) as member:
-            read = member.read(MAX_DESCRIPTION_BYTES + 1)
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            info = archive.getinfo(MEMBER)
+            if info.file_size > MAX_DESCRIPTION_BYTES:
+                raise ValueError(f"larger than {MAX_DESCRIPTION_BYTES // 2**20} MiB")
+            read = read_member(archive, info)
     except KeyError:
         raise ModelFileError(f"The file holds no description of Nevus ({MEMBER}).") from None
     except Exception as problem:  # Damaged archives raise nearly anything.
         raise ModelFileError(f"The file's description cannot be read ({type(problem).__name__}: {problem}).") from None
-    if len(read) > MAX_DESCRIPTION_BYTES:
-        raise ModelFileError(f"The file's description is larger than {MAX_DESCRIPTION_BYTES // 2**20} MiB.")
     try:
         return read.decode("utf-8")
     except UnicodeDecodeError:

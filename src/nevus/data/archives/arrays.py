@@ -7,8 +7,9 @@ resize, one list of reasons for which an image is rejected.
 from __future__ import annotations
 
 import io
+import re
+import struct
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -20,13 +21,21 @@ from PIL import Image
 from nevus.core.damage import DAMAGE
 from nevus.core.errors import DataError, ImageError
 from nevus.core.preprocess import MAX_FILE_BYTES
+from nevus.core.zip_members import open_member
 
-_HEADERS: dict[tuple[int, int], Callable[..., Any]] = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
+# By the version of the format, how its header's length is written (numpy.lib.format).
+_LENGTHS = {(1, 0): struct.Struct("<H"), (2, 0): struct.Struct("<I")}
+# The header as `numpy.save` writes it. It is a Python literal, and to read any literal is to be open to deep ones.
+_HEADER = re.compile(
+    rb"\{'descr': '([^']{1,20})', 'fortran_order': (True|False), "
+    rb"'shape': \((|\d{1,18}(?:, ?\d{1,18}){0,31},?)\), \} *\n?"
+)
+_MOST_HEADER_BYTES = 4096
 _SKIP_BYTES = 2**22
 _MOST_LABEL_BYTES = 2**26
+# MedMNIST's are of 28 x 28 pixels or more, and DermaMNIST has 7,007 in its largest array.
+_LEAST_SIDE = 8
+_MOST_IMAGES = 200_000
 
 
 @dataclass(slots=True)
@@ -58,13 +67,19 @@ class ArrayArchive:
         return tuple(name.removesuffix(".npy") for name in self._zip.namelist())
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """The shape of an array of uint8, from its header alone.
+        """The shape of an array of images, uint8, from its header alone.
 
         Raises:
-            DataError: there is no such array, it is of another type, or its size is not what its header says.
+            DataError: there is no such array, it is of another type, its size is not what its header says, or it holds
+                more images or smaller ones than any dataset does.
         """
         file, shape = self._open(key)
         file.close()
+        if shape[0] > _MOST_IMAGES or min(shape[1:3], default=0) < _LEAST_SIDE:
+            raise DataError(
+                f"{self.path}: array '{key}' has shape {shape}. Expected at most {_MOST_IMAGES:,} images of "
+                f"{_LEAST_SIDE} x {_LEAST_SIDE} pixels or more. It may be malicious and was not read."
+            )
         return shape
 
     def labels(self, key: str) -> NDArray[np.uint8]:
@@ -127,25 +142,43 @@ class ArrayArchive:
         return DataError(f"{self.path}: array '{key}' is damaged ({problem}). Fetch the file again.")
 
     def _open(self, key: str) -> tuple[IO[bytes], tuple[int, ...]]:
-        """Opens an array behind its header. The header is parsed as literals: no pickle is ever loaded."""
+        """Opens an array behind its header."""
         try:
             info = self._zip.getinfo(f"{key}.npy")
-            file = self._zip.open(info)
-            version = np.lib.format.read_magic(file)
-            if version not in _HEADERS:
-                raise ValueError(f"of version {version}")
-            shape, fortran_order, dtype = _HEADERS[version](file)
+            file = open_member(self._zip, info)
+            shape, fortran_order, dtype = _read_header(file)
+            num_bytes = info.file_size - file.tell()
         except KeyError:
             raise DataError(f"{self.path}: no array '{key}'. Found: {', '.join(self.keys())}.") from None
-        except (RuntimeError, *DAMAGE) as problem:
+        except (RuntimeError, OSError, *DAMAGE) as problem:
             raise self._damaged(key, problem) from None
-        num_bytes = info.file_size - file.tell()
-        if dtype != np.uint8 or fortran_order or min(shape, default=0) < 0 or _product(shape) != num_bytes:
+        if dtype != np.uint8 or fortran_order or not shape or _product(shape) != num_bytes:
             raise DataError(
                 f"{self.path}: array '{key}' is {dtype} {shape} in {num_bytes:,} bytes. Expected uint8 in C order, "
                 "as MedMNIST publishes it. Fetch the file again."
             )
         return file, shape
+
+
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """The shape of an array, whether it is in Fortran's order, and its type. No pickle is ever loaded.
+
+    Raises:
+        ValueError: it is not a header as `numpy.save` writes it.
+    """
+    version = np.lib.format.read_magic(file)
+    if version not in _LENGTHS:
+        raise ValueError(f"of version {version}")
+    (length,) = _LENGTHS[version].unpack(file.read(_LENGTHS[version].size))
+    header = file.read(length) if length <= _MOST_HEADER_BYTES else b""
+    match = _HEADER.fullmatch(header)
+    if match is None:
+        raise ValueError("its header is not one that numpy.save writes")
+    try:
+        dtype = np.dtype(match[1].decode("ascii", "replace"))
+    except TypeError as problem:
+        raise ValueError(str(problem)) from None
+    return tuple(map(int, re.findall(rb"\d+", match[3]))), match[2] == b"True", dtype
 
 
 def _product(shape: tuple[int, ...]) -> int:

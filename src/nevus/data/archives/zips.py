@@ -2,7 +2,7 @@
 
 What is refused: member names that lead out of the archive, archives that would grow out of all proportion (a bomb),
 members that overlap, archives many deep within one another, and archives within archives that are compressed, because
-reading an image there would mean unpacking all before it.
+reading an image there would mean unpacking all before it. How a single member is read is for `core.zip_members` to say.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from typing import IO, TYPE_CHECKING
 from nevus.core.damage import DAMAGE
 from nevus.core.errors import DataError, ImageError
 from nevus.core.preprocess import MAX_FILE_BYTES
+from nevus.core.zip_members import MOST_EXPANSION, open_member, read_member
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer as Buffer
 
-# Deflate reaches 1,032; images are compressed already, and tables reach about 20.
-MOST_EXPANSION = 200
 # A publisher's archive of archives is one; each level may hold as many as there is room for.
 MOST_LEVELS = 5
 _ENCRYPTED = 0x1
@@ -84,7 +83,7 @@ class ZipArchive:
         """
         archive, member = self._resolve(name)
         try:
-            return archive._zip.open(member)
+            return open_member(archive._zip, archive._zip.getinfo(member))
         except (KeyError, RuntimeError, *DAMAGE) as problem:
             raise DataError(f"{self.path}: '{name}' cannot be read ({problem}).") from None
 
@@ -101,7 +100,7 @@ class ZipArchive:
                 raise ImageError(f"larger than {MAX_FILE_BYTES // 2**20} MiB")
             if info.flag_bits & _ENCRYPTED:
                 raise ImageError("encrypted in its archive")
-            return archive._zip.read(info)
+            return read_member(archive._zip, info)
         except KeyError:
             raise ImageError("no such file") from None
         except (OSError, *DAMAGE) as problem:
