@@ -19,6 +19,7 @@ from nevus.core.modelfile import FAMILIARITY, INPUT, OUTPUTS, ModelSpec
 from nevus.core.preprocess import Pixels
 from nevus.learn.export.familiarity import ROOT_OFFSET, Familiarity
 from nevus.learn.export.parity import Exported, in_batches
+from nevus.learn.networks.saved_network import load_network
 from nevus.learn.networks.tensors import FEATURES, LOGITS
 
 # Of the network within the model with answers; the LiteRT export finds its nodes by it.
@@ -94,7 +95,7 @@ def opened(content: bytes) -> Exported:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         path.write_bytes(content)
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        model = load_network(path)
 
     def answer(pixels: Pixels) -> list[NDArray[np.float32]]:
         answers = model(pixels)

@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -22,6 +23,7 @@ from keras import KerasTensor, applications, layers, ops
 from nevus.core import vocabulary
 from nevus.core.errors import ConfigError
 from nevus.core.pretrained import IMAGENET
+from nevus.learn.networks.saved_network import check_weights
 
 # Mean and standard deviation of ImageNet's red, green and blue in [0, 1], as all of the field's libraries have them.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -147,8 +149,9 @@ def load_weights(network: keras.Model, name: str, weights: str) -> None:
     if weights == IMAGENET:
         pretrained = _download(name, options)
     else:
-        pretrained = constructor(weights=None, **options)
         try:
+            check_weights(Path(weights))
+            pretrained = constructor(weights=None, **options)
             with warnings.catch_warnings():
                 # Of its own inner lists, before it says what is wrong.
                 warnings.filterwarnings("ignore", message="Skipping nested container")

@@ -7,11 +7,11 @@ import logging
 import keras
 
 from nevus.core import vocabulary
-from nevus.core.damage import DAMAGE
-from nevus.core.errors import ConfigError
+from nevus.core.errors import ConfigError, ModelFileError
 from nevus.core.labels import Classes
 from nevus.core.pretrained import earlier_run, model_of
 from nevus.learn.networks.backbones import layers_that_learn
+from nevus.learn.networks.saved_network import load_network
 
 _log = logging.getLogger(__name__)
 
@@ -32,10 +32,9 @@ def load_own_weights(network: keras.Model, classes: Classes, weights: str) -> No
     """
     path = model_of(weights)
     try:
-        source = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (OSError, KeyError, TypeError, *DAMAGE) as problem:
-        reason = str(problem).partition("\n")[0]
-        raise ConfigError(f"--weights {weights}: {path} cannot be loaded ({reason}). Name another run.") from None
+        source = load_network(path)
+    except ModelFileError as problem:
+        raise ConfigError(f"--weights {weights}: {path} cannot be loaded ({problem}). Name another run.") from None
     if source.name != network.name:
         is_known = source.name in vocabulary.NETWORKS
         hint = f"Expected --model {source.name}" if is_known else f"Expected a {path.name} that 'nevus train' wrote"

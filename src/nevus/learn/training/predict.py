@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nevus.core.clinical import ClinicalHead
-from nevus.core.damage import DAMAGE
 from nevus.core.dataset import Dataset
-from nevus.core.errors import RunError
+from nevus.core.errors import ModelFileError, RunError
 from nevus.core.files import replacing
 from nevus.core.predictions import Predictions, write_predictions
 from nevus.core.reuse import check_dataset
@@ -20,6 +19,7 @@ from nevus.core.terminal import progress
 from nevus.learn.networks.activation_map import malignancy_map, tap
 from nevus.learn.networks.architectures import class_logits
 from nevus.learn.networks.clinical_head import read_head
+from nevus.learn.networks.saved_network import load_network
 from nevus.learn.networks.tensors import FEATURES, LOGITS
 from nevus.learn.training.batches import (
     EVALUATION_BATCH_SIZE,
@@ -39,10 +39,9 @@ def load_model(run: Run) -> keras.Model:
     if not run.model_keras.exists():
         raise RunError(f"{run.model_keras} does not exist. Run 'nevus train' first, or go on with --resume.")
     try:
-        return keras.saving.load_model(run.model_keras, compile=False, safe_mode=True)
-    except (OSError, KeyError, TypeError, *DAMAGE) as problem:
-        reason = str(problem).partition("\n")[0]
-        raise RunError(f"{run.model_keras} cannot be loaded ({reason}). Run 'nevus train' again.") from None
+        return load_network(run.model_keras)
+    except ModelFileError as problem:
+        raise RunError(f"{run.model_keras} cannot be loaded ({problem}). Run 'nevus train' again.") from None
 
 
 def predict(run: Run, dataset: Dataset, splits: Sequence[str] = ("val", "test")) -> None:
