@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 import nevus
 from nevus.serve.http.app import create_app
+from nevus.serve.http.protocol import PROTOCOLS
 from nevus.serve.http.settings import Settings
 
 MODEL = Path(__file__).with_name("darkness.onnx")
@@ -27,7 +28,7 @@ def serving(settings: Settings = Settings(), model: Path = MODEL) -> Iterator[st
 
 @contextmanager
 def running(app: ASGIApp, port: int = 0) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", access_log=False))
+    server = uvicorn.Server(uvicorn.Config(app, **PROTOCOLS, port=port, log_level="warning", access_log=False))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -493,9 +493,11 @@ def write_folder(folder: Path, model: Path = MODEL) -> None:
 
 
 @contextmanager
-def serving_folder(folder: Path, port: int = 0) -> Iterator[str]:
-    """A static server that lets browsers keep what they got for an hour."""
-    handler = functools.partial(LastingHandler, directory=str(folder))
+def serving_folder(
+    folder: Path, port: int = 0, handler: type[http.server.SimpleHTTPRequestHandler] | None = None
+) -> Iterator[str]:
+    """A static server that lets browsers keep what they got for an hour, or one with another handler."""
+    handler = functools.partial(handler or LastingHandler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as static:
         thread = threading.Thread(target=static.serve_forever)
         thread.start()
@@ -514,6 +516,23 @@ class LastingHandler(http.server.SimpleHTTPRequestHandler):
     def end_headers(self) -> None:
         self.send_header("Cache-Control", "max-age=3600")
         super().end_headers()
+
+
+class StrictHandler(LastingHandler):
+    """A host that allows scripts of its own, and no WebAssembly."""
+
+    def end_headers(self) -> None:
+        self.send_header("Content-Security-Policy", "script-src 'self'")
+        super().end_headers()
+
+
+class FallbackHandler(LastingHandler):
+    """A host that answers with its first page what it does not have."""
+
+    def send_head(self) -> object:
+        if not Path(self.translate_path(self.path)).exists():
+            self.path = "/index.html"
+        return super().send_head()
 
 
 READY = "navigator.serviceWorker.ready.then(() => true)"
@@ -589,6 +608,27 @@ def test_a_page_without_its_engine_or_a_server_says_so(opened: Opened, tmp_path:
     with serving_folder(tmp_path / "page") as address:
         page = opened(address, expected_fault="404")
         expect(page.locator("#status")).to_contain_text("The model could not be loaded")
+
+
+def test_a_host_that_forbids_webassembly_or_sends_pages_in_place_of_files_is_named(
+    opened: Opened, tmp_path: Path
+) -> None:
+    write_folder(tmp_path / "page")
+    with serving_folder(tmp_path / "page", handler=StrictHandler) as address:
+        page = opened(address, expected_fault="Content Security Policy")
+        expect(page.locator("#status")).to_contain_text("needs script-src 'self' 'wasm-unsafe-eval'", timeout=30_000)
+    runtime, description = (tmp_path / "page" / name for name in ("ort-wasm-simd-threaded.wasm", "model.json"))
+    runtime.write_bytes(b"<!doctype html>" + runtime.read_bytes()[:1000])
+    with serving_folder(tmp_path / "page", handler=FallbackHandler) as address:
+        expect(opened(address).locator("#status")).to_contain_text(
+            "something else in place of ort-wasm", timeout=30_000
+        )
+        for missing in (description, runtime):
+            missing.unlink()
+            said = f"a page of HTML in place of {missing.name}"
+            if missing is description:
+                runtime.write_bytes((RUNTIME / "dist" / runtime.name).read_bytes())
+            expect(opened(address).locator("#status")).to_contain_text(said, timeout=30_000)
 
 
 def test_a_server_takes_over_from_a_folder_at_the_same_address(opened: Opened, tmp_path: Path) -> None:

@@ -32,6 +32,14 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="do not require an API key (NEVUS_API_KEY), even on a non-loopback address",
     )
+    parser.add_argument(
+        "--cors-origin",
+        dest="cors_origins",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="a site whose pages may ask, such as https://clinic.example; may be given several times",
+    )
     for name, text in _LIMITS.items():
         flag = "--" + name.replace("_", "-")
         parser.add_argument(flag, type=int, metavar="NUMBER", default=argparse.SUPPRESS, help=f"limit: {text}")
@@ -57,7 +65,8 @@ def serve(arguments: argparse.Namespace) -> int:
 
     key = api_key_for(arguments.host, without_key=arguments.no_api_key)
     limits = {name: value for name, value in vars(arguments).items() if name in _LIMITS}
-    settings = Settings(arguments.host, arguments.port, api_key=key, **limits)
+    origins = tuple(arguments.cors_origins)
+    settings = Settings(arguments.host, arguments.port, api_key=key, cors_origins=origins, **limits)
     run_server(load(arguments.model), settings)
     return 0
 

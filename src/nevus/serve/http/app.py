@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 import nevus
@@ -59,7 +60,16 @@ def create_app(predictor: Predictor, settings: Settings) -> ASGIApp:
     _add_predict(api, endpoint, predictor.spec)
     _add_status(api, scorer, settings, metrics)
     _add_page(api)
-    return Counted(Guard(Shortcut(api, _PREDICT, endpoint.predict), settings), _PREDICT, metrics)
+    app: ASGIApp = Guard(Shortcut(api, _PREDICT, endpoint.predict), settings)
+    if settings.cors_origins:
+        # Around the guard: a browser asks in advance without the key, and a refusal must be readable for the page.
+        app = CORSMiddleware(
+            app,
+            allow_origins=settings.cors_origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("authorization", "content-type"),
+        )
+    return Counted(app, _PREDICT, metrics)
 
 
 def _add_predict(app: FastAPI, endpoint: PredictEndpoint, spec: ModelSpec) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -26,6 +25,8 @@ _HEADERS = [
     (b"permissions-policy", b"camera=(self), geolocation=(), microphone=()"),
 ]
 _NOT_KEPT = (b"cache-control", b"no-store")
+# A host name has 253 characters at most.
+_LONGEST_ADDRESS = 300
 _WITH_KEY = ("/v1/", "/metrics")
 # Requests are cancelled only when a server that was told to stop has waited for them long enough.
 _STOPPING = ApiError(
@@ -75,11 +76,15 @@ class Guard:
             raise
 
     def _refusal(self, path: str, headers: Headers) -> ApiError | None:
-        host = headers.get("host", "")
+        host, origin = headers.get("host", ""), headers.get("origin")
+        # Python keeps the addresses that it has parsed: nothing long of a stranger's is given to it.
+        if max(len(host), len(origin or "")) > _LONGEST_ADDRESS:
+            return ApiError(
+                400, "address_too_long", f"Expected Host and Origin of at most {_LONGEST_ADDRESS} characters."
+            )
         if self._settings.is_local and not _is_of_this_machine(host):
             return ApiError(421, "wrong_host", "This server answers to the names of this machine only.")
-        origin = headers.get("origin")
-        if origin is not None and _host_of(origin) != host:
+        if origin is not None and _host_of(origin) != host and origin not in self._settings.cors_origins:
             return ApiError(403, "cross_origin", "Requests from pages of other sites are refused.")
         if self._settings.api_key is not None and path.startswith(_WITH_KEY) and not self._has_key(headers):
             return ApiError(
@@ -103,7 +108,6 @@ def _host_of(origin: str) -> str | None:
         return None
 
 
-@lru_cache(maxsize=16)
 def _is_of_this_machine(host: str) -> bool:
     try:
         return is_loopback(urlsplit(f"//{host}").hostname or "")

@@ -13,6 +13,7 @@ import uvicorn
 from nevus.core.errors import ConfigError
 from nevus.core.modelfile import DISCLAIMER
 from nevus.serve.http.app import create_app
+from nevus.serve.http.protocol import PROTOCOLS
 from nevus.serve.http.settings import Settings
 from nevus.serve.predictor import Predictor
 
@@ -66,6 +67,7 @@ def run_server(predictor: Predictor, settings: Settings) -> None:
     server = _Server(
         uvicorn.Config(
             create_app(predictor, settings),
+            **PROTOCOLS,
             # No line for a request: addresses and names of files are nobody's business.
             access_log=False,
             log_level="warning",

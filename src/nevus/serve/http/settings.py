@@ -9,7 +9,7 @@ import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from urllib.parse import urlsplit
 
 from nevus.core.errors import ConfigError
 from nevus.core.preprocess import MAX_PIXELS
@@ -26,6 +26,7 @@ class Settings:
         host: address to bind.
         port: TCP port; 0 for any free one.
         api_key: what a caller must present; None to ask for none.
+        cors_origins: whose pages may ask from a browser, besides the server's own page; such as `https://example.org`.
         max_bytes: of a request's body.
         max_pixels: width times height of an image.
         max_images: in a request.
@@ -37,6 +38,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     api_key: str | None = None
+    cors_origins: tuple[str, ...] = ()
     max_bytes: int = 32 * 1024 * 1024
     max_pixels: int = MAX_PIXELS
     max_images: int = 32
@@ -48,6 +50,8 @@ class Settings:
         for name in ("max_bytes", "max_pixels", "max_images", "max_in_flight"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name.replace('_', '-')} is {getattr(self, name)}. Expected 1 or more.")
+        for origin in self.cors_origins:
+            _check_origin(origin)
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"port is {self.port}. Expected 0 to 65535.")
 
@@ -57,7 +61,21 @@ class Settings:
         return is_loopback(self.host)
 
 
-@lru_cache(maxsize=64)
+def _check_origin(origin: str) -> None:
+    """Raises ConfigError for what no browser would send as an origin."""
+    try:
+        parts = urlsplit(origin)
+        is_one = parts.scheme in ("http", "https") and origin == f"{parts.scheme}://{parts.netloc}".lower()
+        is_one = is_one and bool(parts.hostname) and "@" not in parts.netloc and "*" not in origin
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise ConfigError(
+            f"--cors-origin '{origin}': expected the scheme and host of one site as browsers send it, such as "
+            "https://clinic.example or http://127.0.0.1:5000, without a path or a slash at its end."
+        )
+
+
 def is_loopback(host: str) -> bool:
     """True if a host name or address means this machine only."""
     if host == "localhost":

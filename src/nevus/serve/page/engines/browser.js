@@ -23,6 +23,9 @@ export function useKey() {}
 /** @typedef {{ data: Float32Array, dims: readonly number[] }} Floats  What both graphs answer. */
 
 const INPUT = "pixels";
+const RUNTIME = "ort-wasm-simd-threaded.wasm";
+/** The smallest module of WebAssembly: its magic number and its version. */
+const SMALLEST = new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
 /** @type {Folder} */
 let described;
 /** @type {ort.InferenceSession} */
@@ -37,7 +40,26 @@ let quality;
 async function load(name) {
   const response = await fetch(`./${name}`, { cache: "no-cache" });
   if (!response.ok) throw new Error(`${name} is missing from this folder.`);
+  // Hosts of pages with addresses of their own answer so for any file that they lack.
+  if (response.headers.get("content-type")?.startsWith("text/html")) {
+    throw new Error(`the server sends a page of HTML in place of ${name}. Put the whole folder there, and let it be sent as it is.`);
+  }
   return response;
+}
+
+/** Fetches ONNX Runtime's WebAssembly; its own errors do not say what keeps it from running. */
+async function loadRuntime() {
+  try {
+    await WebAssembly.compile(SMALLEST);
+  } catch {
+    throw new Error("WebAssembly is forbidden here. The Content-Security-Policy that the server sends needs script-src 'self' 'wasm-unsafe-eval'.");
+  }
+  const bytes = await (await load(RUNTIME)).arrayBuffer();
+  const begins = new Uint8Array(bytes.slice(0, 4));
+  if (begins.some((byte, index) => byte !== SMALLEST[index])) {
+    throw new Error(`the server sends something else in place of ${RUNTIME}. Put the whole folder there, and let it be sent as it is.`);
+  }
+  return bytes;
 }
 
 /** @param {string} name */
@@ -61,7 +83,7 @@ async function loadGraph(name) {
 export async function loadModel() {
   // One thread needs no headers that a plain static server does not send.
   ort.env.wasm.numThreads = 1;
-  ort.env.wasm.wasmPaths = { wasm: new URL("./ort-wasm-simd-threaded.wasm", import.meta.url).href };
+  ort.env.wasm.wasmBinary = await loadRuntime();
   described = await (await load("model.json")).json();
   quality = await loadGraph("quality.onnx");
   model = await loadGraph("model.onnx");
