@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,15 +23,17 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from http_server import MODEL, running, serving, wait_until
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 import nevus
+import profiles
 from bad_inputs import PICTURE, blank_files, encode
 from nevus.cli.main import main
 from nevus.core.estimate import Estimate
 from nevus.core.familiarity import UNFAMILIAR, WHAT_FOLLOWS
 from nevus.core.labels import Classes
 from nevus.core.modelfile import DISCLAIMER
+from nevus.core.preprocess import decode
 from nevus.core.shipped import find_model
 from nevus.serve.http.app import create_app
 from nevus.serve.http.settings import Settings
@@ -135,7 +138,6 @@ def said_by_command(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict
 @pytest.fixture(scope="module")
 def fit(lesions: list[Path]) -> list[Path]:
     """Those of the lesions that pass the check."""
-    from nevus.core.preprocess import decode
     from nevus.serve.quality import QualityCheck
 
     check = QualityCheck()
@@ -734,6 +736,39 @@ def test_the_browser_alone_refuses_several_frames_as_python_does_and_files_that_
     expect(page.locator(".why")).to_have_text(GONE)
 
 
+def test_the_browser_alone_sees_colours_of_a_profile_as_python_does(web_folder: str, opened: Opened) -> None:
+    picture = Image.fromarray(PICTURE)
+    alpha = Image.linear_gradient("L").resize(picture.size)
+    gamma = PngImagePlugin.PngInfo()
+    gamma.add(b"gAMA", struct.pack(">I", 100_000))
+    profiles_of = {name: profiles.profile(name) for name in profiles.SPACES}
+    contents = {f"{name}.png": encode(picture, "PNG", icc_profile=each) for name, each in profiles_of.items()}
+    icc = profiles_of["ProPhoto RGB"]
+    contents |= {
+        "none.png": encode(picture, "PNG"),
+        # A gamma that is no profile: both leave the pixels as they are.
+        "none_but_gamma.png": encode(picture, "PNG", pnginfo=gamma),
+        "palette.png": encode(picture.quantize(64), "PNG", icc_profile=icc),
+        "transparent.png": encode(Image.merge("RGBA", (*picture.split(), alpha)), "PNG", icc_profile=icc),
+        "photo.jpg": encode(picture, "JPEG", quality=95, icc_profile=icc),
+        "none.jpg": encode(picture, "JPEG", quality=95),
+        "web.webp": encode(picture, "WEBP", lossless=True, icc_profile=icc),
+        "srgb.png": encode(
+            picture, "PNG", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+        ),
+    }
+    page = opened(web_folder)
+    to_be_ready(page)
+    for name, content in contents.items():
+        seen = np.array(page.evaluate(_DECODED, list(content))).reshape(PICTURE.shape)
+        difference = np.abs(seen - np.asarray(decode(content)).astype(int))
+        assert difference.max() <= (0 if name.startswith("none") else 2), (name, difference.max())
+
+
+_DECODED = """async (bytes) => {
+    const { decode } = await import("./browser.js");
+    return [...(await decode(new File([new Uint8Array(bytes)], "image"), 1e6)).data];
+}"""
 _HEAT_OPACITY = """() => {
     const heat = document.getElementById("heat");
     const context = new OffscreenCanvas(32, 32).getContext("2d");

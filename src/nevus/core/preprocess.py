@@ -11,16 +11,19 @@ import io
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from nevus.core.blank import check_not_blank
+from nevus.core.colour_profile import to_srgb
 from nevus.core.errors import ImageError, ImageTooLargeError
 from nevus.core.tiff_layout import check_tiff_layout
 
 Pixels = NDArray[np.uint8]
+_Conversion: TypeAlias = Callable[[Image.Image], Image.Image]
 
 # A dermatoscope gives up to 30 million pixels; 64 million RGB pixels are 192 MB in memory.
 MAX_PIXELS = 64_000_000
@@ -48,7 +51,7 @@ _TO_UPRIGHT = {
 
 
 def decode(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Decodes an image file to RGB with its EXIF orientation applied.
+    """Decodes an image file to RGB with its EXIF orientation applied, and its colours brought to sRGB by its profile.
 
     Transparent pixels are laid over white, 16-bit grey is scaled to 8 bits.
 
@@ -99,22 +102,33 @@ def _decode(source: Path | bytes, max_pixels: int, *, may_be_blank: bool) -> Ima
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Converts an image in any mode to 8-bit RGB.
+    """Converts an image in any mode to 8-bit RGB; the colours of one with an embedded profile to sRGB.
 
     Raises:
         ImageError: Pillow cannot convert the mode, or a pixel is not a finite number.
     """
-    if image.mode == "RGB" and not image.has_transparency_data:
-        return image
+    convert = _conversion(image)
+    return image if convert is None else _in_bands(image, convert)
+
+
+def _conversion(image: Image.Image) -> _Conversion | None:
+    """What brings a part of an image to RGB; None for one that is that already."""
+    by_profile = to_srgb(image)
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         scale = _grey_scale(image)
-        return _in_bands(image, lambda band: _scaled_grey(band, scale))
+        return lambda band: _in_colour(_scaled_grey(band, scale), by_profile)
     if image.has_transparency_data:
-        return _in_bands(image, _over_white)
+        return lambda band: _over_white(band, by_profile)
+    if by_profile is None and image.mode == "RGB":
+        return None
+    return lambda band: _in_colour(band, by_profile)
+
+
+def _in_colour(band: Image.Image, by_profile: _Conversion | None) -> Image.Image:
     try:
-        return image.convert("RGB")
+        return band.convert("RGB") if by_profile is None else by_profile(band)
     except (ValueError, OSError):
-        raise ImageError(f"colour mode {image.mode} cannot be converted to RGB") from None
+        raise ImageError(f"colour mode {band.mode} cannot be converted to RGB") from None
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -182,7 +196,7 @@ def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
         yield top, image.crop((0, top, width, min(top + num_rows, height)))
 
 
-def _in_bands(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+def _in_bands(image: Image.Image, convert: _Conversion) -> Image.Image:
     rgb = Image.new("RGB", image.size)
     for top, band in _bands(image):
         rgb.paste(convert(band), (0, top))
@@ -214,12 +228,18 @@ def _grey_scale(image: Image.Image) -> float:
 
 def _scaled_grey(band: Image.Image, scale: float) -> Image.Image:
     grey = np.asarray(band, dtype=np.float64)
-    return Image.fromarray(np.rint(np.clip(grey * scale, 0, 255)).astype(np.uint8)).convert("RGB")
+    return Image.fromarray(np.rint(np.clip(grey * scale, 0, 255)).astype(np.uint8))
 
 
-def _over_white(band: Image.Image) -> Image.Image:
+def _over_white(band: Image.Image, by_profile: _Conversion | None) -> Image.Image:
     white = Image.new("RGBA", band.size, "white")
-    return Image.alpha_composite(white, band.convert("RGBA")).convert("RGB")
+    rgba = band.convert("RGBA")
+    if by_profile is not None:
+        # The profile is of the colours themselves, before they are mixed with what lies under them.
+        alpha = rgba.getchannel("A")
+        rgba = by_profile(rgba.convert("RGB"))
+        rgba.putalpha(alpha)
+    return Image.alpha_composite(white, rgba).convert("RGB")
 
 
 def _first_line(problem: Exception) -> str:

@@ -92,13 +92,15 @@ export async function loadModel() {
 }
 
 /**
- * Pixels of a file, upright, transparent ones over white.
+ * Pixels of a file, upright, transparent ones over white, in sRGB if a colour profile says what they are.
  * @param {File} file
  * @param {number} maxPixels
  * @returns {Promise<Pixels>}
  */
-async function decode(file, maxPixels) {
-  const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+export async function decode(file, maxPixels) {
+  // Without a profile every pixel stays: a browser may also go by other words of a file on its colours.
+  const colorSpaceConversion = (await hasProfile(file)) ? "default" : "none";
+  const bitmap = await createImageBitmap(file, { colorSpaceConversion, premultiplyAlpha: "none" });
   const { width, height } = bitmap;
   if (width * height > maxPixels) {
     bitmap.close();
@@ -117,6 +119,32 @@ async function decode(file, maxPixels) {
     data[to + 2] = rgba[from + 2];
   }
   return { data, width, height };
+}
+
+/**
+ * Whether a colour profile is embedded in a file, which comes before its pixels in the formats that may have one.
+ * @param {File} file
+ */
+async function hasProfile(file) {
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  const word = (/** @type {number} */ at, /** @type {number} */ length) => String.fromCharCode(...bytes.subarray(at, at + length));
+  const view = new DataView(bytes.buffer);
+  if (word(0, 3) === "\xff\xd8\xff") {
+    // Segments of a JPEG file: a marker, and a length that counts itself. From the scan on there are none to look at.
+    for (let at = 2; at + 4 <= bytes.length && bytes[at] === 0xff && bytes[at + 1] !== 0xda; at += 2 + view.getUint16(at + 2)) {
+      if (bytes[at + 1] === 0xe2 && word(at + 4, 12) === "ICC_PROFILE\0") return true;
+    }
+  } else if (word(0, 4) === "\x89PNG") {
+    for (let at = 8; at + 12 <= bytes.length && word(at + 4, 4) !== "IDAT"; at += 12 + view.getUint32(at)) {
+      if (word(at + 4, 4) === "iCCP") return true;
+    }
+  } else if (word(0, 4) === "RIFF" && word(8, 8) === "WEBPVP8X") {
+    return (bytes[20] & 0x20) !== 0;
+  } else if (word(4, 4) === "ftyp") {
+    // AVIF: a box 'colr' of a kind that holds a profile.
+    return /colr(prof|rICC)/.test(word(0, 2 ** 14));
+  }
+  return false;
 }
 
 /**
