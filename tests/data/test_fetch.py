@@ -338,7 +338,7 @@ def test_every_dataset_is_described_and_can_be_had() -> None:
             assert Path(file.name).name == file.name
             assert len(file.checksum) == {"": 0, "md5": 32, "sha256": 64}[file.algorithm]
     names = [dataset.name for dataset in catalogue()]
-    assert len(set(names)) == len(names) == 13
+    assert len(set(names)) == len(names) == 21
 
 
 def test_what_is_fetched_is_known_by_the_importers() -> None:
@@ -361,5 +361,5 @@ def test_what_needs_a_login_says_how_in_one_line(tmp_path: Path) -> None:
 def test_an_unknown_name_is_an_error_that_gives_the_nearest() -> None:
     with pytest.raises(DataError, match="Did you mean 'ham10000'"):
         find_entry("HAM1000")
-    with pytest.raises(DataError, match="Known are: ham10000, isic2018"):
+    with pytest.raises(DataError, match="Known are: ham10000, isic2016"):
         find_entry("zzz")

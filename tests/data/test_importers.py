@@ -614,7 +614,6 @@ def test_a_value_of_parquet_that_cannot_be_read_is_an_error_that_names_its_colum
             "patient_id",
         ),
         ("train-metadata.csv", "ISIC_1.jpg", "isic_id,patient_id", "target"),
-        ("metadata.csv", "ISIC_1.jpg", "isic_id,diagnosis_1", "copyright_license"),
         ("metadata.csv", "PAT_1_1_1.png", "patient_id,lesion_id,img_id", "diagnostic"),
         ("meta.csv", "images/NEL/a.jpg", "case_num,derm", "diagnosis"),
     ],

@@ -15,15 +15,22 @@ from pathlib import Path
 from nevus.core.errors import DataError
 from nevus.core.preprocess import SUFFIXES
 from nevus.data.sources import (
+    bcn20000,
+    ddi,
     derm7pt,
     dermamnist,
+    fitzpatrick17k,
     ham10000,
+    isic2016,
+    isic2017,
     isic2018,
     isic2019,
     isic2020,
     isic2024,
     isic_archive,
+    milk10k,
     pad_ufes_20,
+    ph2,
 )
 from nevus.data.sources.class_folders import class_folders
 from nevus.data.sources.files import Files
@@ -47,24 +54,33 @@ class Layout:
     Attributes:
         tables: regular expression of the names of the files that it is known by.
         read: takes the files and those of them that matched; None if they turn out to be somebody else's.
+        headers: sets of columns; a table that has one of them whole is known by it, whatever its name.
     """
 
     tables: str
     read: Callable[[Files, Sequence[str]], Listing | None]
+    headers: tuple[tuple[str, ...], ...] = ()
 
 
 # Tried in this order: a name that several datasets use comes later. Folders of classes, which need no table, come last.
 LAYOUTS = (
     Layout(re.escape(PHANTOM_CSV), phantoms),
-    Layout(ham10000.TABLES, ham10000.ham10000),
-    Layout(isic2018.TABLES, isic2018.isic2018),
-    Layout(isic2019.TABLES, isic2019.isic2019),
-    Layout(isic2024.TABLES, isic2024.isic2024),
-    Layout(isic2020.TABLES, isic2020.isic2020),
+    Layout(ham10000.TABLES, ham10000.ham10000, ham10000.HEADERS),
+    Layout(isic2016.TABLES, isic2016.isic2016),
+    Layout(isic2017.TABLES, isic2017.isic2017, isic2017.HEADERS),
+    Layout(isic2018.TABLES, isic2018.isic2018, isic2018.HEADERS),
+    Layout(isic2019.TABLES, isic2019.isic2019, isic2019.HEADERS),
+    Layout(isic2024.TABLES, isic2024.isic2024, isic2024.HEADERS),
+    Layout(isic2020.TABLES, isic2020.isic2020, isic2020.HEADERS),
+    Layout(milk10k.TABLES, milk10k.milk10k, milk10k.HEADERS),
     Layout(dermamnist.TABLES, dermamnist.dermamnist),
-    Layout(pad_ufes_20.TABLES, pad_ufes_20.pad_ufes_20),
-    Layout(isic_archive.TABLES, isic_archive.isic_archive),
-    Layout(derm7pt.TABLES, derm7pt.derm7pt),
+    Layout(bcn20000.TABLES, bcn20000.bcn20000, bcn20000.HEADERS),
+    Layout(ph2.TABLES, ph2.ph2),
+    Layout(ddi.TABLES, ddi.ddi, ddi.HEADERS),
+    Layout(fitzpatrick17k.TABLES, fitzpatrick17k.fitzpatrick17k, fitzpatrick17k.HEADERS),
+    Layout(pad_ufes_20.TABLES, pad_ufes_20.pad_ufes_20, pad_ufes_20.HEADERS),
+    Layout(isic_archive.TABLES, isic_archive.isic_archive, isic_archive.HEADERS),
+    Layout(derm7pt.TABLES, derm7pt.derm7pt, derm7pt.HEADERS),
 )
 
 
@@ -97,7 +113,7 @@ def find_images(source: Path, columns: TableColumns | None = None) -> Listing:
 def _find_by_layout(source: Path) -> Listing:
     with Files(source) as files:
         for layout in LAYOUTS:
-            tables = files.tables(layout.tables)
+            tables = files.tables(layout.tables, layout.headers)
             listing = layout.read(files, tables) if tables else None
             if listing is not None:
                 return listing

@@ -15,9 +15,10 @@ from pathlib import Path
 from nevus.core.errors import DataError
 from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing, SourceImage
-from nevus.data.sources.tables import further_columns, read_header, read_table
+from nevus.data.sources.tables import further_columns, read_table
 
 TABLES = r"meta\.csv"
+HEADERS = (("case_num", "diagnosis", "derm"),)
 _SPLITS = {"train": "train", "valid": "val", "test": "test"}
 _COLUMNS = {"sex": "sex", "site": "location", "elevation": "elevation", "seven_point_score": "seven_point_score"}
 # The atlas groups what is none of its other diagnoses under this name.
@@ -27,7 +28,7 @@ _LICENCE = "Derm7pt terms of use: research and education, no redistribution"
 
 def derm7pt(files: Files, tables: Sequence[str]) -> Listing | None:
     """Derm7pt's dermoscopic images; its own splits are kept, and each case is a lesion."""
-    ours = [table for table in tables if "derm" in read_header(files, table)]
+    ours = [table for table in tables if "derm" in files.header(table)]
     if not ours:
         return None
     table = ours[0]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import IO
 
+from nevus.core.damage import DAMAGE
+from nevus.core.errors import DataError
 from nevus.core.preprocess import SUFFIXES
 from nevus.data.archives import ZipArchive
+from nevus.data.sources import csv_text
 
 # Of a dataset, of one whose images were all rejected, and of a run.
 _MADE_BY_NEVUS = ("dataset.json", "rejected.csv", "run.json")
@@ -59,10 +63,39 @@ class Files:
         """The names that are those of images."""
         return tuple(name for name in self.names if Path(name).suffix.lower() in SUFFIXES)
 
-    def tables(self, pattern: str) -> list[str]:
-        """The files whose last name matches a regular expression as a whole, whatever its case."""
+    def tables(self, pattern: str, columns: Sequence[Collection[str]] = ()) -> list[str]:
+        """The files that are known by their names, and the tables that are known by their headers.
+
+        Args:
+            pattern: a regular expression that the last name matches as a whole, whatever its case.
+            columns: sets of columns, of which the header of a table has at least one whole.
+        """
         matches = re.compile(pattern, re.IGNORECASE).fullmatch
-        return [name for name in self.names if matches(name.rpartition("/")[2])]
+        return [
+            name
+            for name in self.names
+            if matches(name.rpartition("/")[2])
+            or (columns and any(self.headers.get(name, frozenset()).issuperset(each) for each in columns))
+        ]
+
+    @cached_property
+    def headers(self) -> dict[str, frozenset[str]]:
+        """The columns of every table, none for a file that is not one in UTF-8."""
+        return {
+            name: frozenset(self.header(name)) for name in self.names if Path(name).suffix.lower() in csv_text.SUFFIXES
+        }
+
+    def header(self, name: str) -> list[str]:
+        """The columns of a table in their order; none if it is not a table in UTF-8."""
+        path = self.root / name
+        if path.exists() and not path.is_file():
+            # A pipe would be waited for.
+            return []
+        try:
+            with csv_text.rows_of(self.open(name)) as rows:
+                return csv_text.cells_of(next(rows, []))
+        except (UnicodeDecodeError, csv.Error, OSError, DataError, *DAMAGE):
+            return []
 
     def open(self, name: str) -> IO[bytes]:
         """Opens a file for reading, in an archive or not.

@@ -19,15 +19,16 @@ from nevus.data.sources.tables import further_columns, keyed, read_table
 TABLES = r"ISIC2018_Task3_(Training|Validation|Test)_GroundTruth\.csv"
 _GROUPINGS = r"ISIC2018_Task3_Training_LesionGroupings\.csv"
 _CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
+HEADERS = (("image", *_CLASSES),)
 
 
 def isic2018(files: Files, tables: Sequence[str]) -> Listing:
     """ISIC 2018 task 3 as published; its own splits are kept."""
     lesions: dict[str, dict[str, str]] = {}
-    groupings = files.tables(_GROUPINGS)
+    groupings = files.tables(_GROUPINGS, (("image", "lesion_id", "diagnosis_confirm_type"),))
     for table in groupings:
         rows = read_table(files, table, ("image", "lesion_id"), ("diagnosis_confirm_type",))
-        lesions |= keyed(table, rows, "image")
+        lesions |= keyed(str(files.root / table), rows, "image")
     described = {
         image: SourceImage(
             Path(),

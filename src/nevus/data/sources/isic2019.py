@@ -18,18 +18,20 @@ from nevus.data.sources.one_hot import UNKNOWN, read_ground_truth, split_of
 from nevus.data.sources.tables import further_columns, keyed, read_table
 
 TABLES = r"ISIC_2019_(Training|Test)_GroundTruth\.csv"
-_COLUMN_TABLES = r"ISIC_2019_(Training|Test)_Metadata\.csv"
+_FACTS = r"ISIC_2019_(Training|Test)_Metadata\.csv"
 _CLASSES = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", UNKNOWN)
+HEADERS = (("image", *_CLASSES),)
 _COLUMNS = {"age": "age_approx", "sex": "sex", "site": "anatom_site_general"}
 
 
 def isic2019(files: Files, tables: Sequence[str]) -> Listing:
     """ISIC 2019 as published; its own splits are kept, and images of no named class are rejected."""
     facts: dict[str, dict[str, str]] = {}
-    fact_tables = files.tables(_COLUMN_TABLES)
+    fact_tables = files.tables(_FACTS, (("image", "age_approx", "anatom_site_general"),))
     for table in fact_tables:
         required = ("image", "lesion_id") if split_of(table) == "train" else ("image",)
-        facts |= keyed(table, read_table(files, table, required, tuple(_COLUMNS.values())), "image")
+        rows = read_table(files, table, required, ("lesion_id", *_COLUMNS.values()))
+        facts |= keyed(str(files.root / table), rows, "image")
     described: dict[str, SourceImage | str] = {}
     for table in tables:
         for image, diagnosis in read_ground_truth(files, table, _CLASSES).items():

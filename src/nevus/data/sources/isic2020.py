@@ -14,11 +14,13 @@ from pathlib import Path
 
 from nevus.core.clinical import known
 from nevus.core.errors import DataError
+from nevus.data.diagnoses import is_malignant
 from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing, SourceImage, list_described
-from nevus.data.sources.tables import further_columns, keyed, read_header, read_table
+from nevus.data.sources.tables import further_columns, image_key, keyed, read_table
 
-TABLES = r"ISIC_2020_Training_GroundTruth(_v2)?\.csv|train\.csv"
+TABLES = r"ISIC_2020_Training_GroundTruth(_v2)?\.csv"
+HEADERS = (("image_name", "benign_malignant"),)
 _REQUIRED = ("image_name", "patient_id", "diagnosis", "benign_malignant")
 _DUPLICATES = {
     r"ISIC_2020_Training_Duplicates\.csv": ("image_name_1", "image_name_2"),
@@ -28,17 +30,14 @@ _COLUMNS = {"age": "age_approx", "sex": "sex", "site": "anatom_site_general_chal
 _MALIGNANT = {"malignant": True, "benign": False}
 
 
-def isic2020(files: Files, tables: Sequence[str]) -> Listing | None:
+def isic2020(files: Files, tables: Sequence[str]) -> Listing:
     """ISIC 2020 as published, or as Kaggle has it."""
-    # A train.csv may be anybody's.
-    ours = [name for name in tables if "isic_2020" in name.lower() or "image_name" in read_header(files, name)]
-    if not ours:
-        return None
     # The second version knows lesions besides.
-    table = max(ours, key=lambda name: "_v2" in name)
+    table = max(tables, key=lambda name: ("lesion_id" in files.header(name), "_v2" in name))
     rows = read_table(files, table, _REQUIRED, ("lesion_id", *_COLUMNS.values()))
-    described = {image: _image(files.root / table, row) for image, row in keyed(table, rows, "image_name").items()}
-    num_other = len(files.names) - len(files.images) - len(ours)
+    records = keyed(str(files.root / table), rows, "image_name")
+    described = {image: _image(files.root / table, row) for image, row in records.items()}
+    num_other = len(files.names) - len(files.images) - len(tables)
     return list_described(
         "ISIC 2020",
         files.images,
@@ -50,16 +49,19 @@ def isic2020(files: Files, tables: Sequence[str]) -> Listing | None:
 
 
 def _image(table: Path, row: dict[str, str]) -> SourceImage:
-    verdict = row["benign_malignant"]
+    verdict = row["benign_malignant"].lower()
     if verdict not in _MALIGNANT:
         raise DataError(
             f"{table}: benign_malignant of {row['image_name']} is '{verdict}'. Expected benign or malignant. Mend it."
         )
+    # 27,124 lesions were never named, being plainly benign.
+    diagnosis = known(row["diagnosis"]) or verdict
+    # Sets in this form that others made of ISIC 2019 call every lesion benign that is not melanoma, carcinomas too.
+    means_no_melanoma = verdict == "benign" and is_malignant(diagnosis)
     return SourceImage(
         Path(),
-        # 27,124 lesions were never named, being plainly benign.
-        diagnosis=known(row["diagnosis"]) or verdict,
-        malignant=_MALIGNANT[verdict],
+        diagnosis=diagnosis,
+        malignant=None if means_no_melanoma else _MALIGNANT[verdict],
         lesion_id=row.get("lesion_id", ""),
         patient_id=known(row["patient_id"]),
         licence="CC BY-NC 4.0",
@@ -71,4 +73,4 @@ def _duplicates(files: Files) -> Iterator[tuple[str, str]]:
     for pattern, (one, other) in _DUPLICATES.items():
         for table in files.tables(pattern):
             for row in read_table(files, table, (one, other)):
-                yield row[one], row[other]
+                yield image_key(row[one]), image_key(row[other])

@@ -1,9 +1,10 @@
-"""Images of the ISIC Archive with the metadata.csv that `isic image download` or the website's export writes.
+"""Images of the ISIC Archive with the table that `isic image download` or the website's export writes.
 
 Format: isic-cli 12 (github.com/ImageMarkup/isic-cli) writes isic_id, attribution, copyright_license and then every
 field that an image of the selection has, in alphabetical order: age_approx, anatom_site_general, diagnosis_1 to
 diagnosis_5, diagnosis_confirm_type, fitzpatrick_skin_type, image_type, lesion_id, patient_id, sex and others. Versions
-before 2024 have diagnosis and benign_malignant instead. Files are named after the isic_id.
+before 2024 have diagnosis and benign_malignant instead. isic-cli calls the table `metadata.csv`, the website
+`{collection}_metadata_{date}.csv`. Files are named after the isic_id.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from nevus.data.diagnoses import class_of
 from nevus.data.sources.files import Files
 from nevus.data.sources.isic_diagnosis import finest_known
 from nevus.data.sources.listing import Listing, SourceImage, list_described
-from nevus.data.sources.tables import further_columns, keyed, read_header, read_table
+from nevus.data.sources.tables import further_columns, keyed, read_table
 
 TABLES = r"(.*[_-])?metadata\.csv"
+HEADERS = (("isic_id", "diagnosis_1"), ("isic_id", "diagnosis"), ("isic_id", "benign_malignant"))
 _LEVELS = ("diagnosis_1", "diagnosis_2", "diagnosis_3", "diagnosis_4", "diagnosis_5")
 _OLD = ("benign_malignant", "diagnosis")
 _COLUMNS = {
@@ -37,20 +39,22 @@ _MALIGNANT = {"malignant": True, "benign": False}
 
 def isic_archive(files: Files, tables: Sequence[str]) -> Listing | None:
     """A download from the ISIC Archive; an image without a diagnosis, or with an indeterminate one, is rejected."""
-    headers = {table: read_header(files, table) for table in tables}
+    headers = {table: files.header(table) for table in tables}
     ours = [table for table, header in headers.items() if "isic_id" in header]
     if not ours:
         return None
     described: dict[str, SourceImage | str] = {}
-    for table in ours:
+    with_diagnosis = [table for table in ours if not {*_LEVELS, *_OLD}.isdisjoint(headers[table])]
+    for table in with_diagnosis or ours:
         if not any(column in headers[table] for column in (*_LEVELS, *_OLD)):
             raise DataError(
                 f"{files.root / table}: no column names the diagnosis. Expected diagnosis_1, or benign_malignant, as "
                 f"isic-cli writes them. Found: {headers[table]}. Download the metadata of images with a diagnosis."
             )
-        kept = ("lesion_id", "patient_id", *_LEVELS, *_OLD, *_COLUMNS.values())
-        rows = read_table(files, table, ("isic_id", "copyright_license"), kept)
-        described |= {image_id: _image(row) for image_id, row in keyed(table, rows, "isic_id").items()}
+        kept = ("copyright_license", "lesion_id", "patient_id", *_LEVELS, *_OLD, *_COLUMNS.values())
+        rows = read_table(files, table, ("isic_id",), kept)
+        records = keyed(str(files.root / table), rows, "isic_id")
+        described |= {image: _image(row) for image, row in records.items()}
     num_other = len(files.names) - len(files.images) - len(ours)
     return list_described("ISIC Archive", files.images, described, table=Path(ours[0]).name, num_other_files=num_other)
 
@@ -62,7 +66,7 @@ def _image(row: dict[str, str]) -> SourceImage | str:
     verdict = known(row.get("diagnosis_1", "") or row.get("benign_malignant", "")).lower()
     if verdict not in _MALIGNANT and class_of(diagnosis) is None:
         return f"'{diagnosis}': the ISIC Archive says neither benign nor malignant"
-    licence = row["copyright_license"]
+    licence = known(row.get("copyright_license", ""))
     return SourceImage(
         Path(),
         diagnosis=diagnosis,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from nevus.core.errors import DataError
 from nevus.data.diagnoses import Named
 
 PHANTOM_PREFIX = "generated_"
@@ -101,33 +102,60 @@ def list_described(
         names: paths of image files relative to the root, in order. A file that the table does not describe, such
             as a segmentation mask, is ignored. Of several files of one image the first is taken, and one outside
             folders of masks before one in them.
-        described: by the stem of a file's name, what the table says of the image (its path is left open), or
-            why it cannot be used.
+        described: by the stem of a file's name, in capitals or not, what the table says of the image (its path is
+            left open), or why it cannot be used.
         table: the table's name, for reasons.
         num_other_files: files that are not images.
         duplicates: pairs of stems that the source names as the same picture; those without a file are left out.
+
+    Raises:
+        DataError: there are images, and the table describes none of them.
     """
     paths = [Path(name) for name in names]
+    keys = _keys(described)
     taken: dict[str, Path] = {}
     for path in sorted(paths, key=_is_among_masks):
-        taken.setdefault(path.stem, path)
+        taken.setdefault(keys(path), path)
+    if paths and described and not taken.keys() & described.keys():
+        raise DataError(
+            f"{table} names {len(described):,} images, and none of the {len(paths):,} image files has one of these "
+            f"names. Looked for: '{next(iter(described))}'. Found: '{paths[0].as_posix()}'. Fetch the images of this "
+            "table, or name the files as it does."
+        )
     images: dict[str, SourceImage] = {}
     rejected: list[tuple[Path, str]] = []
     num_ignored = num_other_files
     for path in paths:
-        record = described.get(path.stem)
+        key = keys(path)
+        record = described.get(key)
         if record is None:
             num_ignored += 1
-        elif taken[path.stem] != path:
-            rejected.append((path, f"a second file of this image; {taken[path.stem].as_posix()} was taken"))
+        elif taken[key] != path:
+            rejected.append((path, f"a second file of this image; {taken[key].as_posix()} was taken"))
         elif isinstance(record, str):
             rejected.append((path, record))
         else:
-            images[path.stem] = replace(record, path=path)
+            images[key] = replace(record, path=path)
     missing = sorted(described.keys() - taken.keys())
     rejected += [(Path(stem), f"in {table}, but no such image file") for stem in missing]
     pairs = tuple((images[one].path, images[other].path) for one, other in duplicates if {one, other} <= images.keys())
     return Listing(kind, tuple(images.values()), tuple(rejected), num_ignored, pairs)
+
+
+def _keys(described: Mapping[str, SourceImage | str]) -> Callable[[Path], str]:
+    """The function that tells the image of a file: its stem, as the table writes it where only capitals differ."""
+    spelled: dict[str, str] = {}
+    ambiguous = set()
+    for name in described:
+        if spelled.setdefault(name.casefold(), name) != name:
+            ambiguous.add(name.casefold())
+
+    def key(path: Path) -> str:
+        stem = path.stem.strip()
+        folded = stem.casefold()
+        return stem if stem in described or folded in ambiguous else spelled.get(folded, stem)
+
+    return key
 
 
 def _is_among_masks(path: Path) -> bool:

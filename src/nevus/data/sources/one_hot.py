@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from nevus.core.errors import DataError
+from nevus.data.sources.class_folders import SPLIT_FOLDERS
 from nevus.data.sources.files import Files
-from nevus.data.sources.tables import read_table
+from nevus.data.sources.tables import image_key, read_table
 
 # ISIC 2019: "none of the others", which says neither what a lesion is nor whether it is malignant.
 UNKNOWN = "UNK"
-_SPLITS = {"training": "train", "validation": "val", "test": "test"}
 
 
 def read_ground_truth(files: Files, table: str, classes: Sequence[str]) -> dict[str, str]:
@@ -28,25 +29,28 @@ def read_ground_truth(files: Files, table: str, classes: Sequence[str]) -> dict[
     Raises:
         DataError: a column is missing, or a row has not exactly one 1.
     """
-    found = {}
+    found: dict[str, str] = {}
     for number, row in enumerate(read_table(files, table, ("image", *classes)), start=2):
-        marked = [name for name in classes if _is_one(row[name])]
+        marked = [name for name in classes if is_one(row[name])]
         if len(marked) != 1:
             raise DataError(
                 f"{files.root / table} row {number}: expected a 1 in one of {list(classes)} and 0 in the others, "
                 f"received {len(marked)} of 1. Mend the row, or fetch the table again."
             )
-        found[row["image"]] = marked[0]
+        image = image_key(row["image"])
+        if found.setdefault(image, marked[0]) != marked[0]:
+            raise DataError(f"{files.root / table}: image '{image}' is in two rows of different classes. Delete one.")
     return found
 
 
 def split_of(table: str) -> str:
-    """The split that a table's name tells: train, val or test."""
-    name = table.lower()
-    return next(split for word, split in _SPLITS.items() if f"_{word}_" in name)
+    """The split that the name of a table tells: train, val, test, or empty."""
+    words = re.split(r"[^a-z]+", table.rpartition("/")[2].lower())
+    return next((SPLIT_FOLDERS[word] for word in words if word in SPLIT_FOLDERS), "")
 
 
-def _is_one(cell: str) -> bool:
+def is_one(cell: str) -> bool:
+    """Whether a cell holds the number 1."""
     try:
         return float(cell) == 1.0
     except ValueError:

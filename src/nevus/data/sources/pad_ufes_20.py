@@ -14,21 +14,22 @@ from pathlib import Path
 from nevus.core.clinical import known
 from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing, SourceImage, list_described
-from nevus.data.sources.tables import further_columns, keyed, read_header, read_table
+from nevus.data.sources.tables import further_columns, keyed, read_table
 
 TABLES = r"metadata\.csv"
+HEADERS = (("img_id", "diagnostic", "patient_id"),)
 _COLUMNS = {"age": "age", "sex": "gender", "site": "region", "skin_type": "fitspatrick", "biopsied": "biopsed"}
 
 
 def pad_ufes_20(files: Files, tables: Sequence[str]) -> Listing | None:
     """PAD-UFES-20 as published, the images unpacked or not."""
-    ours = [table for table in tables if "img_id" in read_header(files, table)]
+    ours = [table for table in tables if "img_id" in files.header(table)]
     if not ours:
         return None
     table = ours[0]
     rows = read_table(files, table, ("img_id", "diagnostic", "patient_id", "lesion_id"), tuple(_COLUMNS.values()))
     described = {
-        Path(name).stem: SourceImage(
+        image: SourceImage(
             Path(),
             diagnosis=row["diagnostic"],
             lesion_id=known(row["lesion_id"]),
@@ -36,7 +37,7 @@ def pad_ufes_20(files: Files, tables: Sequence[str]) -> Listing | None:
             licence="CC BY 4.0",
             columns={key: value.lower() for key, value in further_columns(row, _COLUMNS).items()},
         )
-        for name, row in keyed(table, rows, "img_id").items()
+        for image, row in keyed(str(files.root / table), rows, "img_id").items()
     }
     num_other = len(files.names) - len(files.images) - 1
     return list_described("PAD-UFES-20", files.images, described, table=Path(table).name, num_other_files=num_other)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from nevus.data.sources.class_folders import class_folders
 from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing
-from nevus.data.sources.tables import keyed, read_table
+from nevus.data.sources.tables import read_table
 
 PHANTOM_CSV = "phantom.csv"
 
@@ -22,7 +22,7 @@ def phantoms(files: Files, tables: Sequence[str]) -> Listing | None:
         return None
     table = tables[0]
     folder = table.rpartition(PHANTOM_CSV)[0]
-    records = keyed(table, read_table(files, table, _IDS, None), "image")
+    records = {row["image"]: row for row in read_table(files, table, _IDS, None)}
     images, rejected = [], list(listing.rejected)
     for image in listing.images:
         record = records.get(image.path.as_posix().removeprefix(folder))
