@@ -2,9 +2,11 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,27 @@ def test_table_csv_json_and_python_agree(finished_run: Run, tmp_path: Path, caps
     assert sum(".png" in line for line in out.splitlines()) == len(rows)
     assert main(["predict", "--no-check", model, str(images), "--csv", "-"]) == 0
     assert list(csv.DictReader(io.StringIO(capsys.readouterr().out))) == rows
+
+
+def test_csv_goes_into_a_pipe_and_through_a_link(
+    finished_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = min(images_of(finished_run).glob("*.png"))
+    pipe, link, target = (tmp_path / name for name in ("pipe", "link.csv", "target.csv"))
+    os.mkfifo(pipe)
+    target.write_text("old")
+    link.symlink_to("target.csv")
+    predict = ["predict", "--no-check", str(finished_run.model_onnx), str(image), "--csv"]
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_text)
+        assert main([*predict, str(pipe)]) == 0
+        piped = read.result(timeout=10)
+    assert main([*predict, str(link)]) == 0
+    assert main([*predict, "-"]) == 0
+    assert piped == target.read_text() == capsys.readouterr().out
+    assert piped.count("\n") == 2
+    assert pipe.is_fifo()
+    assert link.is_symlink()
 
 
 def test_bad_file_is_named_and_the_others_are_done(

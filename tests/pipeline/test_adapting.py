@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -158,6 +159,10 @@ def test_a_file_that_is_there_stays_unless_it_is_to_be_replaced(clinic: Path, tm
     assert nevus.adapt(model, clinic, config=CONFIG, overwrite=True)["file"] == str(tmp_path / "model-adapted.onnx")
     nevus.adapt(model, clinic, model, CONFIG, overwrite=True)
     assert "adaptations" in nevus.load(model).spec.provenance
+    os.mkfifo(tmp_path / "pipe.onnx")
+    with pytest.raises(RunError, match="a device or a pipe"):
+        nevus.adapt(model, clinic, tmp_path / "pipe.onnx", CONFIG, overwrite=True)
+    assert (tmp_path / "pipe.onnx").is_fifo()
     with pytest.raises(RunError, match="comes with Nevus"):
         nevus.adapt("compact", clinic, Path(nevus.__file__).parent / "models" / "compact.onnx", CONFIG, overwrite=True)
 

@@ -9,23 +9,41 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from nevus.core.errors import NevusError, RunError
+
+# Links that lead to links, as many as Linux follows.
+_MOST_LINKS = 40
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path next to `path`; on success it is flushed to disk and renamed to `path`.
+    """Yields a temporary path to write to; on success what was written there becomes the content of `path`.
 
-    A reader sees the old file or the new one, never half of one. If the block
-    raises, the temporary file is removed and `path` stays as it was.
+    A regular file is replaced: a reader sees the old file or the new one, never half of one. A symbolic link is
+    followed, and the file that it leads to is replaced. A device, a named pipe or an open descriptor (`/dev/stdout`,
+    `/dev/fd/3`) is opened at once and written to on success; it stays what it is. If the block raises, the temporary
+    file is removed, a regular file stays as it was, and nothing is written to anything else.
 
     Raises:
         IsADirectoryError: `path` is a folder.
+        OSError: its links lead in a circle, or it cannot be written to.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    target = _opened_as_it_is(path)
+    if target is not None:
+        with target, _temporary_elsewhere(path.name) as temporary:
+            yield temporary
+            import shutil  # A command that predicts goes without it.
+
+            with temporary.open("rb") as file:
+                shutil.copyfileobj(file, target)
+        return
+    named, path = path, Path(os.path.realpath(path)) if path.is_symlink() else path
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(named))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -35,6 +53,53 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_replaced(path: Path) -> bool:
+    """Whether `replacing` would put a file in the place of `path`, rather than write to a device, pipe or descriptor.
+
+    True where there is nothing yet.
+    """
+    try:
+        return _descriptor(path) is None and (not path.exists() or path.is_file())
+    except OSError:
+        return True
+
+
+def _opened_as_it_is(path: Path) -> IO[bytes] | None:
+    """A device, pipe or descriptor, open to be written to; None for a path that is a regular file or nothing yet."""
+    if is_replaced(path):
+        return None
+    descriptor = _descriptor(path)
+    if descriptor is None:
+        return path.open("wb")
+    try:
+        # Through a descriptor of our own: opening its path would begin anew at the first byte of a regular file.
+        return os.fdopen(os.dup(descriptor), "wb")
+    except OSError as problem:
+        raise OSError(problem.errno, problem.strerror, str(path)) from None
+
+
+def _descriptor(path: Path) -> int | None:
+    """The descriptor of this process that `path` names or links to, as `/dev/stdout` and `/dev/fd/3` do."""
+    folders = {"/dev/fd", f"/proc/{os.getpid()}/fd"}
+    for _ in range(_MOST_LINKS):
+        folder = os.path.realpath(path.parent)
+        if folder in folders and path.name.isdecimal():
+            return int(path.name)
+        if not path.is_symlink():
+            return None
+        path = Path(folder, path.readlink())
+    return None
+
+
+@contextmanager
+def _temporary_elsewhere(name: str) -> Iterator[Path]:
+    """A path in a temporary folder: next to a device there is often no room for a file, and no right to make one."""
+    import tempfile  # Most files are regular.
+
+    with tempfile.TemporaryDirectory(prefix="nevus-") as folder:
+        yield Path(folder, name)
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -17,7 +17,7 @@ import nevus
 from nevus.core.config import DEFAULTS, Config
 from nevus.core.errors import DataError, RunError
 from nevus.core.extras import check_installed
-from nevus.core.files import sha256_of
+from nevus.core.files import is_replaced, sha256_of
 from nevus.core.fingerprints import NONE, Fingerprints, digest, list_of, read_list, write_list
 from nevus.core.modelfile import ModelSpec
 from nevus.core.shipped import find_model, shipped_models
@@ -210,6 +210,8 @@ def _target(path: Path, out: str | Path | None, overwrite: bool) -> Path:
         raise RunError(f"{target}: expected a name that ends in {ONNX_SUFFIX}, for it will be an ONNX file.")
     if target.is_dir():
         raise RunError(f"{target} is a folder. Name a file with --out.")
+    if not is_replaced(target):
+        raise RunError(f"{target} is a device or a pipe, and the new model is read once it is written. Name a file.")
     if target.resolve() in {shipped.resolve() for shipped in shipped_models().values()}:
         raise RunError(f"{target} comes with Nevus and stays as it is. Name another file with --out.")
     for there in (target, list_of(target)):
