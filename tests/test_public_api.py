@@ -3,11 +3,13 @@
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import nevus
 from nevus.cli.main import find_command
+from nevus.core.errors import ConfigError, NevusError, RunError
 
 
 def test_all_lists_the_public_names() -> None:
@@ -61,3 +63,22 @@ def test_what_comes_before_and_after_training_never_loads_tensorflow(module: str
     code = f"import sys, {module}; print([n for n in ('tensorflow', 'keras', 'onnx') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "stage", ["split", "audit", "train", "evaluate", "export", "report", "compare", "prepare", "run"]
+)
+def test_stages_take_folders_by_name_and_say_what_they_expect(stage: str, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    out = [tmp_path / "out"] if stage in ("train", "prepare", "run") else []
+    function = getattr(nevus, stage)
+    if stage not in ("prepare", "run", "compare"):
+        with pytest.raises(NevusError, match=r"\.(json|csv) does not exist"):
+            function(str(tmp_path / "absent"), *out)
+    if stage != "compare":
+        with pytest.raises(ConfigError, match=r"as a path. Received: NoneType"):
+            function(None, *out)
+    else:
+        with pytest.raises(RunError, match="two"):
+            function(str(tmp_path / "absent"))
+    assert not list(tmp_path.iterdir())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from nevus.core.dataset import Dataset
-from nevus.core.errors import DataError
+from nevus.core.errors import ConfigError, DataError
 from nevus.core.manifest import ManifestRow
+from nevus.core.runs import Run
 
 
 def test_dataset_survives_its_folder(dataset: Dataset) -> None:
@@ -19,6 +22,22 @@ def test_dataset_survives_its_folder(dataset: Dataset) -> None:
     assert not again.pixels.flags.writeable
     assert [row.image_id for row in again.rows_of("train")] == ["i0", "i1"]
     assert again.split_counts()["val"] == {"benign": 1, "malignant": 0}
+
+
+def test_a_folder_may_be_named_by_a_text(dataset: Dataset, tmp_path: Path) -> None:
+    named = Dataset(str(dataset.directory))
+    assert named.info == dataset.info
+    assert named.manifest_csv == dataset.manifest_csv
+    assert Dataset.of(dataset) is dataset
+    assert Dataset.of(str(dataset.directory)).rows == dataset.rows
+    assert Run(str(tmp_path)).run_json == tmp_path / "run.json"
+    for made in (Dataset, Dataset.of):
+        with pytest.raises(
+            ConfigError, match=r"Expected the folder of a prepared dataset, as a path. Received: NoneType"
+        ):
+            made(None)
+    with pytest.raises(ConfigError, match=r"Expected the folder of a run, as a path. Received: int"):
+        Run.of(3)
 
 
 def test_dataset_faults_are_named(dataset: Dataset) -> None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import array
+import copy
+import dataclasses
+import io
 import itertools
 import math
+import multiprocessing
 import pickle
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -391,3 +398,112 @@ def test_real_images_from_files_agree_with_the_graphs_own_resize(real_images: Pa
     in_graph = [session.run(["risk"], {"pixels": np.asarray(Image.open(path))[None]})[0][0] for path in paths]
     np.testing.assert_allclose(through_pillow, in_graph, atol=1e-3)
     assert load_pixels(paths[0], 32).shape == (32, 32, 3)
+
+
+def _forms(path: Path) -> dict[str, object]:
+    data = path.read_bytes()
+    at_its_end = io.BytesIO()
+    at_its_end.write(data)
+    return {
+        "BytesIO": io.BytesIO(data),
+        "BytesIO at its end": at_its_end,
+        "file": path.open("rb"),
+        "file without a buffer": path.open("rb", buffering=0),
+        "bytearray": bytearray(data),
+        "memoryview": memoryview(data),
+        "array": array.array("B", data),
+    }
+
+
+def test_one_image_in_memory_or_in_an_open_file_is_one_image(tmp_path: Path) -> None:
+    path = tmp_path / "grey.png"
+    Image.fromarray(grey_image(90)).save(path)
+    expected = predict(path).risk
+    for name, form in _forms(path).items():
+        answer = predict(form)
+        assert isinstance(answer, Prediction), name
+        assert (answer.risk, answer.source) == (expected, "image 1"), name
+    assert [one.risk for one in predict(list(_forms(path).values()))] == pytest.approx([expected] * 7, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (None, "expected a path, .* received NoneType"),
+        (3, "expected a path, .* received int"),
+        (io.StringIO("text"), "open for reading bytes.* gave str"),
+        (io.BytesIO(), "empty file"),
+        (bytearray(b"text"), "not an image"),
+        (zipfile.ZipFile(io.BytesIO(), "w"), "the open file cannot be read"),
+    ],
+    ids=lambda part: type(part).__name__,
+)
+def test_what_is_no_image_is_named_as_such(given: object, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        predict(given)
+    good = grey_image(90)
+    (first, second) = predict([given, good])
+    assert first.error_code == "not_readable"
+    assert second.risk is not None
+
+
+def test_a_closed_file_is_an_error_of_its_image(tmp_path: Path) -> None:
+    Image.fromarray(grey_image(90)).save(tmp_path / "grey.png")
+    with (tmp_path / "grey.png").open("rb") as file:
+        pass
+    with pytest.raises(ImageError, match=r"cannot be read.*closed"):
+        predict(file)
+
+
+@pytest.mark.parametrize("one", ["photo.jpg", b"bytes", io.BytesIO(b"bytes"), grey_image(90), None])
+def test_a_stream_of_images_is_expected_where_many_are_predicted(one: object) -> None:
+    with pytest.raises(ConfigError, match="expected an iterable of images"):
+        predict_many(one)
+
+
+def test_several_images_may_be_a_sequence_without_an_iterator() -> None:
+    class Frames:
+        def __getitem__(self, index: int) -> np.ndarray:
+            return [grey_image(60), grey_image(200)][index]
+
+    alone = [predict(grey_image(60)).risk, predict(grey_image(200)).risk]
+    assert [one.risk for one in predict(Frames())] == pytest.approx(alone, abs=1e-5)
+
+
+def test_a_predictor_is_pickled_with_its_file_and_copied(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(MODEL.read_bytes())
+    original, image = load(path), grey_image(70)
+    pickled = pickle.dumps(original)
+    path.unlink()
+    again = [pickle.loads(pickled), copy.copy(original), copy.deepcopy([original])[0]]
+    expected = original.predict(image, check=False, heatmap=True)
+    for one in again:
+        assert one is not original
+        assert one.path == path
+        assert one.predict(image, check=False, heatmap=True) == expected
+    with pytest.raises(ModelFileError, match="does not exist"):
+        pickle.dumps(original)
+    path.write_bytes((Path(nevus.__file__).parent / "models" / "compact.onnx").read_bytes())
+    with pytest.raises(ModelFileError, match="has changed since it was opened"):
+        pickle.dumps(original)
+
+
+def test_a_pool_of_processes_predicts() -> None:
+    images = [grey_image(grey) for grey in (40, 120, 220)]
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        found = list(pool.map(partial(PREDICTOR.predict, check=False), images))
+    assert found == [predict(image) for image in images]
+
+
+def test_predictions_compare_and_hash() -> None:
+    first, second = (predict(grey_image(grey), heatmap=True) for grey in (70, 71))
+    same = pickle.loads(pickle.dumps(first))
+    assert same is not first
+    assert same == first != second
+    assert hash(same) == hash(first)
+    assert len({first, same, second}) == 2
+    assert first != dataclasses.replace(first, heatmap=None)
+    assert first != dataclasses.replace(first, heatmap=first.heatmap + 1)
+    assert first != dataclasses.replace(first, probabilities={})
+    assert first != "image 1"

@@ -21,7 +21,7 @@ import numpy as np
 
 from nevus.core import manifest
 from nevus.core.errors import DataError
-from nevus.core.files import write_json
+from nevus.core.files import path_of, write_json
 from nevus.core.labels import Classes
 from nevus.core.manifest import ManifestRow
 from nevus.core.preprocess import Pixels
@@ -85,8 +85,8 @@ class DatasetInfo:
 class Dataset:
     """A prepared dataset, opened from its folder. Paths are attributes; contents are read when asked for."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = directory = path_of(directory, "the folder of a prepared dataset")
         self.info_json = directory / "dataset.json"
         self.manifest_csv = directory / "manifest.csv"
         self.pixels_npy = directory / "pixels.npy"
@@ -95,6 +95,15 @@ class Dataset:
         self.audit_json = directory / "audit.json"
         self.audit_html = directory / "audit.html"
         self._rows: list[ManifestRow] | None = None
+
+    @classmethod
+    def of(cls, dataset: Dataset | str | Path) -> Dataset:
+        """A dataset, or the one in the folder that is named.
+
+        Raises:
+            ConfigError: it is neither.
+        """
+        return dataset if isinstance(dataset, Dataset) else cls(dataset)
 
     @cached_property
     def info(self) -> DatasetInfo:

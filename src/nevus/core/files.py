@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from nevus.core.errors import NevusError, RunError
+from nevus.core.errors import ConfigError, NevusError, RunError
 
 # Links that lead to links, as many as Linux follows.
 _MOST_LINKS = 40
@@ -100,6 +100,21 @@ def _temporary_elsewhere(name: str) -> Iterator[Path]:
 
     with tempfile.TemporaryDirectory(prefix="nevus-") as folder:
         yield Path(folder, name)
+
+
+def path_of(given: str | os.PathLike[str], expected: str) -> Path:
+    """A path that a caller named.
+
+    Args:
+        given: by the caller.
+        expected: what the path is of, for the error ("the folder of a run").
+
+    Raises:
+        ConfigError: it is no path.
+    """
+    if isinstance(given, (str, os.PathLike)):
+        return Path(given)
+    raise ConfigError(f"Expected {expected}, as a path. Received: {type(given).__name__}.")
 
 
 def link_or_copy(source: Path, target: Path) -> None:

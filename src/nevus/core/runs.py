@@ -47,7 +47,7 @@ from typing import Any
 
 from nevus.core.dataset import Dataset, DatasetInfo
 from nevus.core.errors import RunError
-from nevus.core.files import read_json, sha256_of, write_json
+from nevus.core.files import path_of, read_json, sha256_of, write_json
 from nevus.core.machine import environment
 from nevus.core.versions import upgraded
 from nevus.core.vocabulary import EXPORTED_FILES
@@ -64,8 +64,8 @@ OUT_OF_SOURCE = "out_of_source"
 class Run:
     """Typed paths of one run's folder, and its record `run.json`."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = directory = path_of(directory, "the folder of a run")
         self.run_json = directory / "run.json"
         self.config_json = directory / "config.json"
         self.history_csv = directory / "history.csv"
@@ -89,6 +89,15 @@ class Run:
         self.ensemble_onnx = directory / "ensemble.onnx"
         self.sources_json = directory / "sources.json"
         self.sources_html = directory / "sources.html"
+
+    @classmethod
+    def of(cls, run: Run | str | Path) -> Run:
+        """A run, or the one in the folder that is named.
+
+        Raises:
+            ConfigError: it is neither.
+        """
+        return run if isinstance(run, Run) else cls(run)
 
     def exported(self, file_format: str) -> Path:
         """The file of an export, by its format: a key of `EXPORTED_FILES`."""

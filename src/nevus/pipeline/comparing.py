@@ -9,7 +9,7 @@ from typing import Any
 from nevus.core.runs import Run
 
 
-def compare(runs: Sequence[str | Path | Run], out: str | Path | None = None) -> dict[str, Any]:
+def compare(runs: str | Path | Run | Sequence[str | Path | Run], out: str | Path | None = None) -> dict[str, Any]:
     """Metrics of each run, and paired differences from the first, with intervals and p-values; as `nevus compare`.
 
     Args:
@@ -26,7 +26,8 @@ def compare(runs: Sequence[str | Path | Run], out: str | Path | None = None) -> 
     """
     from nevus.assess.evaluation.compare import compare as compare_runs
 
-    named = [one if isinstance(one, Run) else Run(Path(one)) for one in runs]
+    # The folder of a run alone would be a sequence of letters.
+    named = [Run.of(one) for one in ([runs] if isinstance(runs, (str, Path, Run)) else runs)]
     comparison = compare_runs(named)
     if out is not None:
         from nevus.assess.pages.comparison_page import write_comparison

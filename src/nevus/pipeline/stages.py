@@ -6,14 +6,16 @@ Owns which of them a resumed run skips. Each imports what it needs when it runs.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from nevus.core.config import DEFAULTS, Config
 from nevus.core.dataset import Dataset
 from nevus.core.errors import DataError
+from nevus.core.files import path_of
 from nevus.core.reuse import check_fresh, check_resumable, check_weights
 from nevus.core.runs import DONE, Run
 from nevus.pipeline.earlier_images import warn_of_trained
@@ -27,8 +29,14 @@ _log = logging.getLogger(__name__)
 
 
 def paths(images: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Sources of images as paths, whether one or several were named."""
-    return [Path(images)] if isinstance(images, (str, Path)) else [Path(source) for source in images]
+    """Sources of images as paths, whether one or several were named.
+
+    Raises:
+        ConfigError: something else was given.
+    """
+    one = isinstance(images, (str, bytes, os.PathLike)) or not isinstance(images, Iterable)
+    named = cast("list[str | Path]", [images] if one else list(cast("Sequence[str | Path]", images)))
+    return [path_of(source, "a folder, an archive or a table of images") for source in named]
 
 
 def table_columns(config: Config) -> TableColumns:
@@ -96,11 +104,12 @@ def prepare(
     )
 
 
-def split(dataset: Dataset, config: Config = DEFAULTS) -> None:
+def split(dataset: Dataset | str | Path, config: Config = DEFAULTS) -> None:
     """Looks for duplicates, and splits into train, val and test by lesion, patient and duplicates, as `nevus split`.
 
     Args:
-        dataset: prepared; its manifest gets groups and splits. Splits that the source itself gives are kept.
+        dataset: prepared, or its folder; its manifest gets groups and splits. Splits that the source itself gives are
+            kept.
         config: its fractions and seed.
 
     Raises:
@@ -109,6 +118,7 @@ def split(dataset: Dataset, config: Config = DEFAULTS) -> None:
     from nevus.data import splits
     from nevus.data.near_duplicates import find_duplicates
 
+    dataset = Dataset.of(dataset)
     _log.info("Looking for duplicates")
     find_duplicates(dataset)
     _log.info("Splitting by lesion, patient and duplicates")
@@ -118,17 +128,18 @@ def split(dataset: Dataset, config: Config = DEFAULTS) -> None:
         _log.warning(warning)
 
 
-def audit(dataset: Dataset) -> list[Finding]:
+def audit(dataset: Dataset | str | Path) -> list[Finding]:
     """Looks for leaks, wrong labels and shortcuts, as `nevus audit` does; writes `audit_json` and `audit_html`.
 
     Args:
-        dataset: prepared and split.
+        dataset: prepared and split, or its folder.
 
     Returns:
         What was found, each with its check's number, level and message; docs/audit.md explains each.
     """
     from nevus.data import audit as auditing
 
+    dataset = Dataset.of(dataset)
     _log.info("Auditing the dataset")
     findings = auditing.audit(dataset)
     auditing.write_audit(dataset, findings)
@@ -136,12 +147,17 @@ def audit(dataset: Dataset) -> list[Finding]:
 
 
 def train(
-    dataset: Dataset, out: str | Path, config: Config = DEFAULTS, *, resume: bool = False, overwrite: bool = False
+    dataset: Dataset | str | Path,
+    out: str | Path,
+    config: Config = DEFAULTS,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
 ) -> Run:
     """Trains a network and predicts the validation and test images, as `nevus train` does; docs/training.md.
 
     Args:
-        dataset: prepared and split.
+        dataset: prepared and split, or its folder.
         out: folder for the run.
         config: network, recipe and seed; the other options are recorded, the image size as that of the dataset.
         resume: go on with a training that was cut off; one that is done is not done again. Dataset, splits and the
@@ -159,7 +175,7 @@ def train(
     """
     from nevus.data.splits import check_trainable
 
-    run = Run(Path(out))
+    dataset, run = Dataset.of(dataset), Run.of(out)
     check_weights(run, config.weights)
     config = replace(config, image_size=dataset.info.image_size)
     check_fresh(run, resume=resume, overwrite=overwrite, leave_source_out=config.leave_source_out)
@@ -185,11 +201,11 @@ def train(
     return run
 
 
-def evaluate(run: Run, config: Config | None = None) -> None:
+def evaluate(run: Run | str | Path, config: Config | None = None) -> None:
     """Chooses temperature and thresholds on validation and measures the test, as `nevus evaluate` does.
 
     Args:
-        run: with its predictions.
+        run: with its predictions, or its folder.
         config: default operating point, prevalence, resamples and seed; those that the run was made or last
             evaluated with if None.
 
@@ -198,6 +214,7 @@ def evaluate(run: Run, config: Config | None = None) -> None:
     """
     from nevus.assess.evaluation import evaluate as evaluation
 
+    run = Run.of(run)
     config = config or recorded_options(run)
     _log.info("Choosing thresholds on validation, evaluating on test")
     evaluation.evaluate(
@@ -211,11 +228,11 @@ def evaluate(run: Run, config: Config | None = None) -> None:
         record_evaluation(run, config)
 
 
-def export(run: Run, config: Config = DEFAULTS, file_format: str = "onnx") -> Path:
+def export(run: Run | str | Path, config: Config = DEFAULTS, file_format: str = "onnx") -> Path:
     """Writes a model file, and fails unless it answers as the trained network does; as `nevus export`.
 
     Args:
-        run: trained and evaluated.
+        run: trained and evaluated, or its folder.
         config: its licence, if there is one now, takes the place of the one the run was made with.
         file_format: `onnx`, `keras`, or another format that docs/deploy.md lists.
 
@@ -227,6 +244,7 @@ def export(run: Run, config: Config = DEFAULTS, file_format: str = "onnx") -> Pa
     """
     from nevus.learn.export import export as exporting
 
+    run = Run.of(run)
     record_licence(run, config)
     _log.info("Exporting %s", run.exported(file_format).name)
     exporting.export(run, run.dataset, file_format)
@@ -251,13 +269,13 @@ def stress_test(run: Run, config: Config = DEFAULTS) -> None:
         _log.warning("No stress test: %s", problem)
 
 
-def report(run: Run) -> Path:
+def report(run: Run | str | Path) -> Path:
     """Writes the report of a run, or that of a cross-validation as a whole, as `nevus report` does.
 
     Where sources were left out, `sources.html` is written too.
 
     Args:
-        run: evaluated.
+        run: evaluated, or its folder.
 
     Returns:
         The path of the HTML page; the plots in it are in `run.plots`.
@@ -265,6 +283,7 @@ def report(run: Run) -> Path:
     Raises:
         RunError: a file that an earlier stage writes is missing or damaged.
     """
+    run = Run.of(run)
     _log.info("Writing the report")
     if run.run_json.exists() and run.folds:
         from nevus.assess.pages.cross_validation_page import write_cross_validation_page

@@ -6,25 +6,50 @@ import os
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TypeAlias, TypeGuard
+from typing import Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 import numpy as np
 from PIL import Image
 
 from nevus.core.blank import check_not_blank
 from nevus.core.errors import DataError, ImageError
-from nevus.core.preprocess import SUFFIXES, Pixels, decode, resize, to_rgb, upright
+from nevus.core.preprocess import MAX_FILE_BYTES, SUFFIXES, Pixels, decode, resize, to_rgb, upright
 from nevus.serve.quality import check_image
 
-# A path, the bytes of a file, a Pillow image in any mode, or uint8 [height, width, 3], RGB.
-ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | Pixels
+
+@runtime_checkable
+class BinaryFile(Protocol):
+    """A file that is open for reading bytes, such as `open(path, "rb")` or `io.BytesIO(data)`."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes."""
+
+
+# A path, the bytes of a file, a file open for reading, a Pillow image in any mode, or uint8 [height, width, 3], RGB.
+ImageLike: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | Image.Image | Pixels
+
+EXPECTED = "a path, the bytes of a file, a file open for reading bytes, a Pillow image or uint8 [height, width, 3]"
 
 
 def is_one_image(images: ImageLike | Iterable[ImageLike]) -> TypeGuard[ImageLike]:
-    """Whether the argument is one image, not several. An array of other than four dimensions counts as one."""
+    """Whether the argument is one image, not several.
+
+    An array of other than four dimensions counts as one, and so does what holds nothing to take out, such as None.
+    """
     if isinstance(images, np.ndarray):
         return images.ndim != 4
-    return isinstance(images, (str, os.PathLike, bytes, Image.Image))
+    if isinstance(images, (str, os.PathLike, Image.Image, BinaryFile)) or _is_buffer(images):
+        return True
+    return not (isinstance(images, Iterable) or hasattr(type(images), "__getitem__"))
+
+
+def _is_buffer(given: object) -> bool:
+    """Whether it is bytes in memory: bytes, bytearray, memoryview, array.array and their like."""
+    try:
+        memoryview(given)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return True
 
 
 def describe(image: ImageLike, number: int) -> str:
@@ -56,8 +81,6 @@ def to_pixels(image: ImageLike, image_size: int, *, check: bool) -> Pixels:
 def _to_rgb(image: ImageLike) -> Image.Image:
     if isinstance(image, (str, os.PathLike)):
         return decode(Path(image))
-    if isinstance(image, bytes):
-        return decode(image)
     if isinstance(image, Image.Image):
         return _upright_rgb(image)
     if isinstance(image, np.ndarray):
@@ -66,7 +89,39 @@ def _to_rgb(image: ImageLike) -> Image.Image:
         rgb = Image.fromarray(image)
         check_not_blank(rgb, rgb)
         return rgb
-    raise ImageError(f"expected a path, bytes, a Pillow image or a NumPy array, received {type(image).__name__}")
+    if isinstance(image, BinaryFile):
+        return decode(_content(image))
+    if _is_buffer(image):
+        return decode(bytes(image))
+    raise ImageError(f"expected {EXPECTED}, received {type(image).__name__}")
+
+
+def _content(file: BinaryFile) -> bytes:
+    """All bytes of an open file, from its beginning wherever it stands, as Pillow reads it.
+
+    Raises:
+        ImageError: it is no file of bytes, cannot be read, or is too large.
+    """
+    try:
+        if hasattr(file, "seekable") and hasattr(file, "seek") and file.seekable():
+            file.seek(0)
+        parts, size = [], 0
+        # Pipes and files without a buffer give less than they are asked for.
+        while size <= MAX_FILE_BYTES and (part := file.read(MAX_FILE_BYTES + 1 - size)):
+            if not isinstance(part, bytes):
+                raise ImageError(
+                    "expected a file that is open for reading bytes, as open(path, 'rb') gives. "
+                    f"Its read gave {type(part).__name__}"
+                )
+            parts.append(part)
+            size += len(part)
+    except ImageError:
+        raise
+    except Exception as problem:  # Anything may call itself a file.
+        raise ImageError(f"the open file cannot be read ({type(problem).__name__}: {problem})") from None
+    if size > MAX_FILE_BYTES:
+        raise ImageError(f"larger than {MAX_FILE_BYTES // 2**20} MiB")
+    return b"".join(parts)
 
 
 def find_images(paths: Iterable[Path], but: Path | None = None) -> Iterator[Path]:

@@ -5,7 +5,7 @@ Asks no model itself: `predictor` does, and `http.scoring`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -46,15 +46,22 @@ class Prediction:
     risk: float | None
     decision: bool | None
     operating_point: str
-    probabilities: dict[str, float]
+    # Neither a dictionary nor an array can be hashed; equal predictions have equal hashes without them.
+    probabilities: dict[str, float] = field(hash=False)
     triage: str | None = None
     prevalence: float | None = None
     risk_at_prevalence: float | None = None
-    heatmap: NDArray[np.float32] | None = None
+    heatmap: NDArray[np.float32] | None = field(default=None, hash=False)
     familiarity: float | None = None
     unfamiliar: bool | None = None
     error: str | None = None
     error_code: str | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all fields are equal, each value of the heatmap among them."""
+        if not isinstance(other, Prediction):
+            return NotImplemented
+        return all(_are_equal(getattr(self, one.name), getattr(other, one.name)) for one in fields(self))
 
     @property
     def decided(self) -> Literal["malignant", "benign"] | None:
@@ -65,6 +72,13 @@ class Prediction:
     def refused(self) -> bool:
         """Whether the check refused the image: it could be read, and the model was not asked."""
         return self.error_code in CODES
+
+
+def _are_equal(first: object, second: object) -> bool:
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+        return np.array_equal(first, second)
+    # Comparing an array with None would compare each of its values.
+    return type(first) is type(second) and first == second
 
 
 class Answer(NamedTuple):

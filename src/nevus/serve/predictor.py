@@ -8,7 +8,7 @@ and images of different sizes share a batch.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast, overload
@@ -23,7 +23,7 @@ from nevus.core.shipped import DEFAULT, find_model
 from nevus.serve.answer_check import check_answer
 from nevus.serve.images import ImageLike, describe, is_one_image, to_pixels
 from nevus.serve.prediction import Answer, Prediction, Question
-from nevus.serve.session import first_line, open_model
+from nevus.serve.session import first_line, open_content, open_model, read_model
 from nevus.serve.stream import in_threads
 
 if TYPE_CHECKING:
@@ -78,8 +78,15 @@ def load(model: str | Path = DEFAULT) -> Predictor:
     return Predictor(session, spec, path)
 
 
+def _reopened(path: Path, content: bytes) -> Predictor:
+    """The predictor that was pickled, from the bytes of its model file."""
+    return Predictor(*open_content(path, content), path)
+
+
 class Predictor:
     """A model that is ready to predict; made by `load`.
+
+    It can be copied and pickled, for pools of processes and the like: the pickle holds the model file.
 
     Attributes:
         spec: what the model file says of itself: classes, operating points, test metrics, limitations.
@@ -90,6 +97,26 @@ class Predictor:
         self._session = session
         self.path = path
         self.spec = spec
+
+    def __copy__(self) -> Predictor:
+        """Another predictor of the same open model, which any number of threads can ask at once."""
+        return Predictor(self._session, self.spec, self.path)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Predictor:
+        """As a copy: nothing of an open model can be changed."""
+        return self.__copy__()
+
+    def __reduce__(self) -> tuple[Callable[[Path, bytes], Predictor], tuple[Path, bytes]]:
+        """For pickle: the path and the bytes of the model file, so that another machine needs no copy of it.
+
+        Raises:
+            ModelFileError: the file is gone, or is another one than was opened.
+        """
+        content = read_model(self.path)
+        # As text: a threshold that is not a number would equal no other.
+        if open_content(self.path, content)[1].to_json() != self.spec.to_json():
+            raise ModelFileError(f"{self.path} has changed since it was opened. Open it again with nevus.load.")
+        return _reopened, (self.path, content)
 
     # A str is an iterable of str to the type checker, so the first of the two has to come first.
     @overload
@@ -129,8 +156,8 @@ class Predictor:
         """Predicts one image, or several.
 
         Args:
-            images: a path, the bytes of a file, a Pillow image or uint8 [height, width, 3], RGB, of any
-                size; or an iterable of these, or uint8 [num_images, height, width, 3].
+            images: a path, the bytes of a file, a file open for reading bytes, a Pillow image or uint8 [height, width,
+                3], RGB, of any size; or an iterable of these, or uint8 [num_images, height, width, 3].
             metadata: what is known besides the image, by the names in `spec.clinical`, such as `{"age": 55, "sex":
                 "female"}`; for several images one each, or None. What is left out is not known to the model.
             operating_point: name of the one that decides; the model's default if None.
@@ -189,7 +216,15 @@ class Predictor:
 
         Yields:
             A prediction for each image, in the same order.
+
+        Raises:
+            ConfigError: in addition, one image was given where several are expected.
         """
+        if is_one_image(images):
+            raise ConfigError(
+                f"predict_many: expected an iterable of images. Received {type(images).__name__}. For one image call "
+                "predict, or give a list of it."
+            )
         question = Question.of(self.spec, operating_point, prevalence, heatmap)
         numbered = enumerate(_paired(images, metadata), start=1)
         given = (self._given(image, number, known, check) for number, (image, known) in numbered)
@@ -199,7 +234,7 @@ class Predictor:
     def _given(self, image: ImageLike, number: int, clinical: Clinical | None, check: bool) -> _Given:
         held: ImageLike | NevusError = image
         if not isinstance(image, (str, os.PathLike, bytes)):
-            # The caller may change an image in memory once it is handed over: a video's frame, say.
+            # The caller may change an image in memory once it is handed over, a video's frame, say, or close a file.
             held = _pixels_or_error(image, self.spec.image_size, check)
         return _Given(describe(image, number), held, self._values_or_error(clinical))
 

@@ -52,7 +52,11 @@ def open_model(path: Path) -> tuple[onnxruntime.InferenceSession, ModelSpec]:
             f"{path} is not an ONNX model; only ONNX files can be used for prediction. Expected a model.onnx that "
             "'nevus export' wrote; 'nevus info' reads any."
         )
-    content = _read(path)
+    return open_content(path, read_model(path))
+
+
+def open_content(path: Path, content: bytes) -> tuple[onnxruntime.InferenceSession, ModelSpec]:
+    """Opens and checks the bytes of a model file; args and errors are those of `open_model`, which names `path`."""
     try:
         check_graph(content)
     except ModelFileError as problem:
@@ -98,14 +102,19 @@ def read_spec(path: Path) -> ModelSpec:
     """
     if path.suffix.lower() not in ARCHIVED_SUFFIXES:
         return open_model(path)[1]
-    content = _read(path)
+    content = read_model(path)
     try:
         return parse_spec(read_description(content))
     except ModelFileError as problem:
         raise ModelFileError(f"{path}: {problem}") from None
 
 
-def _read(path: Path) -> bytes:
+def read_model(path: Path) -> bytes:
+    """The bytes of a model file.
+
+    Raises:
+        ModelFileError: it is missing, no regular file, empty, too large, or cannot be read.
+    """
     try:
         if not path.is_file():
             found = "is not a regular file" if path.exists() else "does not exist"
