@@ -23,8 +23,8 @@ from nevus.core.fingerprints import NONE, digest, fingerprints, list_of, read_li
 from nevus.core.labels import Classes
 from nevus.core.modelfile import parse_spec
 from nevus.core.risk_update import RiskUpdate
+from nevus.core.trained_images import with_list
 from nevus.data import phantom
-from nevus.learn.export.trained_images import with_list
 from nevus.serve.predictor import load
 from nevus.serve.session import read_spec
 from nevus.serve.updated_graph import with_description

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
+
+from nevus.core.errors import ConfigError
 
 # The packages of each extra in pyproject.toml, by the names under which they are imported.
 EXTRAS = {
@@ -21,11 +24,28 @@ def check_installed(*extras: str) -> None:
 
     Raises:
         ModuleNotFoundError: a package is not installed.
+        ConfigError: one that trains is needed, and Keras is loaded already on another backend than TensorFlow.
     """
     for extra in extras:
         for name in EXTRAS[extra]:
             if importlib.util.find_spec(name) is None:
                 raise ModuleNotFoundError(missing_package(name), name=name)
+    if "train" in extras:
+        check_backend()
+
+
+def check_backend() -> None:
+    """Finds out whether Keras, if somebody has loaded it, is of use for training.
+
+    Raises:
+        ConfigError: it runs on another backend than TensorFlow, and that cannot be changed any more.
+    """
+    config = getattr(sys.modules.get("keras"), "config", None)
+    if config is not None and (backend := config.backend()) != "tensorflow":
+        raise ConfigError(
+            f"Keras was loaded on the backend {backend}, as KERAS_BACKEND or keras.json says, and Nevus needs it on "
+            "TensorFlow. Set KERAS_BACKEND=tensorflow, or use Nevus in a process of its own."
+        )
 
 
 def missing_package(name: str) -> str:

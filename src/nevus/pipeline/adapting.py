@@ -76,7 +76,7 @@ def adapt(
     check_installed("assess")
     from nevus.assess.evaluation import adaptation
     from nevus.assess.sections.metric import Sampling
-    from nevus.learn.export.trained_images import with_list
+    from nevus.core.trained_images import with_list
     from nevus.serve.adapted_file import write_adapted
     from nevus.serve.predictor import load
 

@@ -22,6 +22,7 @@ from nevus.core import vocabulary
 from nevus.core.errors import ConfigError
 from nevus.core.labels import Classes
 from nevus.core.preprocess import Pixels
+from nevus.learn.keras_settings import own_settings
 from nevus.learn.networks.tensors import LOGITS, POOL
 
 # From uint8 [N, S, S, 3], RGB, to float64 [N, h, w].
@@ -31,6 +32,7 @@ Explainer = Callable[[Pixels], NDArray[np.float64]]
 NUM_STEPS = 32
 
 
+@own_settings()
 def explainer(model: keras.Model, classes: Classes, method: str, layer: str | None = None) -> Explainer:
     """Makes a function from images to maps of one layer.
 
@@ -57,7 +59,8 @@ def explainer(model: keras.Model, classes: Classes, method: str, layer: str | No
     else:
         tensor = model.get_layer(POOL).input
     joined = keras.Model(model.input, [tensor, model.get_layer(LOGITS).output])
-    return lambda pixels: METHODS[method](joined, classes, pixels.astype(np.float32))
+    # The decorator holds for the making of the function, not for its calls.
+    return own_settings()(lambda pixels: METHODS[method](joined, classes, pixels.astype(np.float32)))
 
 
 def _output_of(model: keras.Model, layer: str) -> keras.KerasTensor:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nevus.core.labels import Classes
 from nevus.core.preprocess import Pixels
 from nevus.learn.explanation.gradcam import explainer
+from nevus.learn.keras_settings import own_settings
 from nevus.learn.networks.architectures import copy_of
 
 # Of a network with more layers, maps are made after each of so many steps of about as many layers.
@@ -36,7 +37,8 @@ def randomised_maps(
         At most `MOST_STEPS` times: what has random weights by then ('logits', 'logits to conv3', and in the end
         all), and the class activation maps, float64 [N, h, w].
     """
-    copy = copy_of(model)
+    with own_settings():
+        copy = copy_of(model)
     generator = np.random.default_rng(seed)
     # Of the constants of a scaling no network learns anything.
     layers = [

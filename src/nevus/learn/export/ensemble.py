@@ -24,6 +24,7 @@ from nevus.core.modelfile import FAMILIARITY, OUTPUTS, ModelSpec, parse_spec
 from nevus.core.predictions import write_predictions
 from nevus.core.preprocess import Pixels
 from nevus.core.runs import Run
+from nevus.core.trained_images import trained_images, with_list
 from nevus.core.versions import CROSS_VALIDATION_JSON, read_versioned
 from nevus.learn.export import onnx_file, onnx_graph
 from nevus.learn.export.description import RUN_AGAIN, describe_ensemble
@@ -31,11 +32,12 @@ from nevus.learn.export.familiarity_fit import familiarity_of
 from nevus.learn.export.gate import write_if_alike
 from nevus.learn.export.parity import Answers, answers_of_keras
 from nevus.learn.export.samples import parity_sample
-from nevus.learn.export.trained_images import trained_images, with_list
+from nevus.learn.keras_settings import own_settings
 from nevus.learn.networks.activation_map import tap
 from nevus.learn.training.predict import load_model, predict_split
 
 
+@own_settings()
 def predict_ensemble(run: Run, dataset: Dataset, split: str) -> None:
     """Writes `run.predictions_csv(split)`: the logarithms of the folds' mean probabilities, as logits.
 
@@ -64,6 +66,7 @@ def predict_ensemble(run: Run, dataset: Dataset, split: str) -> None:
     write_predictions(run.predictions_csv(split), replace(members[0], logits=logits))
 
 
+@own_settings()
 def export_ensemble(run: Run) -> Path:
     """Writes `ensemble.onnx`, a model file like any other, if it answers as the mean of the folds' Keras models.
 

@@ -17,6 +17,7 @@ from nevus.core.errors import RunError
 from nevus.core.files import sha256_of
 from nevus.core.fingerprints import list_of, write_list
 from nevus.core.runs import Run
+from nevus.core.trained_images import trained_images, with_list
 from nevus.core.versions import read_metrics_json
 from nevus.learn.export.description import EVALUATE_FIRST, describe_network
 from nevus.learn.export.familiarity_fit import familiarity_of
@@ -24,12 +25,13 @@ from nevus.learn.export.formats import FORMATS
 from nevus.learn.export.gate import write_if_alike
 from nevus.learn.export.parity import answers_of_keras
 from nevus.learn.export.samples import calibration_images, parity_sample
-from nevus.learn.export.trained_images import trained_images, with_list
+from nevus.learn.keras_settings import own_settings
 from nevus.learn.networks.activation_map import tap
 from nevus.learn.networks.clinical_head import read_head
 from nevus.learn.training.predict import load_model
 
 
+@own_settings()
 def export(run: Run, dataset: Dataset, file_format: str = "onnx") -> Path:
     """Writes the model file of a run in one format, if it answers as the Keras model does.
 

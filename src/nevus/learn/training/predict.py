@@ -16,6 +16,7 @@ from nevus.core.predictions import Predictions, write_predictions
 from nevus.core.reuse import check_dataset
 from nevus.core.runs import Run
 from nevus.core.terminal import progress
+from nevus.learn.keras_settings import own_settings
 from nevus.learn.networks.activation_map import malignancy_map, tap
 from nevus.learn.networks.architectures import class_logits
 from nevus.learn.networks.clinical_head import read_head
@@ -30,6 +31,7 @@ from nevus.learn.training.batches import (
 )
 
 
+@own_settings()
 def load_model(run: Run) -> keras.Model:
     """Loads a run's trained network, for inference only.
 
@@ -44,6 +46,7 @@ def load_model(run: Run) -> keras.Model:
         raise RunError(f"{run.model_keras} cannot be loaded ({problem}). Run 'nevus train' again.") from None
 
 
+@own_settings()
 def predict(run: Run, dataset: Dataset, splits: Sequence[str] = ("val", "test")) -> None:
     """Writes `run.predictions_csv(split)` for each split, in manifest order, and `run.heatmaps_npy` for the test.
 
@@ -70,6 +73,7 @@ def predict(run: Run, dataset: Dataset, splits: Sequence[str] = ("val", "test"))
         write_predictions(run.predictions_csv(split), predictions)
 
 
+@own_settings()
 def predict_split(
     network: keras.Model, dataset: Dataset, split: str, head: ClinicalHead | None = None
 ) -> tuple[Predictions, NDArray[np.float16]]:

@@ -24,6 +24,7 @@ from nevus.core.files import replacing, write_json
 from nevus.core.pretrained import NONE, are_of_a_run, describe_weights
 from nevus.core.reuse import check_resumable, clear
 from nevus.core.runs import DONE, FAILED, RUNNING, Run
+from nevus.learn.keras_settings import own_settings
 from nevus.learn.networks import architectures
 from nevus.learn.networks.backbones import layers_below_top, load_weights
 from nevus.learn.networks.clinical_head import save_head, variables_of, with_clinical
@@ -47,6 +48,7 @@ from nevus.learn.training.teacher import describe_teacher, load_teacher, taught
 _log = logging.getLogger(__name__)
 
 
+@own_settings()
 def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False, overwrite: bool = False) -> None:
     """Trains a network on split train, watching split val, and leaves its best weights in `run.model_keras`.
 
