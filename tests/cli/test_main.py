@@ -1,5 +1,7 @@
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -9,6 +11,7 @@ import pytest
 
 from nevus.cli.main import main
 from nevus.core.extras import EXTRAS
+from nevus.data import phantom
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
@@ -243,3 +246,77 @@ def test_each_package_is_of_the_extra_that_names_it() -> None:
     for extra, packages in EXTRAS.items():
         names = {re.split(r"[<>=\[]", requirement)[0] for requirement in extras[extra]}
         assert {distributions.get(package, package) for package in packages} | {"nevus"} == names | {"nevus"}, extra
+
+
+def run_in_shell(redirection: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    """Runs `nevus` with a redirection of the shell, such as `>&-`, which closes its standard output."""
+    command = ["sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-m", "nevus.cli.main", *arguments]
+    return subprocess.run(command, env={**os.environ, **variables}, capture_output=True, check=False)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    phantom.generate(tmp_path / "images", num_images=4, image_size=128, seed=3)
+    path = tmp_path / "läsion 病.png"
+    shutil.copy(min(tmp_path.glob("images/*/*.png")), path)
+    return path
+
+
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_error_and_no_file_gets_what_was_meant_for_them(
+    redirection: str, picture: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "risks.csv"
+    bad = tmp_path / "absent.png"
+    done = run_in_shell(redirection, "predict", "--no-check", str(bad), str(picture), "--csv", str(table))
+    assert done.returncode == 1
+    lines = table.read_text(encoding="utf-8").splitlines()
+    assert [line.split(",")[0] for line in lines] == ["file", str(bad), str(picture)]
+    said = b"" if "2>&-" in redirection else b"nevus: images without an answer: 1."
+    assert done.stderr.startswith(said)
+    assert b"Traceback" not in done.stderr
+    assert b"AttributeError" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"), [(["--help"], 0), (["models"], 0), (["info", "absent.onnx"], 1), (["trian"], 2)]
+)
+def test_the_exit_status_is_the_same_with_closed_streams(arguments: list[str], status: int) -> None:
+    assert run_in_shell(">&- 2>&-", *arguments).returncode == status
+
+
+def test_a_closed_descriptor_is_no_file_of_ours_and_is_open_to_processes_that_are_started() -> None:
+    code = """
+import subprocess, sys
+from nevus.core.terminal import prepare_streams
+prepare_streams()
+with open(sys.argv[1], "w") as file:
+    assert file.fileno() > 2
+subprocess.run([sys.executable, "-c", "import os; os.fstat(1)"], check=True)
+print("nobody reads this")
+"""
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-c", code, os.devnull], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [
+        ("ascii", rb"l\xe4sion \u75c5.png"),
+        ("latin-1", "läsion ".encode("latin-1") + rb"\u75c5.png"),
+        ("utf-8", "läsion 病.png".encode()),
+    ],
+)
+@pytest.mark.parametrize("output", [[], ["--csv", "-"]], ids=["table", "csv"])
+def test_a_name_that_the_encoding_lacks_is_escaped_and_the_list_goes_on(
+    encoding: str, name: bytes, output: list[str], picture: Path, tmp_path: Path
+) -> None:
+    plain = tmp_path / "plain.png"
+    shutil.copy(picture, plain)
+    done = run_in_shell("", "predict", "--no-check", str(picture), str(plain), *output, PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stderr) == (0, b"")
+    first, second = done.stdout.splitlines()[-2:]
+    assert name in first
+    assert b"plain.png" in second

@@ -18,6 +18,7 @@ from nevus.cli.messages import shown_on_stderr
 from nevus.core.errors import NevusError
 from nevus.core.extras import missing_package
 from nevus.core.modelfile import DISCLAIMER
+from nevus.core.terminal import prepare_streams
 
 # The module of each command, in the order of the help. A command loads its own alone.
 _MODULES = {
@@ -54,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status."""
+    prepare_streams()
     arguments = _parse(argv)
     try:
         with shown_on_stderr():

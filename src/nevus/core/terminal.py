@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
@@ -12,6 +14,36 @@ Item = TypeVar("Item")
 def printable(text: str) -> str:
     """`text` with its line ends and control characters as escapes, so that a file's name cannot steer a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def prepare_streams() -> None:
+    """Makes standard output and standard error fit to be written to, whatever the program was started with.
+
+    One that is closed (`>&-`) becomes one that swallows what is written. So does its descriptor, which the next file to
+    be opened would have got otherwise, with whatever a library prints. A character that the encoding of standard output
+    lacks is written as an escape.
+    """
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            _swallow(descriptor)
+            # Kept open to the end of the program.
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _swallow(descriptor: int) -> None:
+    """Leads a descriptor that is closed to the null device."""
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        null = os.open(os.devnull, os.O_RDWR)
+        if null == descriptor:
+            # As a descriptor of the standard streams is to processes that are started.
+            os.set_inheritable(null, True)
+        else:
+            os.dup2(null, descriptor)
+            os.close(null)
 
 
 def progress(items: Iterable[Item], *, total: int | None, label: str, unit: str = "image") -> Iterator[Item]:
