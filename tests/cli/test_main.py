@@ -262,7 +262,7 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_error_and_no_file_gets_what_was_meant_for_them(
     redirection: str, picture: Path, tmp_path: Path
 ) -> None:
@@ -278,11 +278,25 @@ def test_closed_streams_are_no_error_and_no_file_gets_what_was_meant_for_them(
     assert b"AttributeError" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "status"), [(["--help"], 0), (["models"], 0), (["info", "absent.onnx"], 1), (["trian"], 2)]
-)
+@pytest.mark.parametrize(("arguments", "status"), [(["--help"], 0), (["info", "absent.onnx"], 1), (["trian"], 2)])
 def test_the_exit_status_is_the_same_with_closed_streams(arguments: list[str], status: int) -> None:
     assert run_in_shell(">&- 2>&-", *arguments).returncode == status
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+@pytest.mark.parametrize(
+    ("redirection", "arguments", "said"),
+    [
+        ("> /dev/full", [], b"nevus: standard output: No space left on device.\n"),
+        ("> /dev/full", ["--csv", "-"], b"nevus: standard output: No space left on device.\n"),
+        ("", ["--csv", "/dev/full"], b"nevus: /dev/full: No space left on device.\n"),
+    ],
+)
+def test_a_full_disk_is_one_line_with_the_file(
+    redirection: str, arguments: list[str], said: bytes, picture: Path
+) -> None:
+    done = run_in_shell(redirection, "predict", "--no-check", str(picture), *arguments)
+    assert (done.returncode, done.stderr) == (1, said)
 
 
 def test_a_closed_descriptor_is_no_file_of_ours_and_is_open_to_processes_that_are_started() -> None:
@@ -302,16 +316,15 @@ print("nobody reads this")
 
 
 @pytest.mark.parametrize(
-    ("encoding", "name"),
+    ("encoding", "output", "name"),
     [
-        ("ascii", rb"l\xe4sion \u75c5.png"),
-        ("latin-1", "läsion ".encode("latin-1") + rb"\u75c5.png"),
-        ("utf-8", "läsion 病.png".encode()),
+        ("ascii", ["--csv", "-"], rb"l\xe4sion \u75c5.png"),
+        ("latin-1", [], "läsion ".encode("latin-1") + rb"\u75c5.png"),
+        ("utf-8", ["--csv", "-"], "läsion 病.png".encode()),
     ],
 )
-@pytest.mark.parametrize("output", [[], ["--csv", "-"]], ids=["table", "csv"])
 def test_a_name_that_the_encoding_lacks_is_escaped_and_the_list_goes_on(
-    encoding: str, name: bytes, output: list[str], picture: Path, tmp_path: Path
+    encoding: str, output: list[str], name: bytes, picture: Path, tmp_path: Path
 ) -> None:
     plain = tmp_path / "plain.png"
     shutil.copy(picture, plain)

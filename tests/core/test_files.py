@@ -1,11 +1,10 @@
 import math
 import os
-import stat
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
+import resource
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nevus.core.errors import DataError, RunError
@@ -43,101 +42,36 @@ def test_sha256_of_known_bytes(tmp_path: Path) -> None:
     assert sha256_of(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-def test_a_pipe_gets_the_text_and_stays_a_pipe(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    with ThreadPoolExecutor(1) as pool:
-        read = pool.submit(pipe.read_text)
-        write_text(pipe, "risk\n0.5\n")
-        assert read.result(timeout=10) == "risk\n0.5\n"
-    assert stat.S_ISFIFO(pipe.lstat().st_mode)
-    assert list(tmp_path.iterdir()) == [pipe]
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to("target"), os.mkfifo], ids=["link", "pipe"])
+def test_nothing_but_a_regular_file_is_replaced_and_no_link_is_followed(
+    make: Callable[[Path], None], tmp_path: Path
+) -> None:
+    path = tmp_path / "report.html"
+    (tmp_path / "target").write_text("a file of somebody")
+    make(path)
+    before = path.lstat()
+    with pytest.raises(FileExistsError, match=r"Expected a regular file.*report.html"):
+        write_text(path, "<html>")
+    assert path.lstat() == before
+    assert (tmp_path / "target").read_text() == "a file of somebody"
+    assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_pipe_gets_nothing_of_a_text_that_failed_and_its_reader_goes_on(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    with ThreadPoolExecutor(1) as pool:
-        read = pool.submit(pipe.read_text)
-        with pytest.raises(ValueError, match="in the middle"), replacing(pipe) as temporary:  # noqa: PT012
-            temporary.write_text("half")
-            raise ValueError("in the middle")
-        assert read.result(timeout=10) == ""
-
-
-def test_a_device_is_written_to_and_never_replaced(tmp_path: Path) -> None:
-    device = tmp_path / "null"
+@pytest.mark.parametrize("content", [b"x" * 10_000, np.zeros(10_000)], ids=["bytes", "array"])
+def test_the_error_of_a_full_disk_names_the_file(content: bytes | np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "file.npy"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # A file may not grow further, as on a disk that is full.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, before[1]))
     try:
-        os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(1, 3))
-        device.write_bytes(b"")
-    except OSError:
-        pytest.skip("making and opening a device needs rights that this process lacks")
-    before = device.lstat()
-    write_text(device, "lost")
-    link = tmp_path / "link"
-    link.symlink_to(device)
-    write_text(link, "lost too")
-    after = device.lstat()
-    assert stat.S_ISCHR(after.st_mode)
-    assert (after.st_ino, after.st_rdev) == (before.st_ino, before.st_rdev)
-    assert link.is_symlink()
-    assert sorted(tmp_path.iterdir()) == [link, device]
-
-
-def test_links_are_followed_to_a_file_that_is_replaced_or_made(tmp_path: Path) -> None:
-    (tmp_path / "far").mkdir()
-    target, new = tmp_path / "far" / "target.txt", tmp_path / "far" / "new.txt"
-    target.write_text("old")
-    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
-    second.symlink_to("far/target.txt")
-    first.symlink_to(second)
-    third.symlink_to("far/new.txt")
-    inode = target.stat().st_ino
-    with target.open() as reader:
-        write_text(first, "one")
-        write_text(third, "two")
-        assert reader.read() == "old"
-    assert (target.read_text(), new.read_text()) == ("one", "two")
-    assert target.stat().st_ino != inode
-    assert all(link.is_symlink() for link in (first, second, third))
-    assert sorted((tmp_path / "far").iterdir()) == [new, target]
-
-
-def test_a_link_to_itself_is_an_error_that_names_it(tmp_path: Path) -> None:
-    loop = tmp_path / "loop"
-    loop.symlink_to("loop")
-    with pytest.raises(OSError, match="loop"):
-        write_text(loop, "text")
-    assert loop.is_symlink()
-
-
-@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="the system has no /dev/fd")
-def test_an_open_descriptor_is_written_to_where_it_stands(tmp_path: Path) -> None:
-    log = tmp_path / "log.txt"
-    link = tmp_path / "link"
-    with log.open("wb") as file:
-        file.write(b"before\n")
-        file.flush()
-        link.symlink_to(f"/dev/fd/{file.fileno()}")
-        write_text(Path(f"/dev/fd/{file.fileno()}"), "one\n")
-        write_text(link, "two\n")
-        file.write(b"after\n")
-        closed = f"/dev/fd/{file.fileno()}"
-    assert log.read_text() == "before\none\ntwo\nafter\n"
-    with pytest.raises(OSError, match=closed):
-        write_text(Path(closed), "nobody reads it")
-
-
-def test_standard_output_by_its_path_keeps_what_is_there(tmp_path: Path) -> None:
-    if not Path("/dev/stdout").exists():
-        pytest.skip("the system has no /dev/stdout")
-    code = (
-        "from pathlib import Path; from nevus.core.files import write_text; write_text(Path('/dev/stdout'), 'new\\n')"
-    )
-    log = tmp_path / "log.txt"
-    log.write_text("old\n")
-    with log.open("a") as file:
-        subprocess.run([sys.executable, "-c", code], stdout=file, check=True)
-    assert log.read_text() == "old\nnew\n"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "new\n"
+        with (
+            pytest.raises(OSError, match=r"written|too large") as raised,
+            replacing(path) as temporary,
+            temporary.open("wb") as file,
+        ):
+            np.save(file, content) if isinstance(content, np.ndarray) else file.write(content)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert raised.value.filename == str(path)
+    assert raised.value.strerror
+    assert not list(tmp_path.iterdir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -119,10 +120,30 @@ def test_a_setting_that_keras_refuses_is_one_line(tiny_dataset: Dataset, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
-def test_another_backend_that_is_loaded_already_is_named_before_anything_begins(
+SCRIPT_OF_ANOTHER_BACKEND = """
+import keras, nevus, sys
+from nevus.core.errors import ConfigError
+try:
+    nevus.run(sys.argv[1], sys.argv[2])
+except ConfigError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs JAX, which Nevus does not bring")
+def test_another_backend_that_is_loaded_already_is_named_before_anything_begins(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT_OF_ANOTHER_BACKEND, str(tmp_path / "images"), str(tmp_path / "run")],
+        env={**os.environ, "KERAS_BACKEND": "jax"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "loaded on the backend jax" in done.stdout, done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_backend_that_is_loaded_is_looked_at_before_anything_begins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # No other backend is installed with Nevus.
+    # The test above needs another backend, which few machines have.
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")
     with pytest.raises(ConfigError, match=r"loaded on the backend jax.* Set KERAS_BACKEND=tensorflow"):
         nevus.run(tmp_path / "images", tmp_path / "run")

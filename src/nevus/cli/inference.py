@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from nevus.cli.command import Command
 from nevus.core import shipped
 from nevus.core.errors import ConfigError
-from nevus.core.files import replacing
 from nevus.core.modelfile import DISCLAIMER
+from nevus.core.outputs import writing_to
 from nevus.core.vocabulary import MODEL_SUFFIXES
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def predict(arguments: argparse.Namespace) -> int:
         check=not arguments.no_check,
     )
     if arguments.csv and str(arguments.csv) != "-":
-        with replacing(arguments.csv) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        with writing_to(arguments.csv) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             unanswered = write_csv(predictions, predictor.spec, file)
     else:
         write = write_csv if arguments.csv else write_json if arguments.json else write_table

@@ -64,11 +64,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except KeyboardInterrupt:
         return _fail("interrupted. What was written is whole; most commands go on with --resume.", 130)
-    except BrokenPipeError:
-        # The reader of our output has gone (`nevus predict ... | head`): leave without a second error at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except Exception as problem:
+        # Of a file that cannot be written the name is known; standard output has none.
+        if isinstance(problem, OSError) and problem.filename is None and not _output_is_writable():
+            # Of a reader that has gone (`nevus predict ... | head`) nothing is said.
+            return 1 if isinstance(problem, BrokenPipeError) else _fail(f"standard output: {problem.strerror}.", 1)
         if arguments.debug:
             raise
         return _fail(_explain(problem), 1)
@@ -86,6 +86,17 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     # Ends the program if it is --help, --version, or unknown.
     parser.parse_args(words[:1])
     parser.error("expected a command, such as 'nevus demo'")
+
+
+def _output_is_writable() -> bool:
+    """Whether standard output takes one more line; if not, what is written to it from now on is lost."""
+    try:
+        print(flush=True)
+    except OSError:
+        # Without it, what was not written would be a second error at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
 
 
 def _explain(problem: Exception) -> str:

@@ -9,97 +9,52 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from nevus.core.errors import ConfigError, NevusError, RunError
-
-# Links that lead to links, as many as Linux follows.
-_MOST_LINKS = 40
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path to write to; on success what was written there becomes the content of `path`.
+    """Yields a temporary path next to `path`; on success it is flushed to disk and renamed to `path`.
 
-    A regular file is replaced: a reader sees the old file or the new one, never half of one. A symbolic link is
-    followed, and the file that it leads to is replaced. A device, a named pipe or an open descriptor (`/dev/stdout`,
-    `/dev/fd/3`) is opened at once and written to on success; it stays what it is. If the block raises, the temporary
-    file is removed, a regular file stays as it was, and nothing is written to anything else.
+    A reader sees the old file or the new one, never half of one. If the block
+    raises, the temporary file is removed and `path` stays as it was. For a path that a user names, which may be a
+    link, a device or a pipe, see `nevus.core.outputs`.
 
     Raises:
         IsADirectoryError: `path` is a folder.
-        OSError: its links lead in a circle, or it cannot be written to.
+        FileExistsError: it is a link, a device or a pipe. Someone else may have made the folder, and a link in it
+            could lead anywhere.
+        OSError: it cannot be written; the error names `path`.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    target = _opened_as_it_is(path)
-    if target is not None:
-        with target, _temporary_elsewhere(path.name) as temporary:
-            yield temporary
-            import shutil  # A command that predicts goes without it.
-
-            with temporary.open("rb") as file:
-                shutil.copyfileobj(file, target)
-        return
-    named, path = path, Path(os.path.realpath(path)) if path.is_symlink() else path
-    if path.is_symlink():
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(named))
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        reason = "a link, a device or a pipe. Expected a regular file, which is replaced, or none. Move it away"
+        raise FileExistsError(errno.EEXIST, reason, str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        with naming(path):
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def is_replaced(path: Path) -> bool:
-    """Whether `replacing` would put a file in the place of `path`, rather than write to a device, pipe or descriptor.
-
-    True where there is nothing yet.
-    """
-    try:
-        return _descriptor(path) is None and (not path.exists() or path.is_file())
-    except OSError:
-        return True
-
-
-def _opened_as_it_is(path: Path) -> IO[bytes] | None:
-    """A device, pipe or descriptor, open to be written to; None for a path that is a regular file or nothing yet."""
-    if is_replaced(path):
-        return None
-    descriptor = _descriptor(path)
-    if descriptor is None:
-        return path.open("wb")
-    try:
-        # Through a descriptor of our own: opening its path would begin anew at the first byte of a regular file.
-        return os.fdopen(os.dup(descriptor), "wb")
-    except OSError as problem:
-        raise OSError(problem.errno, problem.strerror, str(path)) from None
-
-
-def _descriptor(path: Path) -> int | None:
-    """The descriptor of this process that `path` names or links to, as `/dev/stdout` and `/dev/fd/3` do."""
-    folders = {"/dev/fd", f"/proc/{os.getpid()}/fd"}
-    for _ in range(_MOST_LINKS):
-        folder = os.path.realpath(path.parent)
-        if folder in folders and path.name.isdecimal():
-            return int(path.name)
-        if not path.is_symlink():
-            return None
-        path = Path(folder, path.readlink())
-    return None
-
-
 @contextmanager
-def _temporary_elsewhere(name: str) -> Iterator[Path]:
-    """A path in a temporary folder: next to a device there is often no room for a file, and no right to make one."""
-    import tempfile  # Most files are regular.
-
-    with tempfile.TemporaryDirectory(prefix="nevus-") as folder:
-        yield Path(folder, name)
+def naming(path: Path) -> Iterator[None]:
+    """Names `path` in an error of the operating system that names no file, such as that of a full disk."""
+    try:
+        yield
+    except OSError as problem:
+        # Errors of NumPy have no number; those of decoders have none either, and a class of their own.
+        if problem.filename is not None or (problem.errno is None and type(problem) is not OSError):
+            raise
+        raise OSError(problem.errno or errno.EIO, problem.strerror or str(problem), str(path)) from problem
 
 
 def path_of(given: str | os.PathLike[str], expected: str) -> Path:

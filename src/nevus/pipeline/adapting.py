@@ -17,9 +17,10 @@ import nevus
 from nevus.core.config import DEFAULTS, Config
 from nevus.core.errors import DataError, RunError
 from nevus.core.extras import check_installed
-from nevus.core.files import is_replaced, sha256_of
+from nevus.core.files import sha256_of
 from nevus.core.fingerprints import NONE, Fingerprints, digest, list_of, read_list, write_list
 from nevus.core.modelfile import ModelSpec
+from nevus.core.outputs import is_replaced
 from nevus.core.shipped import find_model, shipped_models
 from nevus.core.terminal import printable, progress
 from nevus.core.vocabulary import ONNX_SUFFIX

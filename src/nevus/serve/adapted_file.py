@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from nevus.core.clinical import Values
 from nevus.core.errors import ParityError
-from nevus.core.files import replacing
 from nevus.core.modelfile import GoldenCase, ModelSpec, golden_pixels
+from nevus.core.outputs import writing_to
 from nevus.core.preprocess import Pixels
 from nevus.core.risk_update import RiskUpdate
 from nevus.serve.prediction import Answer
@@ -77,7 +77,7 @@ def write_adapted(
             for row in update.of_probabilities(answer.probabilities[np.newaxis], malignant)
         ),
     )
-    with replacing(target) as temporary:
+    with writing_to(target) as temporary:
         temporary.write_bytes(with_description(content, spec.to_json()))
         session, described = open_model(temporary)
         adapted = Predictor(session, described, target)
