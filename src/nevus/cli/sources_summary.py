@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from nevus.assess.statistics.meta_analysis import Pooled
 from nevus.cli.evaluation_summary import run_summary
-from nevus.core.estimate import Estimate, value_text
+from nevus.core.estimate import Estimate
 from nevus.core.files import read_json
 from nevus.core.runs import Run
 
@@ -66,12 +67,7 @@ def _row(name: str, found: dict[str, Any], point_name: str) -> list[str]:
 def _predicted(pooled: dict[str, Any], point_name: str) -> list[str]:
     point = _point(pooled, point_name)
     found = (pooled["roc_auc"], point["sensitivity"], point["specificity"], pooled["slope"])
-    return [
-        "not known"
-        if one["prediction_low"] is None
-        else f"{value_text(one['prediction_low'])} to {value_text(one['prediction_high'])}"
-        for one in found
-    ]
+    return [Pooled.from_json(one).predicted() for one in found]
 
 
 def _point(found: dict[str, Any], name: str) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nevus.assess.evaluation.compare import COMPARED, DIFFERENCES, compare, format_comparison
+from nevus.assess.evaluation.compare import compare, format_comparison
+from nevus.assess.evaluation.compare_entries import COMPARED, DIFFERENCES
 from nevus.assess.evaluation.evaluate import evaluate
 from nevus.assess.pages.comparison_page import write_comparison
 from nevus.assess.statistics.delong import roc_auc_difference

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nevus.assess.statistics.meta_analysis import pool_effects, pool_numbers, pool_shares
+from nevus.assess.statistics.meta_analysis import p_value, pool_effects, pool_numbers, pool_shares
 from nevus.assess.statistics.uncertainty import wilson
 from nevus.core.estimate import Estimate
 
@@ -59,3 +59,10 @@ def test_95_of_100_new_sources_are_in_the_prediction_interval(num_sources: int, 
         below, above = stats.norm.cdf([found.prediction_low, found.prediction_high], 1.0, tau)
         inside += above - below
     assert 0.93 <= inside / NUM_SIMULATIONS <= 0.97
+
+
+def test_the_p_value_of_a_mean_is_that_of_students_test_where_nothing_is_measured_with_error() -> None:
+    differences = np.array([0.03, 0.05, -0.01, 0.04, 0.02])
+    pooled = pool_numbers([Estimate(value, value - 1e-6, value + 1e-6) for value in differences])
+    assert p_value(pooled) == pytest.approx(stats.ttest_1samp(differences, 0.0).pvalue, rel=1e-4)
+    assert math.isnan(p_value(pool_numbers([Estimate(0.1, 0.0, 0.2)])))

@@ -1,42 +1,36 @@
 """Runs side by side: their metrics, and paired differences on one and the same test set.
 
-Owns what may be compared, and the difference of each run from the first. Metrics of
-single runs are read from metrics.json and not computed again. Curves and page are
-made in `comparison_page`. It must not choose a threshold or open a model.
+Owns what a comparison holds, and its form as text. Metrics of single runs are read from metrics.json and not
+computed again. Curves and page are made in `comparison_page`. It must not choose a threshold or open a model.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from nevus.assess.evaluation import results
+from nevus.assess.evaluation.compare_entries import (
+    COMPARED,
+    DIFFERENCES,
+    Entry,
+    difference_to_json,
+    differences_of,
+    metrics_of,
+    read_entries,
+    with_holm,
+)
+from nevus.assess.evaluation.compare_sources import POOLED, compare_sources
 from nevus.assess.sections.classified import CLASSIFICATION, Classified
-from nevus.assess.sections.decisions import DECISIONS, Decided
-from nevus.assess.sections.inputs import Scored, leaked, read_checked, scored
 from nevus.assess.sections.metric import Metric, Surface, difference, shown_on
-from nevus.assess.sections.scores import SCORES
-from nevus.assess.statistics.metrics import Bools
-from nevus.assess.statistics.uncertainty import Difference, group_codes
+from nevus.assess.statistics.meta_analysis import Pooled
 from nevus.assess.statistics.undefined import collected_notes
 from nevus.core import split_names
-from nevus.core.errors import RunError
 from nevus.core.estimate import Estimate
-from nevus.core.predictions import Predictions
 from nevus.core.runs import Run
-from nevus.core.split_names import WITHOUT_LEAKS
 
 SCHEMA_VERSION = 3
 
-# Of the risk and of decisions at each run's default operating point.
-COMPARED = shown_on(Surface.COMPARISON, (*SCORES, *DECISIONS))
-SCORE_DIFFERENCES = shown_on(Surface.DIFFERENCE, SCORES)
-DECISION_DIFFERENCES = shown_on(Surface.DIFFERENCE, DECISIONS)
-DIFFERENCES = [*SCORE_DIFFERENCES, *DECISION_DIFFERENCES]
 # Of runs that tell the same several classes apart.
 CLASSES_COMPARED = shown_on(Surface.COMPARISON, CLASSIFICATION)
 CLASS_DIFFERENCES = shown_on(Surface.DIFFERENCE, CLASSIFICATION)
@@ -45,69 +39,6 @@ _OTHER_LEAKS = (
     "the test images that leak are not the same in all runs, so there are no metrics without them; "
     "train all on one prepared dataset"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One run of a comparison.
-
-    Attributes:
-        name: of the run, or its folder where two runs have one name.
-        metrics: what its metrics.json holds, as `results.read_metrics` gives it.
-        point: its default operating point in there.
-        tests: its test images, by the versions of the test that all runs share, in the order of the first run.
-        predictions: the same images, with the logits of its classes.
-    """
-
-    name: str
-    metrics: dict[str, Any]
-    point: dict[str, Any]
-    tests: dict[str, Scored]
-    predictions: dict[str, Predictions]
-
-    def decided(self, split: str) -> Bools:
-        """bool [N]: which images of a version are called malignant at the default operating point."""
-        return np.asarray(self.tests[split].risk >= self.point["threshold"])
-
-
-def read_entries(runs: Sequence[Run]) -> list[Entry]:
-    """Reads the runs and lines their test images up.
-
-    Returns:
-        An entry for each run. `tests` has a version without leaked images if the same ones leak in all runs.
-
-    Raises:
-        RunError: there are fewer than two runs, one is not evaluated or not since its last predictions, or the
-            test sets differ in an image or in the truth of one.
-    """
-    if len(runs) < 2:
-        raise RunError(f"A comparison needs two runs or more. Received: {len(runs)}.")
-    names = [run.name for run in runs]
-    if len(set(names)) < len(names):
-        names = [str(run.directory) for run in runs]
-    evaluations = [results.read_metrics(run) for run in runs]
-    points = [results.default_point(run, metrics) for run, metrics in zip(runs, evaluations, strict=True)]
-    tests = [
-        read_checked(run.predictions_csv("test"), results.read_info(run).classes, metrics["class_weights"])
-        for run, metrics in zip(runs, evaluations, strict=True)
-    ]
-    orders = [_order(runs[0], tests[0], run, test) for run, test in zip(runs, tests, strict=True)]
-    leaks = np.stack([leaked(test)[order] for test, order in zip(tests, orders, strict=True)])
-    versions = {"test": np.ones(leaks.shape[1], dtype=bool)}
-    if (leaks == leaks[0]).all() and all(metrics["splits"][WITHOUT_LEAKS] for metrics in evaluations):
-        versions = {WITHOUT_LEAKS: ~leaks[0], **versions}
-    groups = {split: group_codes(tests[0].where(chosen).groups) for split, chosen in versions.items()}
-    entries = []
-    for name, metrics, point, test, order in zip(names, evaluations, points, tests, orders, strict=True):
-        own = scored(test, metrics["temperature"])
-        lined_up = {
-            split: Scored(own.labels[order][chosen], own.risk[order][chosen], groups[split])
-            for split, chosen in versions.items()
-        }
-        in_order = test.take(np.asarray(order))
-        predictions = {split: in_order.where(chosen) for split, chosen in versions.items()}
-        entries.append(Entry(name, metrics, point, lined_up, predictions))
-    return entries
 
 
 def compare(runs: Sequence[Run]) -> dict[str, Any]:
@@ -121,7 +52,8 @@ def compare(runs: Sequence[Run]) -> dict[str, Any]:
         `COMPARED`, those of decisions at its default operating point; `differences`: for each run but the first its
         metric less the first run's, with interval and p-value, ROC-AUC after DeLong, the shares of right decisions
         after McNemar; `classes`: the same two for `CLASSES_COMPARED`, where all runs have the same three classes or
-        more. `warnings`. Undefined metrics are NaN. The p-values are not adjusted for the number of runs.
+        more. `sources`, where all runs left out sources: what `compare_sources` gives. `warnings`. Undefined metrics
+        are NaN. A difference has its p-value twice: as it is, and with Holm's correction for the number of runs.
 
     Raises:
         RunError: as `read_entries`.
@@ -130,6 +62,7 @@ def compare(runs: Sequence[Run]) -> dict[str, Any]:
     first = entries[0]
     with collected_notes() as notes:
         splits = {split: _compare_on(split, entries) for split in first.tests}
+        sources = compare_sources(runs, [entry.name for entry in entries])
     if len(splits) == 1 and any(entry.metrics["leak"] for entry in entries):
         notes.append(_OTHER_LEAKS)
     return {
@@ -137,6 +70,7 @@ def compare(runs: Sequence[Run]) -> dict[str, Any]:
         "generated": any(entry.metrics["generated"] for entry in entries),
         "reference": first.name,
         "splits": splits,
+        "sources": sources,
         "warnings": notes,
     }
 
@@ -146,8 +80,10 @@ def _compare_on(split: str, entries: Sequence[Entry]) -> dict[str, Any]:
     counts = ("num_images", "num_groups", "num_malignant", "prevalence")
     return {
         **{name: entries[0].metrics["splits"][split][name] for name in counts},
-        "runs": [_metrics(entry, split) for entry in entries],
-        "differences": [{"run": entry.name, **_differences(entry, entries[0], split)} for entry in entries[1:]],
+        "runs": [metrics_of(entry, split) for entry in entries],
+        "differences": with_holm(
+            [{"run": entry.name, **differences_of(entry, entries[0], split)} for entry in entries[1:]]
+        ),
         "classes": _compare_classes(split, entries),
     }
 
@@ -166,7 +102,9 @@ def _compare_classes(split: str, entries: Sequence[Entry]) -> dict[str, Any] | N
             {"name": entry.name, **{metric.name: one[metric.name].to_json() for metric in CLASSES_COMPARED}}
             for entry, one in zip(entries, found, strict=True)
         ],
-        "differences": [{"run": entry.name, **_class_differences(entry, entries[0], split)} for entry in entries[1:]],
+        "differences": with_holm(
+            [{"run": entry.name, **_class_differences(entry, entries[0], split)} for entry in entries[1:]]
+        ),
     }
 
 
@@ -189,15 +127,39 @@ def format_comparison(comparison: dict[str, Any]) -> str:
         if part["classes"]:
             lines += ["", "Which class it is:", ""]
             lines += _tables(comparison["reference"], part["classes"], CLASSES_COMPARED, CLASS_DIFFERENCES)
+    several = len(rows) > 2
     return "\n".join(
         [
             *lines,
+            *(_source_lines(comparison["reference"], comparison["sources"]) if comparison["sources"] else []),
             "",
-            "p-values: DeLong for ROC-AUC, McNemar for shares, Student's t for means over classes;",
-            "not adjusted for the number of runs.",
+            "p-values: DeLong for ROC-AUC, McNemar for shares, Student's t for means over classes and over sources.",
+            *(["In brackets: with Holm's correction for the number of runs."] if several else []),
             *(f"Warning: {warning}" for warning in comparison["warnings"]),
         ]
     )
+
+
+def _source_lines(reference: str, found: Mapping[str, Any]) -> list[str]:
+    """Differences at each source that was left out, pooled over them, and for a new source; a table for each run."""
+    lines = ["", f"On each source, by the model that was trained without it, less {reference}:"]
+    several = len(found["pooled"]) > 1
+    for number, pooled in enumerate(found["pooled"]):
+        table = [[pooled["run"], "images", *(metric.title for metric in POOLED)]]
+        table += [
+            [
+                one["name"],
+                f"{one['num_images']:,}",
+                *(_signed(one["differences"][number][metric.name], several) for metric in POOLED),
+            ]
+            for one in found["sources"]
+        ]
+        table += [
+            ["mean of sources", "", *(_signed(pooled[metric.name], several) for metric in POOLED)],
+            ["a new source", "", *(Pooled.from_json(pooled[metric.name]).predicted("+") for metric in POOLED)],
+        ]
+        lines += ["", *_in_columns(table)]
+    return lines
 
 
 def _tables(
@@ -209,13 +171,19 @@ def _tables(
         [metric.title, *(str(Estimate.from_json(row[metric.name])) for row in part["runs"])] for metric in compared
     ]
     gaps = [[f"less {reference}", *(row["run"] for row in part["differences"])]]
-    gaps += [[metric.title, *(_signed(row[metric.name]) for row in part["differences"])] for metric in differences]
+    gaps += [
+        [metric.title, *(_signed(row[metric.name], len(part["differences"]) > 1) for row in part["differences"])]
+        for metric in differences
+    ]
     return [*_in_columns(table), "", *_in_columns(gaps)]
 
 
-def _signed(difference: dict[str, float]) -> str:
-    text = Estimate.from_json(difference).text("+")
-    return text if math.isnan(difference["p_value"]) else f"{text} p = {difference['p_value']:.2g}"
+def _signed(difference: Mapping[str, Any], several: bool) -> str:
+    text = Estimate.from_json(dict(difference)).text("+")
+    if math.isnan(difference["p_value"]):
+        return text
+    corrected = f" ({difference['p_value_holm']:.2g})" if several else ""
+    return f"{text} p = {difference['p_value']:.2g}{corrected}"
 
 
 def _in_columns(table: list[list[str]]) -> list[str]:
@@ -223,53 +191,8 @@ def _in_columns(table: list[list[str]]) -> list[str]:
     return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
 
 
-def _order(first_run: Run, first: Predictions, run: Run, test: Predictions) -> list[int]:
-    """The position in `test` of each image of `first`; checks that both hold the same images with the same truth."""
-    where = f"{first_run.directory} and {run.directory} cannot be compared"
-    advice = "Train both on one prepared dataset."
-    only_first, only_here = set(first.image_ids) - set(test.image_ids), set(test.image_ids) - set(first.image_ids)
-    if only_first or only_here:
-        raise RunError(
-            f"{where}: {len(only_first)} test image(s) are only in the first, {len(only_here)} only in the second, "
-            f"such as '{min(only_first | only_here)}'. Expected the same ones. {advice}"
-        )
-    position = {image_id: index for index, image_id in enumerate(test.image_ids)}
-    order = [position[image_id] for image_id in first.image_ids]
-    differs = np.flatnonzero(first.is_malignant != test.is_malignant[order])
-    if differs.size:
-        raise RunError(
-            f"{where}: {differs.size} test image(s) are malignant in one and benign in the other, such as "
-            f"'{first.image_ids[int(differs[0])]}'. Expected the same truth. {advice}"
-        )
-    return order
-
-
-def _metrics(entry: Entry, split: str) -> dict[str, Any]:
-    found: Mapping[str, Estimate] = {**entry.metrics["splits"][split], **entry.point[split]}
-    return {
-        "name": entry.name,
-        "operating_point": entry.point["name"],
-        "threshold": entry.point["threshold"],
-        **{metric.name: found[metric.name].to_json() for metric in COMPARED},
-    }
-
-
-def _differences(entry: Entry, first: Entry, split: str) -> dict[str, dict[str, float]]:
-    own, other = entry.tests[split], first.tests[split]
-    decided, other_decided = (Decided(other.labels, one.decided(split)) for one in (entry, first))
-    return {
-        **{metric.name: _to_json(difference(metric, own, other, other.groups)) for metric in SCORE_DIFFERENCES},
-        **{
-            metric.name: _to_json(difference(metric, decided, other_decided, other.groups))
-            for metric in DECISION_DIFFERENCES
-        },
-    }
-
-
 def _class_differences(entry: Entry, first: Entry, split: str) -> dict[str, dict[str, float]]:
     own, other = (Classified(one.predictions[split], one.metrics["temperature"]) for one in (entry, first))
-    return {metric.name: _to_json(difference(metric, own, other, other.groups)) for metric in CLASS_DIFFERENCES}
-
-
-def _to_json(difference: Difference) -> dict[str, float]:
-    return {**difference.estimate.to_json(), "p_value": difference.p_value}
+    return {
+        metric.name: difference_to_json(difference(metric, own, other, other.groups)) for metric in CLASS_DIFFERENCES
+    }

@@ -14,20 +14,17 @@ import numpy as np
 from markupsafe import Markup
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from nevus.assess.evaluation.compare import (
-    CLASS_DIFFERENCES,
-    CLASSES_COMPARED,
-    COMPARED,
-    DIFFERENCES,
-    Entry,
-    read_entries,
-)
+from nevus.assess.evaluation.compare import CLASS_DIFFERENCES, CLASSES_COMPARED
+from nevus.assess.evaluation.compare_entries import COMPARED, DIFFERENCES, Entry, read_entries
+from nevus.assess.evaluation.compare_sources import POOLED
 from nevus.assess.pages.rendering import template
 from nevus.assess.plots.drawing import BENIGN, INK, MALIGNANT, Plot
+from nevus.assess.plots.source_plots import forest
+from nevus.assess.statistics.meta_analysis import Pooled
 from nevus.assess.statistics.metrics import Bools, Floats
 from nevus.core import split_names
 from nevus.core.errors import RunError
-from nevus.core.estimate import value_text
+from nevus.core.estimate import Estimate, value_text
 from nevus.core.files import write_text
 from nevus.core.runs import Run
 from nevus.core.split_names import WITHOUT_LEAKS
@@ -56,13 +53,13 @@ def write_comparison(runs: Sequence[Run], comparison: dict[str, Any], path: Path
     entries = read_entries(runs)
     splits = comparison["splits"]
     versions = {split: split_names.VERSIONS[split] if len(splits) > 1 else "" for split in splits}
-    plots = {
-        name: [(plot, Markup(plot.svg())) for plot in of_kind] for name, of_kind in _plots(entries, versions).items()
-    }
+    made = _plots(entries, versions) | _plots_of_sources(comparison)
+    plots = {name: [(plot, Markup(plot.svg())) for plot in of_kind] for name, of_kind in made.items()}
     page = template("comparison.html.j2").render(
         comparison=comparison,
         compared=COMPARED,
         differences=DIFFERENCES,
+        of_sources=POOLED,
         classes_compared=CLASSES_COMPARED,
         class_differences=CLASS_DIFFERENCES,
         versions=versions,
@@ -79,6 +76,33 @@ def _plots(entries: Sequence[Entry], versions: Mapping[str, str]) -> dict[str, l
         for plot in (roc(entries, split), precision_recall(entries, split)):
             made.setdefault(plot.name, []).append(plot.of(title) if title else plot)
     return made
+
+
+def _plots_of_sources(comparison: Mapping[str, Any]) -> dict[str, list[Plot]]:
+    """A forest plot of the differences of ROC-AUC for each run but the first; none where no source was left out."""
+    if not comparison["sources"]:
+        return {}
+    plots = []
+    for number, pooled in enumerate(comparison["sources"]["pooled"]):
+        plots.append(
+            forest(
+                f"sources-{number}",
+                f"{pooled['run']} less {comparison['reference']}",
+                "Difference of ROC-AUC",
+                {
+                    one["name"]: Estimate.from_json(one["differences"][number]["roc_auc"])
+                    for one in comparison["sources"]["sources"]
+                },
+                Pooled.from_json(pooled["roc_auc"]),
+                reference=0.0,
+                reading=(
+                    f"To the right of the dotted line {pooled['run']} ranks the images better. The wide bar says where "
+                    "the difference at the next source is likely to lie: if it crosses the line, the better recipe on "
+                    "average may be the worse one there."
+                ),
+            )
+        )
+    return {"sources": plots}
 
 
 def roc(entries: Sequence[Entry], split: str) -> Plot:

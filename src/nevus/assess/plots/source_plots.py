@@ -64,7 +64,7 @@ def forest(
         axes.grid(False, axis="y")
 
     words = "; ".join(f"{source}: {interval_text(one)}" for source, one in of_sources.items())
-    predicted = f"a new source: 95 % prediction interval {pooled.prediction}" if has_prediction else ""
+    predicted = f"a new source: 95 % prediction interval {pooled.predicted()}" if has_prediction else ""
     return Plot(
         name=name,
         title=title,

@@ -94,12 +94,15 @@ class Pooled:
         )
         return cls(Estimate(mean, low, high), prediction_low, prediction_high, tau, int(data["num_sources"]))
 
-    @property
-    def prediction(self) -> str:
-        """The prediction interval as text, such as '0.612 to 0.894'; 'not known' where there is none."""
+    def predicted(self, sign: str = "") -> str:
+        """The prediction interval as text, such as '0.612 to 0.894'; 'not known' where there is none.
+
+        Args:
+            sign: '+' for a difference, so that a positive end has its sign too.
+        """
         if math.isnan(self.prediction_low):
             return "not known"
-        return f"{value_text(self.prediction_low)} to {value_text(self.prediction_high)}"
+        return f"{value_text(self.prediction_low, sign)} to {value_text(self.prediction_high, sign)}"
 
 
 def pool_shares(estimates: Sequence[Estimate]) -> Pooled:
@@ -136,6 +139,27 @@ def pool_numbers(estimates: Sequence[Estimate]) -> Pooled:
     """
     usable = [(one.value, (one.high - one.low) / (2.0 * _Z)) for one in estimates if not math.isnan(one.low + one.high)]
     return pool_effects(*np.array(usable, dtype=np.float64).reshape(-1, 2).T)
+
+
+def p_value(pooled: Pooled) -> float:
+    """The two-sided p-value of a mean of 0, by the same test as the interval of the mean (Hartung and Knapp).
+
+    Args:
+        pooled: from `pool_numbers`.
+
+    Returns:
+        NaN for fewer than two sources.
+
+    Examples:
+        >>> differences = [Estimate(0.02, 0.00, 0.04), Estimate(0.03, 0.01, 0.05), Estimate(0.04, 0.00, 0.08)]
+        >>> round(p_value(pool_numbers(differences)), 3)
+        0.052
+    """
+    if pooled.num_sources < 2:
+        return math.nan
+    student = stats.t(pooled.num_sources - 1)
+    error = (pooled.mean.high - pooled.mean.low) / 2.0 / float(student.ppf(0.975))
+    return float(2.0 * student.sf(abs(pooled.mean.value) / error))
 
 
 def pool_effects(effects: Floats, errors: Floats) -> Pooled:
