@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -100,6 +101,25 @@ def test_risks_of_sources_left_out_are_those_of_their_models_with_class_weights_
         np.testing.assert_allclose(pooled.risk()[of_source], tested.risk(metrics["temperature"]), rtol=1e-9)
         weighted.append(tested.log_weights is not None)
     assert any(weighted)
+
+
+def test_a_teacher_has_not_seen_the_source_that_is_left_out_either(
+    finished: Run, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, taught = [finished.dataset.directory], Run(tmp_path / "taught")
+    teacher = ["--teacher", str(finished.directory)]
+    assert leave_out(taught, images, options, *teacher, "--source", "north") == 0
+    described = taught.left_out["north"].recorded("training")["teacher"]
+    assert described == {
+        "run": "without-north",
+        "sha256": hashlib.sha256(finished.left_out["north"].model_keras.read_bytes()).hexdigest(),
+    }
+    # A teacher that may have seen the source, or that is none, is refused before anything is made.
+    other = tmp_path / "other"
+    for wrong, said in ((finished.left_out["north"].directory, "without the source 'north'"), (tmp_path, "run.json")):
+        assert leave_out(Run(other), images, options, "--teacher", str(wrong)) == 1
+        assert said in capsys.readouterr().err
+        assert not (other / "run.json").exists()
 
 
 def test_thresholds_of_the_final_model_hold_on_average_over_sources_left_out(finished: Run) -> None:

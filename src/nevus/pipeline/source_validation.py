@@ -7,7 +7,7 @@ an ordinary run in the folder of the whole; its thresholds are chosen on the sou
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from nevus.core.config import Config
 from nevus.core.dataset import Dataset
 from nevus.core.errors import ConfigError
 from nevus.core.files import write_json
-from nevus.core.pretrained import describe_weights
+from nevus.core.pretrained import NONE, describe_weights
 from nevus.core.reuse import check_dataset, check_fresh, check_options, check_resumable, clear
 from nevus.core.runs import DONE, FAILED, Run, left_out_folders
 from nevus.pipeline import datasets, stages
@@ -75,13 +75,16 @@ def leave_sources_out(
     # it is.
     made = leave_out(dataset, run.directory, names, column=config.source_column)
     single = replace(config, leave_source_out=False)
+    trainings = {one.source: _config_without(single, one) for one in made if source in (None, one.source)}
+    if source is None and config.teacher != NONE:
+        _check_teacher(config, Run(Path(config.teacher)), dataset)
     if overwrite:
         clear(run, but=[dataset, *(one.dataset for one in made)])
-    _begin(run, dataset, config, made, single)
+    _begin(run, dataset, config, made, trainings)
     try:
         for number, one in enumerate(made, start=1):
-            if source in (None, one.source):
-                _train_without(run, one, single, f"{number} of {len(made)}")
+            if one.source in trainings:
+                _train_without(run, one, trainings[one.source], f"{number} of {len(made)}")
         _pool(run, config, notes)
         if source is None:
             _log.info("Training on all sources")
@@ -92,13 +95,15 @@ def leave_sources_out(
         raise
 
 
-def _begin(run: Run, dataset: Dataset, config: Config, made: Sequence[LeftOut], single: Config) -> None:
+def _begin(
+    run: Run, dataset: Dataset, config: Config, made: Sequence[LeftOut], trainings: Mapping[str, Config]
+) -> None:
     """Records the whole, and checks all trainings that were begun: the last one's fault should not cost a night."""
     folders = left_out_folders(one.source for one in made)
     for one in made:
         without = Run(run.directory / folders[one.source])
-        if without.run_json.exists():
-            check_resumable(without, one.dataset, single)
+        if one.source in trainings and without.run_json.exists():
+            check_resumable(without, one.dataset, trainings[one.source])
     if not run.run_json.exists():
         run.start(
             dataset,
@@ -107,6 +112,34 @@ def _begin(run: Run, dataset: Dataset, config: Config, made: Sequence[LeftOut], 
             num_copies={one.source: one.num_copies for one in made},
         )
     write_json(run.config_json, config.to_json())
+
+
+def _config_without(config: Config, one: LeftOut) -> Config:
+    """The configuration of the training without a source: its teacher, too, has not seen the source.
+
+    Raises:
+        ConfigError: the teacher was not trained without that source.
+        RunError: it was, with other images or splits.
+    """
+    if config.teacher == NONE:
+        return config
+    teacher = Run(Path(config.teacher)).left_out.get(one.source)
+    if teacher is None:
+        raise ConfigError(
+            f"--teacher {config.teacher}: no network there was trained without the source '{one.source}', and one that "
+            "has seen its images must not teach. Train the teacher with --leave-source-out on the same dataset first."
+        )
+    _check_teacher(config, teacher, one.dataset)
+    return replace(config, teacher=str(teacher.directory))
+
+
+def _check_teacher(config: Config, teacher: Run, dataset: Dataset) -> None:
+    if not teacher.model_keras.exists():
+        raise ConfigError(
+            f"--teacher {config.teacher}: {teacher.model_keras} does not exist. Finish the teacher's run first: "
+            "nevus run with --leave-source-out and --resume."
+        )
+    check_dataset(teacher, dataset)
 
 
 def _train_without(run: Run, one: LeftOut, config: Config, place: str) -> None:
