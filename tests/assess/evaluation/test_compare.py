@@ -108,7 +108,7 @@ def test_result_is_json_and_text(runs):
     assert max(map(len, text.splitlines())) <= 120
     assert re.search(r"^ROC-AUC +0\.\d{3} \(0\.\d{3} to 0\.\d{3}\) +0\.\d{3}", text, re.MULTILINE)
     assert re.search(r"^less good +noisy +same$", text, re.MULTILINE)
-    assert re.search(r"^ROC-AUC +-0\.\d{3} \(-0\.\d{3} to -0\.\d{3}\) p = .* p = 1$", text, re.MULTILINE)
+    assert re.search(r"^ROC-AUC +-0\.\d{3} \(-0\.\d{3} to -0\.\d{3}\) p = .* p = 1 \(1\)$", text, re.MULTILINE)
 
 
 def test_a_difference_without_variance_is_printed_without_a_p_value(tmp_path):
