@@ -1,4 +1,4 @@
-"""The page: the same files served by `nevus serve` and laid into a static folder by `nevus export --format web`.
+"""The page: the same files are served by `nevus serve` and written to a static folder by `nevus web`.
 
 They differ in the engine that `index.html` names: `server.js` asks the server, `browser.js` runs the model itself.
 """
