@@ -10,6 +10,7 @@ from typing import Protocol
 from nevus.core.errors import ImageError
 from nevus.data.archives.arrays import ArrayArchive
 from nevus.data.archives.hdf5 import Hdf5Archive
+from nevus.data.archives.parquet import ParquetArchive
 from nevus.data.archives.zips import ZipArchive
 
 
@@ -28,6 +29,7 @@ ARCHIVES: dict[str, Callable[[Path], Archive]] = {
     ".hdf5": Hdf5Archive,
     ".h5": Hdf5Archive,
     ".npz": ArrayArchive,
+    ".parquet": ParquetArchive,
 }
 
 

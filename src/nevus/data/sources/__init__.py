@@ -14,6 +14,7 @@ from pathlib import Path
 
 from nevus.core.errors import DataError
 from nevus.core.preprocess import SUFFIXES
+from nevus.data.archives.parquet import ParquetArchive
 from nevus.data.sources import (
     bcn20000,
     ddi,
@@ -36,7 +37,10 @@ from nevus.data.sources.class_folders import class_folders
 from nevus.data.sources.files import Files
 from nevus.data.sources.generic_table import SUFFIXES as TABLE_SUFFIXES
 from nevus.data.sources.generic_table import TableColumns, generic_table
+from nevus.data.sources.image_folder import image_folder
 from nevus.data.sources.listing import Listing, SourceImage
+from nevus.data.sources.parquet_images import SUFFIX as PARQUET
+from nevus.data.sources.parquet_images import parquet_images
 from nevus.data.sources.phantoms import PHANTOM_CSV, phantoms
 
 __all__ = ["LAYOUTS", "Layout", "Listing", "SourceImage", "TableColumns", "find_images"]
@@ -97,11 +101,12 @@ def find_images(source: Path, columns: TableColumns | None = None) -> Listing:
     """
     if not source.exists():
         raise DataError(f"{source} does not exist. {EXPECTED}")
+    columns = columns or TableColumns()
     try:
-        if source.is_file() and source.suffix.lower() in TABLE_SUFFIXES:
-            listing = generic_table(source, columns or TableColumns())
+        if source.is_file() and source.suffix.lower() in TABLE_SUFFIXES and not _has_images(source, columns):
+            listing = generic_table(source, columns)
         else:
-            listing = _find_by_layout(source)
+            listing = _find_by_layout(source, columns)
     except OSError as problem:
         raise DataError(f"{problem.filename or source} cannot be read: {problem.strerror}.") from None
     if not listing.images:
@@ -110,14 +115,23 @@ def find_images(source: Path, columns: TableColumns | None = None) -> Listing:
     return replace(listing, root=source if source.is_dir() else source.parent)
 
 
-def _find_by_layout(source: Path) -> Listing:
+def _has_images(table: Path, columns: TableColumns) -> bool:
+    """Whether a table holds its images itself, and no column was named that says where they are."""
+    if columns.image or table.suffix.lower() != PARQUET:
+        return False
+    archive = ParquetArchive(table)
+    archive.close()
+    return bool(archive.image_column)
+
+
+def _find_by_layout(source: Path, columns: TableColumns) -> Listing:
     with Files(source) as files:
         for layout in LAYOUTS:
             tables = files.tables(layout.tables, layout.headers)
             listing = layout.read(files, tables) if tables else None
             if listing is not None:
                 return listing
-        listing = class_folders(files)
+        listing = parquet_images(files, columns) or image_folder(files, columns) or class_folders(files)
         if listing is None:
             raise DataError(_what_is_wrong(source, files))
         return listing

@@ -12,10 +12,9 @@ from pathlib import Path
 
 from nevus.core.clinical import known
 from nevus.data.diagnoses import class_of
-from nevus.data.sources.class_folders import SPLIT_FOLDERS
 from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing, SourceImage, list_described
-from nevus.data.sources.one_hot import split_of
+from nevus.data.sources.split_folders import SPLIT_FOLDERS, split_of
 from nevus.data.sources.tables import further_columns, keyed, read_table
 
 TABLES = r"bcn_20k_(train|test)\.csv"

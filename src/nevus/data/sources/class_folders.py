@@ -8,12 +8,7 @@ from pathlib import Path
 from nevus.core.labels import normalise
 from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing, SourceImage
-
-SPLIT_FOLDERS = {
-    **dict.fromkeys(("train", "training", "train_set", "training_set", "train_sep"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "val_set", "valid_set", "validation_set"), "val"),
-    **dict.fromkeys(("test", "testing", "test_set", "testing_set"), "test"),
-}
+from nevus.data.sources.split_folders import SPLIT_FOLDERS
 
 
 def class_folders(files: Files) -> Listing | None:

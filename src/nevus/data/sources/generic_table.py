@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nevus.core.clinical import known
 from nevus.core.errors import ConfigError, DataError
-from nevus.core.extras import missing_package
 from nevus.core.manifest import COLUMNS
 from nevus.core.predictions import is_own_column
-from nevus.data.sources.class_folders import SPLIT_FOLDERS
+from nevus.data.archives.parquet import ParquetArchive
 from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing, SourceImage
+from nevus.data.sources.matching import check_any, match_images
+from nevus.data.sources.split_folders import SPLIT_FOLDERS
 from nevus.data.sources.tables import check_columns, read_table
 
 SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
@@ -63,25 +61,17 @@ def generic_table(table: Path, columns: TableColumns) -> Listing:
             "--lesion-column, --patient-column and --split-column)."
         )
     with Files(table.parent) as files:
-        by_name: dict[str, str | None] = {}
-        for name in files.images:
-            path = Path(name)
-            for key in {name, path.with_suffix("").as_posix(), path.name, path.stem}:
-                # A name that two files have tells neither.
-                by_name[key] = None if key in by_name else name
-        # A path says which of them is meant.
-        by_name.update((name, name) for name in files.images)
         rows = _read_parquet(table, columns) if table.suffix.lower() == ".parquet" else _read_csv(files, table, columns)
-        images, rejected, seen = [], [], set()
-        for number, row in enumerate(rows, start=2):
-            wanted = posixpath.normpath(row[columns.image].replace("\\", "/"))
-            found = by_name.get(wanted)
-            if found is None or found in seen:
-                reason = "named twice in the table" if found else _why_not_found(wanted, by_name)
-                rejected.append((Path(wanted), reason))
-                continue
-            seen.add(found)
-            images.append(_image(table, number, found, row, columns))
+        numbered = list(_different(rows))
+        wanted = [row[columns.image] for _, row in numbered]
+        matches = match_images(wanted, files.images)
+        check_any(str(table), wanted, files.images, any_found=any(match.found for match in matches))
+        images, rejected = [], []
+        for (number, row), match in zip(numbered, matches, strict=True):
+            if match.found:
+                images.append(_image(table, number, match.found, row, columns))
+            else:
+                rejected.append((Path(match.wanted), match.reason))
     images.sort(key=lambda image: image.path)
     return Listing("table", tuple(images), tuple(rejected), len(files.names) - len(images))
 
@@ -107,8 +97,14 @@ def _image(table: Path, number: int, name: str, row: dict[str, str], columns: Ta
     )
 
 
-def _why_not_found(wanted: str, by_name: dict[str, str | None]) -> str:
-    return "two files have this name; give the path" if wanted in by_name else "in the table, but no such image file"
+def _different(rows: Iterator[dict[str, str]]) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows with their numbers, without those that are equal to an earlier one."""
+    seen = set()
+    for number, row in enumerate(rows, start=2):
+        cells = tuple(row.values())
+        if cells not in seen:
+            seen.add(cells)
+            yield number, row
 
 
 def _read_csv(files: Files, table: Path, columns: TableColumns) -> Iterator[dict[str, str]]:
@@ -116,48 +112,9 @@ def _read_csv(files: Files, table: Path, columns: TableColumns) -> Iterator[dict
 
 
 def _read_parquet(table: Path, columns: TableColumns) -> Iterator[dict[str, str]]:
-    """The rows of a Parquet file as text, a batch at a time."""
+    archive = ParquetArchive(table)
     try:
-        from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
-    except ModuleNotFoundError:
-        raise DataError(f"{table}: {missing_package('pyarrow')}") from None
-    try:
-        with ParquetFile(table) as file:
-            check_columns(str(table), file.schema_arrow.names, columns.named)
-            for batch in file.iter_batches(batch_size=4096):
-                texts = {
-                    field.name: _texts(table, field.name, column)
-                    for field, column in zip(batch.schema, batch.columns, strict=True)
-                    if field.name in columns.named or not _is_binary(field.type)
-                }
-                for cells in zip(*texts.values(), strict=True):
-                    yield dict(zip(texts, cells, strict=True))
-    except (ArrowException, OSError) as problem:
-        raise DataError(f"{table} is not a readable Parquet file ({problem}). Save it again.") from None
-
-
-def _texts(table: Path, name: str, column: Any) -> list[str]:
-    """The cells of a column of Parquet as text; empty where there is nothing."""
-    try:
-        texts = ["" if value is None else str(value) for value in column.to_pylist()]
-    except (ValueError, OverflowError) as problem:
-        raise DataError(
-            f"{table}: column '{name}' holds a value that cannot be read ({problem}). Expected text in UTF-8, numbers, "
-            "or dates of the years 1 to 9999 to the microsecond. Mend the column, or leave it out."
-        ) from None
-    # A longer one could be written into the manifest, but not read from it again.
-    longest, limit = max(map(len, texts), default=0), csv.field_size_limit()
-    if longest > limit:
-        raise DataError(
-            f"{table}: column '{name}' holds a cell of {longest:,} characters. Expected {limit:,} or fewer. Leave the "
-            "column out."
-        )
-    return texts
-
-
-def _is_binary(kind: Any) -> bool:
-    """Whether a column of this type holds bytes, such as an image, which are not text."""
-    from pyarrow import types
-
-    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind))
+        check_columns(str(table), archive.columns, columns.named)
+        yield from archive.rows()
+    finally:
+        archive.close()

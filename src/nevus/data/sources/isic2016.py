@@ -15,7 +15,7 @@ from nevus.core.errors import DataError
 from nevus.core.labels import BENIGN, MALIGNANT
 from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing, SourceImage, list_described
-from nevus.data.sources.one_hot import split_of
+from nevus.data.sources.split_folders import split_of
 from nevus.data.sources.tables import image_key, read_rows
 
 TABLES = r"ISBI2016_ISIC_Part3B?_(Training|Test)_GroundTruth\.csv"

@@ -14,7 +14,8 @@ from pathlib import Path
 from nevus.core.errors import DataError
 from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing, SourceImage, list_described
-from nevus.data.sources.one_hot import is_one, split_of
+from nevus.data.sources.one_hot import is_one
+from nevus.data.sources.split_folders import split_of
 from nevus.data.sources.tables import further_columns, keyed, read_table
 
 TABLES = r"ISIC-2017_\w+_Part3_GroundTruth\.csv"

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing, SourceImage, list_described
-from nevus.data.sources.one_hot import read_ground_truth, split_of
+from nevus.data.sources.one_hot import read_ground_truth
+from nevus.data.sources.split_folders import split_of
 from nevus.data.sources.tables import further_columns, keyed, read_table
 
 TABLES = r"ISIC2018_Task3_(Training|Validation|Test)_GroundTruth\.csv"

@@ -14,7 +14,8 @@ from pathlib import Path
 from nevus.core.clinical import known
 from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing, SourceImage, list_described
-from nevus.data.sources.one_hot import UNKNOWN, read_ground_truth, split_of
+from nevus.data.sources.one_hot import UNKNOWN, read_ground_truth
+from nevus.data.sources.split_folders import split_of
 from nevus.data.sources.tables import further_columns, keyed, read_table
 
 TABLES = r"ISIC_2019_(Training|Test)_GroundTruth\.csv"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from nevus.core.errors import DataError
 from nevus.data.diagnoses import Named
+from nevus.data.sources.matching import check_any
 
 PHANTOM_PREFIX = "generated_"
 # Names of images in the ISIC Archive; ISIC 2019 marks those that it made smaller.
@@ -116,12 +116,8 @@ def list_described(
     taken: dict[str, Path] = {}
     for path in sorted(paths, key=_is_among_masks):
         taken.setdefault(keys(path), path)
-    if paths and described and not taken.keys() & described.keys():
-        raise DataError(
-            f"{table} names {len(described):,} images, and none of the {len(paths):,} image files has one of these "
-            f"names. Looked for: '{next(iter(described))}'. Found: '{paths[0].as_posix()}'. Fetch the images of this "
-            "table, or name the files as it does."
-        )
+    files = [path.as_posix() for path in paths]
+    check_any(table, list(described), files, any_found=bool(taken.keys() & described.keys()))
     images: dict[str, SourceImage] = {}
     rejected: list[tuple[Path, str]] = []
     num_ignored = num_other_files

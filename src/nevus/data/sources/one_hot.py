@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from nevus.core.errors import DataError
-from nevus.data.sources.class_folders import SPLIT_FOLDERS
 from nevus.data.sources.files import Files
 from nevus.data.sources.tables import image_key, read_table
 
@@ -41,12 +39,6 @@ def read_ground_truth(files: Files, table: str, classes: Sequence[str]) -> dict[
         if found.setdefault(image, marked[0]) != marked[0]:
             raise DataError(f"{files.root / table}: image '{image}' is in two rows of different classes. Delete one.")
     return found
-
-
-def split_of(table: str) -> str:
-    """The split that the name of a table tells: train, val, test, or empty."""
-    words = re.split(r"[^a-z]+", table.rpartition("/")[2].lower())
-    return next((SPLIT_FOLDERS[word] for word in words if word in SPLIT_FOLDERS), "")
 
 
 def is_one(cell: str) -> bool:

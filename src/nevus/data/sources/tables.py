@@ -96,8 +96,9 @@ def keyed(where: str, records: Iterable[dict[str, str]], key: str) -> dict[str, 
         name = image_key(record[key])
         if not name:
             raise DataError(f"{where}: a row has no {key}: {_shown(record)}. Expected one in each. Mend or delete it.")
+        record[key] = name
         other = found.setdefault(name, record)
-        if other is not record and other != record:
+        if other != record:
             raise DataError(
                 f"{where}: {key} '{name}' is in two rows that differ: {_shown(other)} and {_shown(record)}. Expected "
                 "each once. Delete one."
