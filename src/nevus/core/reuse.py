@@ -197,6 +197,7 @@ def _written(run: Run) -> tuple[Path, ...]:
         run.checkpoints,
         run.model_keras,
         run.clinical_json,
+        run.augmented_jpg,
         run.tensorboard,
         run.predictions,
         list_of(run.model_onnx),

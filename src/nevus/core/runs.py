@@ -6,6 +6,7 @@ history.csv             one row an epoch
 checkpoints/            the best weights, and all that resuming needs
 model.keras             the trained network with its best weights
 metadata.json           what age, sex and site add to its logits, if it takes them
+augmented.jpg           training images as the recipe varies them
 tensorboard/            event files
 predictions/{val,test}.csv
 predictions/test_heatmaps.npy   float16 [N, h, w], signed, in the order of test.csv
@@ -72,6 +73,7 @@ class Run:
         self.checkpoints = directory / "checkpoints"
         self.model_keras = directory / "model.keras"
         self.clinical_json = directory / "metadata.json"
+        self.augmented_jpg = directory / "augmented.jpg"
         self.tensorboard = directory / "tensorboard"
         self.predictions = directory / "predictions"
         self.operating_points_json = directory / "operating_points.json"

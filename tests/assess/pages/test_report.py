@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import itertools
 import json
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from assess.report_runs import BINARY, HOSTILE, make_run
 from nevus.assess.evaluation.results import read_metrics
@@ -395,3 +397,12 @@ def test_a_share_is_never_rounded_to_all_or_none(whole: int, data: st.DataObject
 
 def test_one_of_two_hundred_is_not_none_of_a_hundred() -> None:
     assert (of_hundred(1 / 200), of_hundred(199 / 200)) == ("fewer than 1", "more than 99")
+
+
+def test_training_images_as_they_are_varied_are_in_the_page_where_the_run_has_them(copied: Run) -> None:
+    assert "What the network was shown" not in copied.report_html.read_text(encoding="utf-8")
+    Image.fromarray(np.full((8, 8, 3), 200, np.uint8)).save(copied.augmented_jpg)
+    write_report(copied)
+    page = copied.report_html.read_text(encoding="utf-8")
+    content = base64.b64encode(copied.augmented_jpg.read_bytes()).decode("ascii")
+    assert f'<img class="sheet" src="data:image/jpeg;base64,{content}"' in page

@@ -7,6 +7,7 @@ Class names, file names and paths may hold anything: the template escapes them.
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -107,6 +108,7 @@ def _render(run: Run) -> tuple[str, str, dict[str, bytes]]:
         class_metrics=shown_metrics(len(info.classes.names)),
         subgroup_metrics=subgroups.METRICS,
         training=training,
+        augmented=_augmented(run),
         config=config,
         options=options(),
         parity=parity,
@@ -126,6 +128,13 @@ def _render(run: Run) -> tuple[str, str, dict[str, bytes]]:
         checklists=[checklist.fill_in(name, facts, _sections(metrics, audit)) for name in checklist.NAMES],
     )
     return page, card.to_markdown(), images
+
+
+def _augmented(run: Run) -> str:
+    """The picture of varied training images within the page; empty if the run has none, as older ones."""
+    if not run.augmented_jpg.is_file():
+        return ""
+    return "data:image/jpeg;base64," + base64.b64encode(run.augmented_jpg.read_bytes()).decode("ascii")
 
 
 def _sections(metrics: Mapping[str, Any], audit: list[dict[str, Any]] | None) -> set[str]:

@@ -42,6 +42,7 @@ from nevus.learn.training.checkpoint import Checkpoint
 from nevus.learn.training.epoch_report import EpochReport
 from nevus.learn.training.linear_head import fit_head
 from nevus.learn.training.optimization import compile_network, optimizer_of, steering
+from nevus.learn.training.preview import write_preview
 from nevus.learn.training.recipe import Stage, recipe_name, recipe_of
 from nevus.learn.training.teacher import describe_teacher, load_teacher, taught
 
@@ -103,6 +104,7 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False, o
         run.start(dataset, pretrained=pretrained)
         write_json(run.config_json, config.to_json())
     run.checkpoints.mkdir(exist_ok=True)
+    write_preview(run, dataset, recipe.augmentation, config.seed)
 
     try:
         for number in range(len(recipe.epochs_of_stages())):
