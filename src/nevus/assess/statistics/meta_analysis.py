@@ -153,7 +153,7 @@ def p_value(pooled: Pooled) -> float:
     Examples:
         >>> differences = [Estimate(0.02, 0.00, 0.04), Estimate(0.03, 0.01, 0.05), Estimate(0.04, 0.00, 0.08)]
         >>> round(p_value(pool_numbers(differences)), 3)
-        0.052
+        0.059
     """
     if pooled.num_sources < 2:
         return math.nan
