@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -52,86 +52,92 @@ def test_one_chunk_at_a_time_is_read_small_in_number_and_in_bytes(
     assert source.num_read == in_a_chunk
 
 
-def _ignored_signals(images: Sequence[Located], *_: int) -> list[str]:
-    return [str(sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, [])))) for _ in images]
+def children() -> list[int]:
+    """The processes that this one has started."""
+    listed = Path(f"/proc/self/task/{os.getpid()}/children")
+    return [int(pid) for pid in listed.read_text().split()] if listed.exists() else []
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="this system has no such mask")
-def test_workers_start_deaf_to_the_interrupt_key_and_this_process_hears_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that is interrupted before it runs any of our code prints a traceback."""
-    monkeypatch.setattr(decoding, "MIN_IMAGES_FOR_WORKERS", 1)
-    monkeypatch.setattr(decoding, "_decode_chunk", _ignored_signals)
-    outcomes = decode_all(Source(bmp(8)), 400_000, image_size=8, max_pixels=10**6, workers=2)
-    assert str(int(signal.SIGINT)) in next(outcomes)
-    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    outcomes.close()  # type: ignore[attr-defined]
+def is_running(pid: int) -> bool:
+    # What a process that has ended was called with is empty until it is gone.
+    called = Path(f"/proc/{pid}/cmdline")
+    try:
+        return bool(called.read_bytes())
+    except OSError:
+        return False
 
 
-def fill(pipe: int) -> None:
-    os.set_blocking(pipe, False)
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            os.write(pipe, bytes(2**16))
-    os.set_blocking(pipe, True)
-
-
-def test_a_pool_that_breaks_while_a_worker_starts_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that starts after the others were ended has no one to read what it says, and would be waited for."""
-
-    class BreakingAsAWorkerStarts(decoding.ProcessPoolExecutor):
-        def _spawn_process(self) -> None:
-            if not self._processes:
-                super()._spawn_process()  # type: ignore[misc]
-                return
-            reader, ended, started = self._call_queue._reader, threading.Event(), threading.Event()
-            close = reader.close
-
-            def close_late() -> None:
-                ended.set()
-                started.wait(10)
-                close()
-
-            reader.close = close_late
-            next(iter(self._processes.values())).kill()
-            ended.wait(5)  # Newer pools do not come here before the worker has started.
-            super()._spawn_process()  # type: ignore[misc]
-            fill(self._result_queue._writer.fileno())
-            started.set()
-
-    monkeypatch.setattr(decoding, "MIN_IMAGES_FOR_WORKERS", 1)
-    monkeypatch.setattr(decoding, "ProcessPoolExecutor", BreakingAsAWorkerStarts)
-    late = threading.Timer(60, lambda: [worker.kill() for worker in multiprocessing.active_children()])
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
+@pytest.mark.parametrize("delay", [0.0, 0.003, 0.01, 0.03, 0.1])
+def test_a_worker_that_is_killed_at_any_moment_is_one_line_at_once(delay: float) -> None:
+    """Images that are large once decoded, so that a worker is often about to send them."""
+    before = set(children())
+    outcomes = decode_all(Source(bmp(64)), 400_000, image_size=256, max_pixels=10**6, workers=2)
+    next(outcomes)
+    workers = [pid for pid in children() if pid not in before]
+    assert len(workers) == 2
+    late = threading.Timer(delay, os.kill, (workers[0], signal.SIGKILL))
     late.start()
-    with pytest.raises(DataError, match="decoding worker was killed"):
-        list(decode_all([bmp(8)] * 200, 200, image_size=8, max_pixels=10**6, workers=2))
-    assert late.is_alive()
-    late.cancel()
+    start = time.monotonic()
+    with pytest.raises(DataError, match=r"A decoding worker was killed by signal 9, .* fewer --workers"):
+        deque(takewhile(lambda _: time.monotonic() - start < 30, outcomes), maxlen=0)
+    assert not any(map(is_running, workers))
+
+
+def test_a_worker_is_killed_while_it_reads_a_large_request() -> None:
+    before = set(children())
+    outcomes = decode_all(Source(bmp(1600)), 400_000, image_size=8, max_pixels=10**7, workers=2)
+    next(outcomes)
+    for pid in set(children()) - before:
+        os.kill(pid, signal.SIGKILL)
+    with pytest.raises(DataError, match="A decoding worker was killed"):
+        list(outcomes)
+
+
+SCRIPT = """
+import sys
+from nevus.data import decoding
+decoding.MIN_IMAGES_FOR_WORKERS = 1
+print("begins")
+found = decoding.decode_all([open(sys.argv[1], "rb").read()] * 100, 100, image_size=8, max_pixels=10**6, workers=2)
+print(sum(isinstance(outcome, decoding.Decoded) for outcome in found))
+"""
+
+
+@pytest.mark.parametrize("is_from_standard_input", [False, True])
+def test_a_script_needs_no_guard_and_may_come_from_standard_input(is_from_standard_input: bool, tmp_path: Path) -> None:
+    (tmp_path / "image.bmp").write_bytes(bmp(8))
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "-" if is_from_standard_input else str(script), str(tmp_path / "image.bmp")],
+        input=SCRIPT if is_from_standard_input else "", capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "begins\n100\n", "")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
 def test_workers_end_with_the_process_that_started_them() -> None:
     code = """
-import multiprocessing, sys, time
+import pathlib, sys, time, os
 from nevus.data import decoding
-if __name__ == "__main__":
-    decoding.MIN_IMAGES_FOR_WORKERS = 1
-    outcomes = decoding.decode_all([sys.stdin.buffer.read()] * 400, 400, image_size=512, max_pixels=10**6, workers=2)
-    next(outcomes)
-    print(*(worker.pid for worker in multiprocessing.active_children()), flush=True)
-    time.sleep(60)
+data = sys.stdin.buffer.read()
+outcomes = decoding.decode_all([data] * 4000, 4000, image_size=512, max_pixels=10**6, workers=2)
+next(outcomes)
+print(pathlib.Path(f"/proc/self/task/{os.getpid()}/children").read_text(), flush=True)
+time.sleep(60)
 """
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
         process.stdin.write(bmp(8))
         process.stdin.close()
-        workers = [Path(f"/proc/{pid}/cmdline") for pid in process.stdout.readline().decode().split()]
-        assert workers
-        assert all(worker.read_bytes() for worker in workers)
+        workers = [int(pid) for pid in process.stdout.readline().decode().split()]
+        assert len(workers) == 2
+        assert all(map(is_running, workers))
         process.kill()
     for _ in range(200):
-        # That of a process that has ended is empty until it is gone.
-        if not any(worker.exists() and worker.read_bytes() for worker in workers):
+        if not any(map(is_running, workers)):
             break
         time.sleep(0.1)
     else:

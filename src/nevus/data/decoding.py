@@ -7,21 +7,15 @@ module writes nothing and knows nothing of classes or archives.
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-import os
-import signal
-import threading
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from nevus.core.errors import DataError, ImageError
 from nevus.core.machine import available_processors
 from nevus.core.preprocess import Pixels, decode, read_image_file, resize
+from nevus.data.workers import WorkerDiedError, can_start, in_processes
 
 # A chunk is full at so many images, or so many bytes of images from archives, which travel to the workers.
 CHUNK = 32
@@ -58,79 +52,22 @@ def decode_all(
     Raises:
         DataError: a worker process died.
     """
+    decode_chunk = partial(_decode_chunk, image_size=image_size, max_pixels=max_pixels)
     chunks = _chunks(images)
-    workers = workers or available_processors()
-    if workers == 1 or num_images < MIN_IMAGES_FOR_WORKERS:
-        for chunk in chunks:
-            yield from _decode_chunk(chunk, image_size, max_pixels)
-        return
-    # 'spawn' is safe whatever threads this process runs, and the same on every system. Workers leave
-    # the interrupt key to this process, which then stops them; see `_interrupt_waiting` too.
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-    )
-    pending: deque[Future[list[Decoded | str]]] = deque()
+    workers = min(workers or available_processors(), -(-num_images // CHUNK))
+    decoded: Iterator[list[Decoded | str]]
+    if workers <= 1 or num_images < MIN_IMAGES_FOR_WORKERS or not can_start():
+        decoded = map(decode_chunk, chunks)
+    else:
+        decoded = in_processes(decode_chunk, chunks, workers)
     try:
-        for chunk in chunks:
-            pending.append(_submit(pool, chunk, image_size, max_pixels))
-            # Bounds memory: results wait here until they are written.
-            if len(pending) > 2 * workers:
-                yield from pending.popleft().result()
-        while pending:
-            yield from pending.popleft().result()
-    except BrokenProcessPool:
-        # One that was just starting when the pool broke is not ended with the others, and would be waited for forever.
-        for worker in list((pool._processes or {}).values()):
-            worker.kill()
+        for chunk in decoded:
+            yield from chunk
+    except WorkerDiedError as problem:
         raise DataError(
-            "A decoding worker was killed, most often because memory ran out. "
-            "Run again with fewer --workers or a lower --max-pixels. In a Python script, "
-            "call prepare below: if __name__ == '__main__'."
+            f"A decoding worker {problem}, most often because memory ran out. Run again with fewer --workers or a "
+            "lower --max-pixels."
         ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Ends this process once the one that started it is gone, however: its pipes would keep it waiting forever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _submit(
-    pool: ProcessPoolExecutor, chunk: Sequence[Located], image_size: int, max_pixels: int
-) -> Future[list[Decoded | str]]:
-    try:
-        with _interrupt_waiting():
-            return pool.submit(_decode_chunk, chunk, image_size, max_pixels)
-    # A pool that breaks while it starts a worker closes the pipes that it is about to hand over.
-    except (OSError, ValueError) as problem:
-        raise BrokenProcessPool(str(problem)) from problem
-
-
-@contextmanager
-def _interrupt_waiting() -> Iterator[None]:
-    """Lets the interrupt key wait until the block is done. A worker that starts in it never hears of the key at all.
-
-    Without that the key ends a worker that is only about to be told to leave it alone, with a traceback.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _chunks(images: Iterable[Located]) -> Iterator[list[Located]]:
