@@ -150,6 +150,8 @@ def test_the_run_is_done_and_its_model_is_exported(finished: Run) -> None:
     assert "Not left out yet" not in page
     assert all(f'<a href="without-{name}/report.html">{name}</a>' in page for name in ("north", "south"))
     assert '<a href="report.html">Its report</a>' in page
+    card = finished.model_card_md.read_text(encoding="utf-8")
+    assert "## What to expect\n\n- **At a source that it has not seen:** north (" in card
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,13 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="folder that 'nevus evaluate' wrote")
+    parser.add_argument(
+        "--sources",
+        type=Path,
+        metavar="RUN",
+        help="a run of the same recipe with --leave-source-out, whose metrics the report and the card open with "
+        "(default: the run itself, if it left sources out)",
+    )
 
 
 def _add_audit(parser: argparse.ArgumentParser) -> None:
@@ -212,8 +219,7 @@ def export(arguments: argparse.Namespace) -> int:
 def report(arguments: argparse.Namespace) -> int:
     """Writes the report of a run."""
     run = Run(arguments.run)
-    stages.report(run)
-    print(run.report_html)
+    print(stages.report(run, arguments.sources))
     return 0
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from nevus.core.config import DEFAULTS, Config
 from nevus.core.dataset import Dataset
-from nevus.core.errors import DataError
+from nevus.core.errors import DataError, RunError
 from nevus.core.files import path_of
 from nevus.core.reuse import check_fresh, check_resumable, check_weights
 from nevus.core.runs import DONE, Run
@@ -269,33 +269,36 @@ def stress_test(run: Run, config: Config = DEFAULTS) -> None:
         _log.warning("No stress test: %s", problem)
 
 
-def report(run: Run | str | Path) -> Path:
+def report(run: Run | str | Path, sources: Run | str | Path | None = None) -> Path:
     """Writes the report of a run, or that of a cross-validation as a whole, as `nevus report` does.
 
-    Where sources were left out, `sources.html` is written too.
+    Where sources were left out, `sources.html` is written too, and is all there is before the model of all sources.
 
     Args:
         run: evaluated, or its folder.
+        sources: a run of the same recipe with sources left out, or its folder: the report and the model card open with
+            its metrics. Those of `run` itself, if it left sources out, if None.
 
     Returns:
         The path of the HTML page; the plots in it are in `run.plots`.
 
     Raises:
-        RunError: a file that an earlier stage writes is missing or damaged.
+        RunError: a file that an earlier stage writes is missing or damaged, or `sources` left no source out.
     """
     run = Run.of(run)
     _log.info("Writing the report")
     if run.run_json.exists() and run.folds:
         from nevus.assess.pages.cross_validation_page import write_cross_validation_page
 
-        write_cross_validation_page(run)
-    else:
-        from nevus.assess.pages.report import write_report
+        if sources is not None:
+            raise RunError(f"{run.directory} is a cross-validation, whose report has no place for sources left out.")
+        return write_cross_validation_page(run)
+    if run.run_json.exists() and run.left_out and run.sources_json.exists():
+        from nevus.assess.pages.sources_page import write_sources_page
 
-        write_report(run)
-        if run.left_out and run.sources_json.exists():
-            from nevus.assess.pages.sources_page import write_sources_page
+        page = write_sources_page(run)
+        if not run.metrics_json.exists():
+            return page
+    from nevus.assess.pages.report import write_report
 
-            # Again, now that there is a report of the model of all sources to link to.
-            write_sources_page(run)
-    return run.report_html
+    return write_report(run, None if sources is None else Run.of(sources))

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+from nevus.assess.pages.source_facts import SourceFigures
 from nevus.assess.plots.drawing import interval_text
 from nevus.assess.sections.calibration import CALIBRATION
 from nevus.assess.sections.classified import CLASSIFICATION
@@ -30,6 +31,7 @@ from nevus.core.triage import BANDS
 
 OPEN = "Open: to be filled in by the author."
 
+_RISK = "Malignant or benign"
 _CARD = shown_on(Surface.CARD, (*SCORES, *DECISIONS))
 
 
@@ -81,6 +83,7 @@ def make_card(
     versions: Mapping[str, str],
     metrics: Mapping[str, Any],
     point: Mapping[str, Any],
+    sources: SourceFigures | None = None,
 ) -> ModelCard:
     """Fills in the card.
 
@@ -90,13 +93,15 @@ def make_card(
         versions: of the test split, by their names in `metrics`: what each is called. The first is to be quoted.
         metrics: as `results.read_metrics` gives it.
         point: the default operating point in there.
+        sources: figures of sources left out, if there are any; the card opens with them.
     """
     results = {split: _results(metrics, point, split) for split in versions}
     of_classes = {split: _class_results(metrics, split) for split in versions}
     num_classes = len(metrics["classes"]["names"])
-    entries = [_entry(facts, "Malignant or benign", title, results[split]) for split, title in versions.items()]
+    entries = _source_entries(sources) if sources else []
+    entries += [_entry(_RISK, _tested(facts, title), results[split]) for split, title in versions.items()]
     entries += [
-        _entry(facts, f"Which of {num_classes} classes", title, of_classes[split])
+        _entry(f"Which of {num_classes} classes", _tested(facts, title), of_classes[split])
         for split, title in versions.items()
         if of_classes[split]
     ]
@@ -117,6 +122,7 @@ def make_card(
         "limitations": LIMITATIONS,
         "point": point["name"],
         "threshold": f"{point['threshold']:.4f}",
+        "rule": point["rule"],
     }
     of_tests = {
         title: {
@@ -164,17 +170,33 @@ def _sentence(results: Sequence[tuple[Metric, Estimate]]) -> str:
     return "; ".join(f"{metric.title} {interval_text(estimate)}" for metric, estimate in results)
 
 
-def _entry(
-    facts: Mapping[str, str], task: str, title: str, results: Sequence[tuple[Metric, Estimate]]
-) -> dict[str, Any]:
+def _source_entries(sources: SourceFigures) -> list[dict[str, Any]]:
+    """A result of `model-index` for each source that was left out of training."""
+    return [
+        _entry(
+            _RISK,
+            {"name": f"{one['name']} (left out of training)", "type": _identifier(one["name"])},
+            [(metric, found[metric.name]) for metric in _CARD if metric.name in found],
+        )
+        for one in sources.found["sources"]
+        for found in [{**one, **sources.at_default(one)}]
+    ]
+
+
+def _tested(facts: Mapping[str, str], title: str) -> dict[str, str]:
+    """The dataset of a result on the test split."""
+    return {
+        "name": f"{facts['source_names'].replace(chr(10), ', ')} ({title})",
+        "type": _identifier(facts["source_names"].split("\n")[0]),
+        "split": "test",
+    }
+
+
+def _entry(task: str, dataset: Mapping[str, str], results: Sequence[tuple[Metric, Estimate]]) -> dict[str, Any]:
     """One result of `model-index`; a metric that is not defined has no place there."""
     return {
         "task": {"type": "image-classification", "name": task},
-        "dataset": {
-            "name": f"{facts['source_names'].replace(chr(10), ', ')} ({title})",
-            "type": _identifier(facts["source_names"].split("\n")[0]),
-            "split": "test",
-        },
+        "dataset": dict(dataset),
         "metrics": [
             {
                 "type": metric.hub or metric.name,

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from nevus.assess.pages.source_facts import NOT_MEASURED, SourceFigures
 from nevus.assess.pages.wording import percent_text, plain
 from nevus.assess.plots.drawing import interval_text
 from nevus.core.dataset import DatasetInfo
@@ -28,6 +29,7 @@ def facts_of(
     config: Mapping[str, Any],
     licences: str,
     stress: Mapping[str, Any] | None = None,
+    sources: SourceFigures | None = None,
 ) -> dict[str, str]:
     """The facts of a run that the model card and the checklists name.
 
@@ -38,6 +40,7 @@ def facts_of(
         config: `config.json`.
         licences: as `results.dataset_licences` gives them.
         stress: as `stress_form.read_stress` gives it.
+        sources: as `source_facts.source_figures` gives them.
     """
     return {
         **_of_purpose(record, info, config, licences),
@@ -46,6 +49,7 @@ def facts_of(
         **_of_evaluation(metrics),
         **_of_environment(record),
         "stress": _of_stress(stress),
+        "out_of_source": sources.text if sources else NOT_MEASURED,
     }
 
 

@@ -24,6 +24,7 @@ from nevus.assess.pages.facts import facts_of
 from nevus.assess.pages.mistakes import most_confident_at, pictures
 from nevus.assess.pages.rendering import template
 from nevus.assess.pages.report_plots import drawn, plots_of_report, write_pngs
+from nevus.assess.pages.source_facts import source_figures
 from nevus.assess.pages.stress_page import MOST_IN_REPORT, pictures_of_run
 from nevus.assess.plots.history import read_history
 from nevus.assess.sections import screening, subgroups
@@ -38,14 +39,19 @@ from nevus.core.errors import RunError
 from nevus.core.files import write_text
 from nevus.core.manifest import SPLITS
 from nevus.core.predictions import read_predictions
-from nevus.core.runs import Run
+from nevus.core.runs import OUT_OF_SOURCE, Run
 
 # A prevalence near that of melanoma where people are screened, for the example of what becomes of the predictive value.
 _SCREENING_PREVALENCE = 0.01
 
 
-def write_report(run: Run) -> Path:
+def write_report(run: Run, sources: Run | None = None) -> Path:
     """Writes `report.html`, `model_card.md` and `plots/*.png` of a run that was trained and evaluated.
+
+    Args:
+        run: whose report it is.
+        sources: a run of the same recipe with sources left out, whose figures the report and the card open with; those
+            of `run` itself, if it has any, if None.
 
     Returns:
         The path of the report.
@@ -54,7 +60,7 @@ def write_report(run: Run) -> Path:
         RunError: a file that an earlier stage writes is missing, damaged or of another version; names the stage.
     """
     try:
-        page, card, images = _render(run)
+        page, card, images = _render(run, sources)
     except jinja2.UndefinedError as problem:
         raise RunError(f"{run.metrics_json} lacks a field ({problem}). Run 'nevus evaluate' again.") from None
     write_pngs(run.plots, images)
@@ -63,7 +69,7 @@ def write_report(run: Run) -> Path:
     return run.report_html
 
 
-def _render(run: Run) -> tuple[str, str, dict[str, bytes]]:
+def _render(run: Run, sources_of: Run | None) -> tuple[str, str, dict[str, bytes]]:
     """The page, the model card, and the plots of the page as PNG files by name."""
     record, info = results.read_record(run), results.read_info(run)
     history = read_history(run.history_csv)
@@ -83,8 +89,9 @@ def _render(run: Run) -> tuple[str, str, dict[str, bytes]]:
     missed, false_alarms = most_confident_at(test, metrics["temperature"], thresholds)
     audit = results.read_audit(run)
     stress = stress_form.read_stress(run)
-    facts = facts_of(record, info, metrics, config, results.dataset_licences(run), stress)
-    card = make_card(run.name, facts, versions, metrics, point)
+    sources = source_figures(run, sources_of)
+    facts = facts_of(record, info, metrics, config, results.dataset_licences(run), stress, sources)
+    card = make_card(run.name, facts, versions, metrics, point, sources)
     thumbnails = pictures(run, (*missed, *false_alarms), len(test.image_ids))
     parity, probe = results.read_parity(run), results.read_probe(run)
     quoted = point[splits[0]]
@@ -114,6 +121,8 @@ def _render(run: Run) -> tuple[str, str, dict[str, bytes]]:
         parity=parity,
         outdated=results.outdated(run, parity),
         probe=probe,
+        sources=sources,
+        chosen_elsewhere=OUT_OF_SOURCE in metrics["fingerprints"]["predictions"],
         stress=stress,
         stress_pictures=pictures_of_run(run, stress, MOST_IN_REPORT),
         most_changes=MOST_IN_REPORT,
