@@ -317,3 +317,33 @@ def test_a_wrong_cell_is_an_error_that_names_it(tmp_path: Path, name: str, old: 
     lay_out(tmp_path, Release(release.kind, tables, release.images, {}))
     with pytest.raises(DataError, match=message):
         find_images(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "title"),
+    [
+        (("ISIC_2020_Test_Input/ISIC_1.jpg", "ISIC_2020_Test_Metadata.csv"), "the test images of ISIC 2020"),
+        (("MILK10k_Test_Input/IL_1/ISIC_1.jpg", "MILK10k_Test_Metadata.csv"), "the test images of MILK10k"),
+        (("ISIC2018_Task1-2_Training_Input/ISIC_1.jpg",), "tasks 1 and 2 of ISIC 2018"),
+        (("ISIC-2017_Test_v2_Part1_GroundTruth/ISIC_1_segmentation.png",), "parts 1 and 2 of ISIC 2017"),
+        (("ISBI2016_ISIC_Part1_Training_Data/ISIC_1.jpg",), "parts 1 and 2 of ISIC 2016"),
+        (("hmnist_28_28_RGB.csv", "hmnist_8_8_L.csv"), "HAM10000 as a table of pixels"),
+        (("derm12345_metadata_train.csv", "derm12345_train_part_1/a.jpg"), "DERM12345"),
+        (("dataset/scin_labels.csv", "dataset/images/1.png"), "SCIN"),
+        (("train00-2071.tfrec", "train01-2071.tfrec"), "a set of TFRecord files"),
+        (("PH2Dataset.rar",), "an archive of a kind that is not read"),
+        (("images.tar.bz2",), "a tar archive of a compression that is not read"),
+    ],
+)
+def test_a_release_that_is_known_and_not_read_is_called_by_its_name(
+    tmp_path: Path, names: tuple[str, ...], title: str
+) -> None:
+    lay_out(tmp_path, Release("", {}, names, {}))
+    with pytest.raises(DataError, match=f"this is {title}, which Nevus knows and does not read"):
+        find_images(tmp_path)
+
+
+def test_an_archive_that_is_not_read_next_to_images_that_are_is_ignored(tmp_path: Path) -> None:
+    lay_out(tmp_path, Release("", {}, ("nv/1.jpg", "mel/2.jpg", "more.rar"), {}))
+    listing = find_images(tmp_path)
+    assert (listing.kind, listing.num_ignored) == ("class folders", 1)

@@ -24,8 +24,8 @@ from nevus.pipeline import run as whole
 from nevus.pipeline.recorded_options import recorded_options
 
 SOURCES = (
-    "a folder with a folder of images for each class, a dataset that docs/data.md lists, a zip archive of either, or "
-    "a table; several become one dataset"
+    "a folder with a folder of images for each class, a dataset that docs/data.md lists, a zip or tar archive "
+    "of either, or a table; several become one dataset"
 )
 
 # A folder for browsers, made from model.onnx: no other form of the network.

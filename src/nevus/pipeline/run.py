@@ -27,7 +27,7 @@ def run(
     """Prepares, splits, audits, trains, chooses thresholds, evaluates, exports and reports, as `nevus run` does.
 
     Args:
-        images: a folder with a folder of images for each class, a dataset that docs/data.md lists, a zip archive
+        images: a folder with a folder of images for each class, a dataset that docs/data.md lists, a zip or tar archive
             of either, a table, or several of these; or one prepared dataset.
         out: folder for the run; `runs/NAME_OF_IMAGES` if None.
         config: the options. With `folds` it is a cross-validation; with `leave_source_out` each source is tested by

@@ -75,7 +75,7 @@ def prepare(
     """Decodes and resizes images once, into a dataset folder, as `nevus prepare` does.
 
     Args:
-        images: a folder with a folder of images for each class, a dataset that docs/data.md lists, a zip archive
+        images: a folder with a folder of images for each class, a dataset that docs/data.md lists, a zip or tar archive
             of either, a table; or several of these, which become one dataset.
         out: folder for the dataset.
         config: its options of preparation.

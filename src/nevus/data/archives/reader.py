@@ -10,7 +10,9 @@ from typing import Protocol
 from nevus.core.errors import ImageError
 from nevus.data.archives.arrays import ArrayArchive
 from nevus.data.archives.hdf5 import Hdf5Archive
+from nevus.data.archives.member_names import TAR_SUFFIXES
 from nevus.data.archives.parquet import ParquetArchive
+from nevus.data.archives.tars import TarArchive
 from nevus.data.archives.zips import ZipArchive
 
 
@@ -30,6 +32,7 @@ ARCHIVES: dict[str, Callable[[Path], Archive]] = {
     ".h5": Hdf5Archive,
     ".npz": ArrayArchive,
     ".parquet": ParquetArchive,
+    **dict.fromkeys(TAR_SUFFIXES, TarArchive),
 }
 
 
@@ -55,13 +58,14 @@ class ImageReader:
             DataError: the archive itself cannot be read.
         """
         for place, part in enumerate(path.parts[:-1], start=1):
-            if Path(part).suffix.lower() in ARCHIVES:
-                archive = self._archive(Path(*path.parts[:place]))
+            suffix = next((suffix for suffix in ARCHIVES if part.lower().endswith(suffix)), "")
+            if suffix:
+                archive = self._archive(Path(*path.parts[:place]), suffix)
                 if archive is not None:
                     return archive.read("/".join(path.parts[place:]))
         return self._root / path
 
-    def _archive(self, container: Path) -> Archive | None:
+    def _archive(self, container: Path, suffix: str) -> Archive | None:
         """The archive, or None for a folder that is named like one."""
         if container not in self._opened:
             path = self._root / container
@@ -70,7 +74,7 @@ class ImageReader:
             elif not path.exists():
                 raise ImageError("no such file")
             else:
-                archive = ARCHIVES[container.suffix.lower()](path)
+                archive = ARCHIVES[suffix](path)
                 self._stack.callback(archive.close)
                 self._opened[container] = archive
         return self._opened[container]

@@ -12,13 +12,14 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from nevus.core.damage import DAMAGE
 from nevus.core.errors import DataError, ImageError
 from nevus.core.preprocess import MAX_FILE_BYTES
 from nevus.core.zip_members import MOST_EXPANSION, open_member, read_member
+from nevus.data.archives.member_names import TAR_SUFFIXES, is_hidden, leads_out, normal_name
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer as Buffer
@@ -53,7 +54,7 @@ class ZipArchive:
         self.path = path
         self._level = level
         self._inner: dict[str, ZipArchive] = {}
-        # Names such as './a.jpg' by the form that a path gives them.
+        # Names such as './a.jpg', and those with the backslashes of Windows, by the form that a path gives them.
         self._spelled: dict[str, str] = {}
         try:
             self._file = file or path.open("rb")
@@ -69,8 +70,15 @@ class ZipArchive:
 
         A member that was written again is twice in its archive, and once here: the last one is what is read.
         """
-        for name in sorted({_normal(info.filename) for info in self._zip.infolist() if not info.is_dir()}):
-            if name.lower().endswith(".zip") and not _hidden(name):
+        for name in sorted({normal_name(info.filename) for info in self._zip.infolist()}):
+            if name.endswith("/"):
+                continue
+            if name.lower().endswith(TAR_SUFFIXES) and not is_hidden(name):
+                raise DataError(
+                    f"{self.path / name} is a tar archive within a zip archive, which cannot be read there. Unpack "
+                    f"{self.path.name} into a folder and name that; the archives in it are read as they are."
+                )
+            if name.lower().endswith(".zip") and not is_hidden(name):
                 yield from (f"{name}/{member}" for member in self._archive_within(name).names())
             else:
                 yield name
@@ -145,12 +153,12 @@ class ZipArchive:
     def _check(self) -> None:
         packed = unpacked = 0
         for info in self._zip.infolist():
-            if _leads_out(info.filename):
+            if leads_out(info.filename):
                 raise DataError(
                     f"{self.path}: member {info.filename!r} has no proper place within the archive. It may be made to "
                     "harm, and is not read. If you trust it, unpack it by hand and name the folder."
                 )
-            if (normal := _normal(info.filename)) != info.filename:
+            if (normal := normal_name(info.filename)) != info.filename:
                 self._spelled[normal] = info.filename
             packed += info.compress_size
             unpacked += info.file_size
@@ -195,16 +203,3 @@ class _Window(io.RawIOBase):
         view[: len(data)] = data
         self._position += len(data)
         return len(data)
-
-
-def _hidden(name: str) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
-
-
-def _leads_out(name: str) -> bool:
-    """True for absolute names, Windows drives, steps upwards and backslashes."""
-    return name.startswith("/") or "\\" in name or name[1:2] == ":" or ".." in name.split("/")
-
-
-def _normal(name: str) -> str:
-    return PurePosixPath(name).as_posix() if name.startswith("./") or "/./" in name or "//" in name else name

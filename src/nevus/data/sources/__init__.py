@@ -14,6 +14,7 @@ from pathlib import Path
 
 from nevus.core.errors import DataError
 from nevus.core.preprocess import SUFFIXES
+from nevus.data.archives import archive_suffix
 from nevus.data.archives.parquet import ParquetArchive
 from nevus.data.sources import (
     bcn20000,
@@ -39,6 +40,7 @@ from nevus.data.sources.generic_table import SUFFIXES as TABLE_SUFFIXES
 from nevus.data.sources.generic_table import TableColumns, generic_table
 from nevus.data.sources.image_folder import image_folder
 from nevus.data.sources.listing import Listing, SourceImage
+from nevus.data.sources.not_read import check_not_known
 from nevus.data.sources.parquet_images import SUFFIX as PARQUET
 from nevus.data.sources.parquet_images import parquet_images
 from nevus.data.sources.phantoms import PHANTOM_CSV, phantoms
@@ -92,7 +94,7 @@ def find_images(source: Path, columns: TableColumns | None = None) -> Listing:
     """Lists the images of a dataset, whichever of `LAYOUTS` it has.
 
     Args:
-        source: a folder, a zip archive, a file of a dataset, or a table of one's own.
+        source: a folder, a zip or tar archive, a file of a dataset, or a table of one's own.
         columns: of a table of one's own.
 
     Raises:
@@ -130,17 +132,20 @@ def _find_by_layout(source: Path, columns: TableColumns) -> Listing:
             tables = files.tables(layout.tables, layout.headers)
             listing = layout.read(files, tables) if tables else None
             if listing is not None:
-                return listing
-        listing = parquet_images(files, columns) or image_folder(files, columns) or class_folders(files)
+                return replace(listing, images=files.in_reading_order(listing.images))
+        listing = parquet_images(files, columns) or image_folder(files, columns)
+        if listing is None:
+            listing = class_folders(files)
+            check_not_known(files, has_images=listing is not None)
         if listing is None:
             raise DataError(_what_is_wrong(source, files))
-        return listing
+        return replace(listing, images=files.in_reading_order(listing.images))
 
 
 def _what_is_wrong(source: Path, files: Files) -> str:
     """Says why no layout fits."""
     images = files.images
-    if not source.is_dir() and source.suffix.lower() != ".zip":
+    if not source.is_dir() and not archive_suffix(source.name):
         return f"{source} is a file, and none that Nevus knows. {EXPECTED}"
     if not images:
         found = f"{len(files.names)} other files" if files.names else "nothing"

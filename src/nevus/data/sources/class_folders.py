@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nevus.core.labels import normalise
+from nevus.data.archives import archive_suffix
 from nevus.data.sources.files import Files
 from nevus.data.sources.listing import Listing, SourceImage
 from nevus.data.sources.split_folders import SPLIT_FOLDERS
 
 
 def class_folders(files: Files) -> Listing | None:
-    """A folder for each class, with or without folders train, val and test above them, in zip archives or not."""
+    """A folder for each class, with or without folders train, val and test above them, in archives or not."""
     folders_of = _folders_of(files.images)
     placed: list[tuple[Path, str, tuple[str, ...]]] = []
     for name, folders in zip(files.images, folders_of, strict=True):
@@ -41,10 +42,10 @@ def _folders_of(names: Sequence[str]) -> list[tuple[str, ...]]:
     (`download.zip/nv/a.jpg` is in nv), but for the one folder that all are in.
     """
     paths = [tuple(name.split("/")[:-1]) for name in names]
-    if not any(_is_archive(part) for path in paths for part in path):
+    if not any(archive_suffix(part) for path in paths for part in path):
         return paths
     folders = [_without_suffixes(path) for path in paths]
-    if any(_is_archive(part) for part in paths[0][: _num_shared(paths)]):
+    if any(archive_suffix(part) for part in paths[0][: _num_shared(paths)]):
         drop = min(_num_shared(folders), max(map(len, folders)) - 1)
         folders = [path[drop:] for path in folders]
     return folders
@@ -54,10 +55,10 @@ def _without_suffixes(path: tuple[str, ...]) -> tuple[str, ...]:
     folders: list[str] = []
     follows_archive = False
     for part in path:
-        folder = part[: -len(".zip")] if _is_archive(part) else part
+        folder = part.removesuffix(archive_suffix(part))
         if not (follows_archive and folder == folders[-1]):
             folders.append(folder)
-        follows_archive = _is_archive(part)
+        follows_archive = folder != part
     return tuple(folders)
 
 
@@ -66,7 +67,3 @@ def _num_shared(paths: Sequence[tuple[str, ...]]) -> int:
     first, last = min(paths), max(paths)
     shortest = min(len(first), len(last))
     return next((place for place in range(shortest) if first[place] != last[place]), shortest)
-
-
-def _is_archive(part: str) -> bool:
-    return part.lower().endswith(".zip")

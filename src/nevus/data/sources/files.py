@@ -1,4 +1,4 @@
-"""The files of a source: which there are, those in zip archives too, and how to open them. Opens no image."""
+"""The files of a source: which there are, those in zip and tar archives too, and how to open them. Opens no image."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from nevus.core.damage import DAMAGE
 from nevus.core.errors import DataError
 from nevus.core.preprocess import SUFFIXES
-from nevus.data.archives import ZipArchive
+from nevus.data.archives import TarArchive, ZipArchive, archive_suffix, is_hidden
 from nevus.data.sources import csv_text
+
+if TYPE_CHECKING:
+    from nevus.data.sources.listing import SourceImage
 
 # Of a dataset, of one whose images were all rejected, and of a run.
 _MADE_BY_NEVUS = ("dataset.json", "rejected.csv", "run.json")
@@ -24,9 +27,9 @@ _MADE_BY_NEVUS = ("dataset.json", "rejected.csv", "run.json")
 class Files:
     """The files below a root, by their paths relative to it.
 
-    A zip archive is a folder: its members are below its name (`images.zip/a.jpg`). One that lies next to a folder
-    of its name is taken for unpacked and passed over, unless Nevus made that folder. A source that is a single file
-    is a folder that holds it alone.
+    A zip or tar archive is a folder: its members are below its name (`images.zip/a.jpg`). One that lies next to a
+    folder of its name is taken for unpacked and passed over, unless Nevus made that folder. A source that is a single
+    file is a folder that holds it alone.
 
     Attributes:
         root: the folder that paths are relative to.
@@ -35,7 +38,7 @@ class Files:
     def __init__(self, source: Path) -> None:
         self._only = None if source.is_dir() else source
         self.root = source if self._only is None else source.parent
-        self._archives: dict[str, ZipArchive] = {}
+        self._archives: dict[str, ZipArchive | TarArchive] = {}
         self._stack = ExitStack()
 
     @cached_property
@@ -43,20 +46,29 @@ class Files:
         """Everything that is not a folder, in order of names, without hidden files.
 
         Raises:
-            DataError: a zip archive is damaged or hostile.
+            DataError: an archive is damaged or hostile.
             OSError: a folder cannot be read.
         """
         walked = walk(self.root) if self._only is None else iter([self._only])
         names: list[str] = []
         for path in walked:
             name = path.relative_to(self.root).as_posix()
-            if path.suffix.lower() != ".zip":
+            suffix = archive_suffix(path.name)
+            if not suffix:
                 names.append(name)
-            elif self._only is not None or not _is_unpacked(path.with_suffix("")):
-                self._archives[name] = archive = ZipArchive(path)
+            elif self._only is not None or not _is_unpacked(path.with_name(path.name.removesuffix(suffix))):
+                archive = ZipArchive(path) if suffix.lower() == ".zip" else TarArchive(path)
+                self._archives[name] = archive
                 self._stack.callback(archive.close)
-                names += [f"{name}/{member}" for member in archive.names() if not _is_hidden(member)]
+                names += [f"{name}/{member}" for member in archive.names() if not is_hidden(member)]
         return tuple(names)
+
+    def in_reading_order(self, images: Sequence[SourceImage]) -> tuple[SourceImage, ...]:
+        """Images as they are, or in the order of `names` if any is in an archive that is read from its beginning."""
+        if not any(isinstance(archive, TarArchive) for archive in self._archives.values()):
+            return tuple(images)
+        places = {name: place for place, name in enumerate(self.names)}
+        return tuple(sorted(images, key=lambda image: places.get(image.path.as_posix(), len(places))))
 
     @cached_property
     def images(self) -> tuple[str, ...]:
@@ -133,7 +145,7 @@ def walk(folder: Path, depth: int = 0) -> Iterator[Path]:
         names = sorted((entry.name, entry.is_symlink()) for entry in entries)
     for name, is_link in names:
         path = folder / name
-        if _is_hidden(name):
+        if is_hidden(name):
             continue
         if not path.is_dir():
             yield path
@@ -141,7 +153,3 @@ def walk(folder: Path, depth: int = 0) -> Iterator[Path]:
             is_link and (depth > 1 or folder.resolve().is_relative_to(path.resolve()))
         ):
             yield from walk(path, depth + 1)
-
-
-def _is_hidden(name: str) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))

@@ -72,8 +72,8 @@ def generic_table(table: Path, columns: TableColumns) -> Listing:
                 images.append(_image(table, number, match.found, row, columns))
             else:
                 rejected.append((Path(match.wanted), match.reason))
-    images.sort(key=lambda image: image.path)
-    return Listing("table", tuple(images), tuple(rejected), len(files.names) - len(images))
+        listed = files.in_reading_order(sorted(images, key=lambda image: image.path))
+    return Listing("table", listed, tuple(rejected), len(files.names) - len(images))
 
 
 def _image(table: Path, number: int, name: str, row: dict[str, str], columns: TableColumns) -> SourceImage:
