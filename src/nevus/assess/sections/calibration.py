@@ -65,7 +65,7 @@ CALIBRATION: tuple[Metric | Number, ...] = (
     Metric(
         "brier",
         "Brier score",
-        "the mean squared difference between the risk and the truth; less is better",
+        "the mean squared difference between the risk and the truth; lower is better",
         "Brier, Monthly Weather Review 78:1 (1950)",
         Bootstrapped(lambda one: metrics.brier(one.labels, one.risk), lambda weighed: weighed.brier),
     ),
@@ -90,7 +90,7 @@ CALIBRATION: tuple[Metric | Number, ...] = (
     Metric(
         "ece",
         "ECE",
-        "expected calibration error: the mean distance from the diagonal; less is better",
+        "expected calibration error: the mean distance from the diagonal; lower is better",
         "Naeini, Cooper and Hauskrecht, AAAI 2015",
         Bootstrapped(
             lambda one: calibration.expected_calibration_error(one.labels, one.risk),
@@ -109,7 +109,7 @@ CALIBRATION: tuple[Metric | Number, ...] = (
     Metric(
         "slope",
         "Slope",
-        "1 is right; below 1 the risks are too extreme, above 1 too timid",
+        "1 is right; below 1 the risks are too extreme, above 1 not extreme enough",
         _COX,
         Direct(lambda one: one.line.slope, "linearised"),
     ),

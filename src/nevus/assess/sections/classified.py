@@ -90,7 +90,7 @@ RANKING = (
     Metric(
         "weighted_roc_auc",
         "Weighted ROC-AUC",
-        "the mean of the classes' ROC-AUC; every class counts by its images",
+        "the mean of the classes' ROC-AUC; every class is weighted by its number of images",
         _MEANS,
         resampled(lambda under: class_metrics.weighted_mean_of_classes(under.roc_auc, under.matrices)),
         frozenset({Surface.CARD, Surface.COMPARISON}),
@@ -106,7 +106,7 @@ RANKING = (
     Metric(
         "weighted_average_precision",
         "Weighted average precision",
-        "the mean of the classes' average precision; every class counts by its images",
+        "the mean of the classes' average precision; every class is weighted by its number of images",
         _MEANS,
         resampled(lambda under: class_metrics.weighted_mean_of_classes(under.average_precision, under.matrices)),
         frozenset({Surface.CARD, Surface.COMPARISON}),
@@ -129,7 +129,7 @@ MOST_PROBABLE = (
     Metric(
         "kappa",
         "Cohen's kappa",
-        "the agreement of the most probable class with the truth beyond what chance gives",
+        "the agreement of the most probable class with the truth beyond chance",
         "Cohen, Educational and Psychological Measurement 20:37 (1960)",
         resampled(lambda under: class_metrics.kappa(under.matrices)),
         _EVERYWHERE,

@@ -53,7 +53,7 @@ DECISIONS = (
     Metric(
         "ppv",
         "PPV",
-        "positive predictive value: of the images called malignant, the share that is; also called precision",
+        "positive predictive value: of the images called malignant, the share that is malignant; also called precision",
         _ALTMAN_2,
         Share(lambda images: (images.decided, images.labels), "no image is called malignant"),
         frozenset({Surface.COMPARISON, Surface.SUBGROUPS}),
@@ -62,7 +62,7 @@ DECISIONS = (
     Metric(
         "npv",
         "NPV",
-        "negative predictive value: of the images called benign, the share that is",
+        "negative predictive value: of the images called benign, the share that is benign",
         _ALTMAN_2,
         Share(lambda images: (~images.decided, ~images.labels), "no image is called benign"),
         frozenset({Surface.COMPARISON}),
@@ -80,7 +80,7 @@ DECISIONS = (
     Metric(
         "balanced_accuracy",
         "Balanced accuracy",
-        "accuracy as if both classes were of one size; .5 for guessing",
+        "accuracy as if both classes had the same size; .5 for guessing",
         "Brodersen et al., ICPR 2010",
         Bootstrapped(lambda images: metrics.balanced_accuracy(*images), metrics.weighted_balanced_accuracy),
         frozenset(),
@@ -89,7 +89,7 @@ DECISIONS = (
     Metric(
         "kappa",
         "Cohen's kappa",
-        "the agreement of decision and truth beyond what chance gives",
+        "the agreement of decision and truth beyond chance",
         "Cohen, Educational and Psychological Measurement 20:37 (1960)",
         Bootstrapped(lambda images: metrics.kappa(*images), metrics.weighted_kappa),
         frozenset(),

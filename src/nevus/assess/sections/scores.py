@@ -39,7 +39,7 @@ SCORES = (
     Metric(
         "brier",
         "Brier score",
-        "the mean squared difference between the risk and the truth; less is better",
+        "the mean squared difference between the risk and the truth; lower is better",
         "Brier, Monthly Weather Review 78:1 (1950)",
         Bootstrapped(
             lambda images: metrics.brier(images.labels, images.risk),

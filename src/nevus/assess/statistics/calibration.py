@@ -243,7 +243,7 @@ class CalibrationLine:
     """Two checks of a risk by logistic regression on its logit (Cox 1958).
 
     Attributes:
-        slope: 1 is right; below 1 the risks are too extreme, above 1 too timid.
+        slope: 1 is right; below 1 the risks are too extreme, above 1 not extreme enough.
         intercept: with the slope held at 1, so the shift of all log-odds: 0 is right, below 0 the risks are too high.
     """
 
