@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from nevus.core.manifest import ManifestRow
+from nevus.data.copy_names import pairs_by_name
 from nevus.data.diagnoses import Named
 from nevus.data.duplicates import duplicate_groups, exact_duplicates
 from nevus.data.groups import pairs_sharing
@@ -100,10 +101,11 @@ def known_id(cell: str) -> str:
 
 
 def _duplicates(accepted: Sequence[Accepted], sources: Sequence[NamedSource]) -> Iterator[tuple[int, int]]:
-    """Pairs of positions of images that are the same picture, by their bytes or by what their sources say."""
+    """Pairs of positions of images that are the same picture: by their bytes, their names or what their sources say."""
     yield from exact_duplicates([each.file_hash for each in accepted], [each.pixel_hash for each in accepted])
     # One picture of the ISIC Archive is in several datasets, cut or compressed otherwise.
     yield from pairs_sharing(each.image.isic_id for each in accepted)
+    yield from pairs_by_name([(each.source, each.image.diagnosis, each.image.path.as_posix()) for each in accepted])
     if any(source.listing.duplicates for source in sources):
         positions = {(each.source, each.image.path): position for position, each in enumerate(accepted)}
         for source in sources:

@@ -25,6 +25,7 @@ from nevus.core.machine import available_processors
 from nevus.core.terminal import progress
 from nevus.data.alignment import TRANSFORMS, grey, similarity
 from nevus.data.candidates import candidate_pairs
+from nevus.data.copy_names import pairs_by_name
 from nevus.data.duplicates import duplicate_groups
 from nevus.data.groups import pairs_sharing
 
@@ -32,10 +33,10 @@ from nevus.data.groups import pairs_sharing
 # shown: docs/audit.md.
 LEAST_SIMILARITY = 0.7
 
-SAME_FILE, SAME_PIXELS, NEAR = "same file", "same pixels", "near-duplicate"
+SAME_FILE, SAME_PIXELS, NAMED, NEAR = "same file", "same pixels", "copy by name", "near-duplicate"
 
 # A change of the search makes what older versions wrote count as missing.
-_METHOD = 2
+_METHOD = 3
 _BATCH = 128
 
 
@@ -46,8 +47,9 @@ class DuplicatePair:
     Attributes:
         first: image id.
         second: image id, later in the manifest.
-        kind: `SAME_FILE`, `SAME_PIXELS` (as stored, after the resize) or `NEAR`.
-        similarity: correlation of detail in [-1, 1] after alignment; 1 for exact duplicates.
+        kind: `SAME_FILE`, `SAME_PIXELS` (as stored, after the resize), `NAMED` (a copy of the other, or both copies of
+            one image, by their names) or `NEAR`.
+        similarity: correlation of detail in [-1, 1] after alignment; 1 for the other kinds.
         transform: what the second takes to look like the first, one of `data.alignment.TRANSFORMS`.
     """
 
@@ -93,6 +95,7 @@ def duplicate_pairs(dataset: Dataset) -> list[DuplicatePair]:
     copies = {pair.second for pair in pairs}
     originals = np.array([position for position, row in enumerate(dataset.rows) if row.image_id not in copies])
     pairs += _near_pairs(dataset, originals)
+    pairs += _named_pairs(dataset, pairs)
     write_json(dataset.duplicates_json, {"fingerprint": fingerprint, "pairs": [asdict(pair) for pair in pairs]})
     return pairs
 
@@ -104,6 +107,17 @@ def _exact_pairs(dataset: Dataset) -> Iterator[DuplicatePair]:
     for first, second in pairs_sharing(progress(stored, total=len(rows), label="Comparing pixels")):
         same_file = rows[first].sha256 and rows[first].sha256 == rows[second].sha256
         yield DuplicatePair(rows[first].image_id, rows[second].image_id, SAME_FILE if same_file else SAME_PIXELS)
+
+
+def _named_pairs(dataset: Dataset, found: Sequence[DuplicatePair]) -> list[DuplicatePair]:
+    """Copies by name that were not found by what they show: turned too far, cropped too much."""
+    rows = dataset.rows
+    known = {frozenset((pair.first, pair.second)) for pair in found}
+    named = (
+        DuplicatePair(rows[first].image_id, rows[second].image_id, NAMED)
+        for first, second in map(sorted, pairs_by_name([(row.source, row.diagnosis, row.path) for row in rows]))
+    )
+    return [pair for pair in named if frozenset((pair.first, pair.second)) not in known]
 
 
 def _near_pairs(dataset: Dataset, positions: NDArray[np.int64]) -> list[DuplicatePair]:

@@ -9,7 +9,7 @@ from itertools import chain
 from nevus.core.dataset import Dataset
 from nevus.core.manifest import ManifestRow
 from nevus.data.groups import connected_components, members, pairs_sharing
-from nevus.data.near_duplicates import NEAR, DuplicatePair
+from nevus.data.near_duplicates import SAME_FILE, SAME_PIXELS, DuplicatePair
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Audited:
         return [pair for pair in self._of_kind(exact) if len(self._splits(pair)) < 2 and not self._is_left_out(pair)]
 
     def _of_kind(self, exact: bool) -> list[DuplicatePair]:
-        return [pair for pair in self.pairs if (pair.kind != NEAR) == exact]
+        return [pair for pair in self.pairs if (pair.kind in (SAME_FILE, SAME_PIXELS)) == exact]
 
     def _is_left_out(self, pair: DuplicatePair) -> bool:
         return self.row_of[pair.first].is_left_out or self.row_of[pair.second].is_left_out

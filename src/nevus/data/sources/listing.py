@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from nevus.data.copy_names import isic_id
 from nevus.data.diagnoses import Named
 from nevus.data.sources.matching import check_any
 
 PHANTOM_PREFIX = "generated_"
-# Names of images in the ISIC Archive; ISIC 2019 marks those that it made smaller.
-_ISIC_ID = re.compile(r"(ISIC_\d{7})(_downsampled)?")
 
 # Names of folders whose images are drawn over others and go by the same names.
 _MASKS = re.compile(r"mask|segment|annot|ground.?truth", re.IGNORECASE)
@@ -51,8 +50,7 @@ class SourceImage:
     @property
     def isic_id(self) -> str:
         """The image's name in the ISIC Archive, the same in every dataset drawn from it; empty for other images."""
-        match = _ISIC_ID.fullmatch(self.path.stem)
-        return match[1] if match else ""
+        return isic_id(self.path.stem)
 
 
 @dataclass(frozen=True, slots=True)
