@@ -74,6 +74,20 @@ def test_csv_goes_into_a_pipe_and_through_a_link(
     assert link.is_symlink()
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="the system has no file that cannot be read")
+def test_an_image_that_the_machine_cannot_read_is_counted_apart(
+    finished_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "unreadable.png").symlink_to("/proc/self/mem")
+    (tmp_path / "damaged.png").write_bytes(b"damaged")
+    assert main(["predict", str(finished_run.model_onnx), str(tmp_path), "--json"]) == 1
+    captured = capsys.readouterr()
+    damaged, unreadable = map(json.loads, captured.out.splitlines())
+    assert (damaged["error_code"], unreadable["error_code"]) == ("not_readable", "unavailable")
+    assert unreadable["error"] == "Input/output error"
+    assert "images without an answer: 2. 1 could not be used. 1 could not be read because the machine" in captured.err
+
+
 def test_bad_file_is_named_and_the_others_are_done(
     finished_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

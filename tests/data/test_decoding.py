@@ -47,7 +47,7 @@ def test_one_chunk_at_a_time_is_read_small_in_number_and_in_bytes(
     monkeypatch.setattr(decoding, "CHUNK_BYTES", 3 * len(bmp(600)))
     source = Source(bmp(side))
     outcomes = decode_all(source, 400_000, image_size=8, max_pixels=10**6, workers=1)
-    assert next(outcomes) == "no such file"
+    assert str(next(outcomes)) == "no such file"
     assert isinstance(next(outcomes), Decoded)
     assert source.num_read == in_a_chunk
 
@@ -147,7 +147,7 @@ time.sleep(60)
 def test_worker_processes_get_a_bounded_number_of_chunks() -> None:
     source = Source(bmp(8))
     outcomes = decode_all(source, 400_000, image_size=8, max_pixels=10**6, workers=1 + 1)
-    assert next(outcomes) == "no such file"
+    assert str(next(outcomes)) == "no such file"
     assert source.num_read == (2 * 2 + 1) * CHUNK
     for _ in range(3 * CHUNK):
         assert isinstance(next(outcomes), Decoded)

@@ -20,10 +20,11 @@ from bad_inputs import PICTURE, encode, write_bad_inputs
 from nevus.core.dataset import Dataset
 from nevus.core.errors import DataError
 from nevus.core.files import sha256_of
-from nevus.core.preprocess import load_pixels
+from nevus.core.preprocess import Pixels, load_pixels
 from nevus.data import decoding
 from nevus.data.audit import audit, write_audit
 from nevus.data.manifest_rows import image_ids
+from nevus.data.pixel_file import PixelWriter
 from nevus.data.prepare import check_sources, prepare
 from nevus.data.sources import TableColumns
 from nevus.data.splits import split
@@ -92,6 +93,39 @@ def test_a_worker_killed_from_outside_is_a_clear_error(tmp_path: Path, monkeypat
             prepare(root, tmp_path / "dataset", image_size=16, workers=2)
         killed.result(timeout=10)
     assert not list((tmp_path / "dataset").iterdir())
+
+
+def test_images_that_vanish_in_the_middle_stop_the_preparation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_images(tmp_path / "images", 200)
+    append = PixelWriter.append
+
+    def append_and_vanish(store: PixelWriter, pixels: Pixels) -> None:
+        """As a share does that is unmounted."""
+        append(store, pixels)
+        if root.exists():
+            root.rename(tmp_path / "elsewhere")
+
+    monkeypatch.setattr(PixelWriter, "append", append_and_vanish)
+    with pytest.raises(DataError, match=r"3 of 200 images could not be read: no such file .*about the images"):
+        prepare(root, tmp_path / "dataset", image_size=16)
+    assert not list((tmp_path / "dataset").iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="the system has no file that cannot be read")
+def test_few_faults_of_the_machine_are_told_and_more_stop_the_preparation(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = write_images(tmp_path / "images", 40)
+    for number in range(2):
+        (root / "benign" / f"unreadable_{number}.png").symlink_to("/proc/self/mem")
+    (root / "benign" / "damaged.png").write_bytes(b"damaged")
+    dataset = prepare(root, tmp_path / "dataset", image_size=16)
+    assert dataset.info.num_rejected == 3
+    assert read_rejected(dataset)["benign/unreadable_0.png"] == "Input/output error"
+    assert "2 images are left out because the machine could not read them" in caplog.text
+    (root / "benign" / "unreadable_2.png").symlink_to("/proc/self/mem")
+    with pytest.raises(DataError, match=r"3 of 44 images could not be read: Input/output error"):
+        prepare(root, tmp_path / "another", image_size=16)
 
 
 def test_the_corpus_of_bad_inputs_never_stops_a_preparation(tmp_path: Path) -> None:

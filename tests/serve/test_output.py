@@ -27,7 +27,8 @@ PREDICTIONS = [
 def test_writers_count_failures_and_can_be_encoded(write: object) -> None:
     file = io.StringIO()
     refused = Prediction("cat.jpg", None, None, "youden", {}, error="a cat", error_code="not_dermoscopic")
-    assert write([*PREDICTIONS, refused, refused], SPEC, file) == (1, 2)
+    unavailable = Prediction("dog.jpg", None, None, "youden", {}, error="Stale file handle", error_code="unavailable")
+    assert write([*PREDICTIONS, refused, refused, unavailable], SPEC, file) == (1, 2, 1)
     file.getvalue().encode("utf-8")
 
 

@@ -106,6 +106,11 @@ def _without_answer(unanswered: Unanswered) -> str:
     parts = []
     if unanswered.failed:
         parts.append(f"{unanswered.failed:,} could not be used.")
+    if unanswered.unavailable:
+        parts.append(
+            f"{unanswered.unavailable:,} could not be read because the machine failed, which says nothing of them: run "
+            "again once that is fixed."
+        )
     if unanswered.refused:
         parts.append(f"{unanswered.refused:,} refused by the check of images (--no-check asks the model all the same).")
     return f"images without an answer: {sum(unanswered):,}. {' '.join(parts)}"

@@ -104,6 +104,8 @@ def _explain(problem: Exception) -> str:
         return str(problem)
     if isinstance(problem, ModuleNotFoundError) and not (problem.name or "nevus").startswith("nevus"):
         return missing_package(problem.name or "")
+    if isinstance(problem, MemoryError):
+        return "memory ran out. Run again where more is free; --workers, --max-pixels and --batch-size take less."
     if isinstance(problem, OSError) and problem.filename is not None:
         return f"{problem.filename}: {problem.strerror}."
     return f"unexpected {type(problem).__name__}: {problem}. Run again with --debug and report what it shows."

@@ -39,6 +39,18 @@ class BlankImageError(ImageError):
     code = "blank"
 
 
+class UnavailableError(ImageError):
+    """The machine could not read or decode an image, which says nothing of it: a disk failed, or memory ran out."""
+
+    code = "unavailable"
+
+
+class MissingImageError(UnavailableError):
+    """The file of an image that was named, or listed, is not there."""
+
+    code = "not_readable"
+
+
 class ImageRefusedError(ImageError):
     """An image can be read, but a model should not be asked about it: the check of images says why."""
 

@@ -19,7 +19,8 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from nevus.core.blank import check_not_blank
 from nevus.core.colour_profile import to_srgb
-from nevus.core.errors import ImageError, ImageTooLargeError
+from nevus.core.errors import ImageError, ImageTooLargeError, MissingImageError
+from nevus.core.machine_faults import decoding_error, unavailable
 from nevus.core.tiff_layout import check_tiff_layout
 
 Pixels = NDArray[np.uint8]
@@ -65,6 +66,7 @@ def decode(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     Raises:
         ImageError: the file cannot be read, is not an image in one of `FORMATS`, is
             damaged, is too large, holds several frames or shows nothing.
+        UnavailableError: the machine cannot read or decode it; also an ImageError.
     """
     return _decode(source, max_pixels, may_be_blank=False)
 
@@ -98,7 +100,7 @@ def _decode(source: Path | bytes, max_pixels: int, *, may_be_blank: bool) -> Ima
     except Image.DecompressionBombError:
         raise ImageTooLargeError(f"more pixels than Pillow opens, {2 * (Image.MAX_IMAGE_PIXELS or 0):,}") from None
     except Exception as problem:  # Decoders of hostile files raise nearly anything.
-        raise ImageError(f"damaged image ({_first_line(problem)})") from None
+        raise decoding_error(problem, data) from None
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -175,17 +177,17 @@ def read_image_file(path: Path) -> bytes:
     """The bytes of a file, read whole.
 
     Raises:
-        ImageError: it is missing, unreadable, larger than `MAX_FILE_BYTES`, or no regular file (a pipe
-            would wait for ever).
+        ImageError: it is larger than `MAX_FILE_BYTES`, or no regular file (a pipe would wait for ever).
+        UnavailableError: it is missing, or the machine cannot read it.
     """
     try:
         if not path.is_file():
-            raise ImageError("not a regular file" if path.exists() else "no such file")
+            raise ImageError("not a regular file") if path.exists() else MissingImageError("no such file")
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ImageError(f"larger than {MAX_FILE_BYTES // 2**20} MiB")
         return path.read_bytes()
-    except OSError as problem:
-        raise ImageError(problem.strerror or str(problem)) from None
+    except (OSError, MemoryError) as problem:
+        raise unavailable(problem) from None
 
 
 def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
@@ -240,7 +242,3 @@ def _over_white(band: Image.Image, by_profile: _Conversion | None) -> Image.Imag
         rgba = by_profile(rgba.convert("RGB"))
         rgba.putalpha(alpha)
     return Image.alpha_composite(white, rgba).convert("RGB")
-
-
-def _first_line(problem: Exception) -> str:
-    return (str(problem).splitlines() or [""])[0][:120] or type(problem).__name__

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from nevus.core.errors import DataError, ImageError
 from nevus.core.machine import available_processors
+from nevus.core.machine_faults import unavailable
 from nevus.core.preprocess import Pixels, decode, read_image_file, resize
 from nevus.data.workers import WorkerDiedError, can_start, in_processes
 
@@ -38,8 +39,8 @@ class Decoded:
 
 def decode_all(
     images: Iterable[Located], num_images: int, *, image_size: int, max_pixels: int, workers: int = 0
-) -> Iterator[Decoded | str]:
-    """Yields for each image, in order, what it decodes to or the reason why it cannot be used.
+) -> Iterator[Decoded | ImageError]:
+    """Yields for each image, in order, what it decodes to or why it cannot be used.
 
     Args:
         images: paths of files, which workers read themselves; the bytes of files that lie in archives; or
@@ -55,7 +56,7 @@ def decode_all(
     decode_chunk = partial(_decode_chunk, image_size=image_size, max_pixels=max_pixels)
     chunks = _chunks(images)
     workers = min(workers or available_processors(), -(-num_images // CHUNK))
-    decoded: Iterator[list[Decoded | str]]
+    decoded: Iterator[list[Decoded | ImageError]]
     if workers <= 1 or num_images < MIN_IMAGES_FOR_WORKERS or not can_start():
         decoded = map(decode_chunk, chunks)
     else:
@@ -83,17 +84,19 @@ def _chunks(images: Iterable[Located]) -> Iterator[list[Located]]:
         yield chunk
 
 
-def _decode_chunk(images: Sequence[Located], image_size: int, max_pixels: int) -> list[Decoded | str]:
+def _decode_chunk(images: Sequence[Located], image_size: int, max_pixels: int) -> list[Decoded | ImageError]:
     return [_decode(image, image_size, max_pixels) for image in images]
 
 
-def _decode(source: Located, image_size: int, max_pixels: int) -> Decoded | str:
+def _decode(source: Located, image_size: int, max_pixels: int) -> Decoded | ImageError:
     try:
         if isinstance(source, ImageError):
             raise source
         data = read_image_file(source) if isinstance(source, Path) else source
         image = decode(data, max_pixels)
+        pixel_hash = hashlib.sha256(f"{image.width} x {image.height}".encode() + image.tobytes()).hexdigest()
+        return Decoded(resize(image, image_size), hashlib.sha256(data).hexdigest(), pixel_hash)
     except ImageError as problem:
-        return str(problem)
-    pixel_hash = hashlib.sha256(f"{image.width} x {image.height}".encode() + image.tobytes()).hexdigest()
-    return Decoded(resize(image, image_size), hashlib.sha256(data).hexdigest(), pixel_hash)
+        return problem
+    except MemoryError as problem:
+        return unavailable(problem)

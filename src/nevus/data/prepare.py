@@ -7,13 +7,15 @@ folder left half done is never taken for a finished one. Makes no splits.
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nevus.core.dataset import Dataset, DatasetInfo, DatasetSource
-from nevus.core.errors import DataError
+from nevus.core.errors import DataError, ImageError, UnavailableError
 from nevus.core.files import replacing
 from nevus.core.labels import Classes
+from nevus.core.machine_faults import check_available, describe_unavailable
 from nevus.core.preprocess import MAX_PIXELS
 from nevus.core.terminal import progress
 from nevus.data.decoding import Decoded, decode_all
@@ -23,6 +25,8 @@ from nevus.data.named_sources import NamedSource, find_sources, locate_all
 from nevus.data.names import as_text
 from nevus.data.pixel_file import PixelWriter, make_room
 from nevus.data.sources import TableColumns
+
+_log = logging.getLogger(__name__)
 
 # The name of a source, the path of one of its files, and why that is not an image of the dataset.
 _Rejected = tuple[str, Path, str]
@@ -60,7 +64,8 @@ def prepare(
 
     Raises:
         DataError: no images are found, classes cannot be told, all images or all of one class
-            are rejected, a dataset is there already, or a worker process died.
+            are rejected, the machine cannot read more than a small share of them, a dataset is there already, or a
+            worker process died.
         ConfigError: a source is a table, and its columns are not named.
     """
     dataset = Dataset(directory)
@@ -131,17 +136,27 @@ def _rejected_unopened(sources: Sequence[NamedSource]) -> list[_Rejected]:
 
 
 def _store(
-    sources: Sequence[NamedSource], outcomes: Iterator[Decoded | str], store: PixelWriter
+    sources: Sequence[NamedSource], outcomes: Iterator[Decoded | ImageError], store: PixelWriter
 ) -> tuple[list[Accepted], list[_Rejected]]:
-    """Writes the pixels of all images that were decoded, and tells these from the others."""
-    accepted, rejected = [], []
+    """Writes the pixels of all images that were decoded, and tells these from the others.
+
+    Raises:
+        DataError: the machine could not read more than a small share of them.
+    """
+    accepted, rejected, unavailable = [], [], []
+    num_images = sum(len(source.listing.images) for source in sources)
     listed = ((source.name, image) for source in sources for image in source.listing.images)
     for (name, image), outcome in zip(listed, outcomes, strict=True):
         if isinstance(outcome, Decoded):
             store.append(outcome.pixels)
             accepted.append(Accepted(name, image, outcome.file_hash, outcome.pixel_hash))
         else:
-            rejected.append((name, image.path, outcome))
+            rejected.append((name, image.path, str(outcome)))
+            if isinstance(outcome, UnavailableError):
+                unavailable.append((as_text(image.path), outcome))
+                check_available(unavailable, num_images)
+    if unavailable:
+        _log.warning(describe_unavailable(unavailable))
     return accepted, rejected
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nevus.core.errors import ConfigError, RunError
+from nevus.core.errors import ConfigError, ImageError, RunError
 from nevus.core.shipped import run_of
 from nevus.core.terminal import printable
 from nevus.core.vocabulary import CAM, EXPLANATION_METHODS
@@ -170,7 +170,11 @@ def _explain(
     full = float(np.abs(answer.heatmap).max()) if scale is None else scale
     heading = f"{printable(path.name[:60])}: risk {answer.risk:.3f}, {decision} at {answer.operating_point}"
     picture = f"{number:05d}-{_shortened(path.stem)}.png"
-    side_by_side(decode(path), answer.heatmap, full, [heading, title]).save(folder / picture)
+    try:
+        image = decode(path)
+    except ImageError as problem:  # It was there a moment ago.
+        return Explanation(answer.source, error=str(problem))
+    side_by_side(image, answer.heatmap, full, [heading, title]).save(folder / picture)
     return Explanation(answer.source, picture, answer.risk, decision, answer.operating_point, method, full)
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nevus.core.errors import DataError, ImageError
+from nevus.core.errors import DataError, ImageError, UnavailableError
+from nevus.core.machine_faults import check_available
 from nevus.core.preprocess import load_mask, load_pixels, read_image_file
 from nevus.core.runs import Run
 from nevus.core.terminal import progress
@@ -49,7 +50,8 @@ def outlined_images(
         The images, those of both kinds mixed, and what `probe.json` says of the choice.
 
     Raises:
-        DataError: images of one kind are missing, or none of them can be read.
+        DataError: images of one kind are missing, none of them can be read, or the machine cannot read more than a
+            small share.
     """
     from nevus.data.archives import ImageReader
     from nevus.data.sources import find_images
@@ -98,6 +100,7 @@ def _candidates(listing: Listing, reader: ImageReader, hashes: set[str]) -> tupl
     from nevus.data.masks import find_mask
 
     candidates, num_seen, num_unreadable = [], 0, 0
+    unavailable: list[tuple[str, ImageError]] = []
     for image in progress(listing.images, total=len(listing.images), label="Comparing"):
         kind = is_malignant(image.diagnosis) if image.malignant is None else image.malignant
         mask = find_mask(listing.root, image.path)
@@ -105,8 +108,11 @@ def _candidates(listing: Listing, reader: ImageReader, hashes: set[str]) -> tupl
             continue
         try:
             is_seen = bool(hashes) and _sha256(reader, image) in hashes
-        except ImageError:
+        except ImageError as problem:
             num_unreadable += 1
+            if isinstance(problem, UnavailableError):
+                unavailable.append((str(image.path), problem))
+                check_available(unavailable, len(listing.images))
             continue
         if is_seen:
             num_seen += 1
@@ -134,10 +140,14 @@ def _read(chosen: list[_Candidate], reader: ImageReader, image_size: int) -> tup
     from nevus.assess.probing.probe import Outlined
 
     pixels, masks, read = [], [], []
+    unavailable: list[tuple[str, ImageError]] = []
     for one in progress(chosen, total=len(chosen), label="Reading"):
         try:
             image, mask = load_pixels(reader.locate(one.image.path), image_size), load_mask(one.mask, image_size)
-        except ImageError:
+        except ImageError as problem:
+            if isinstance(problem, UnavailableError):
+                unavailable.append((str(one.image.path), problem))
+                check_available(unavailable, len(chosen))
             continue
         pixels.append(image)
         masks.append(mask)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from nevus.core.blank import check_not_blank
 from nevus.core.errors import DataError, ImageError
+from nevus.core.machine_faults import reading_error, unavailable
 from nevus.core.preprocess import MAX_FILE_BYTES, SUFFIXES, Pixels, decode, resize, to_rgb, upright
 from nevus.serve.quality import check_image
 
@@ -70,12 +71,16 @@ def to_pixels(image: ImageLike, image_size: int, *, check: bool) -> Pixels:
 
     Raises:
         ImageError: the image cannot be used.
+        UnavailableError: the machine cannot read or decode it; also an ImageError.
         ImageRefusedError: it is refused by the check.
     """
-    rgb = _to_rgb(image)
-    if check:
-        check_image(rgb)
-    return resize(rgb, image_size)
+    try:
+        rgb = _to_rgb(image)
+        if check:
+            check_image(rgb)
+        return resize(rgb, image_size)
+    except MemoryError as problem:
+        raise unavailable(problem) from None
 
 
 def _to_rgb(image: ImageLike) -> Image.Image:
@@ -118,7 +123,7 @@ def _content(file: BinaryFile) -> bytes:
     except ImageError:
         raise
     except Exception as problem:  # Anything may call itself a file.
-        raise ImageError(f"the open file cannot be read ({type(problem).__name__}: {problem})") from None
+        raise reading_error(problem, f"the open file cannot be read: {type(problem).__name__}") from None
     if size > MAX_FILE_BYTES:
         raise ImageError(f"larger than {MAX_FILE_BYTES // 2**20} MiB")
     return b"".join(parts)
@@ -189,4 +194,4 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
     except ImageError:
         raise
     except Exception as problem:  # A lazily opened file decodes here, and decoders raise nearly anything.
-        raise ImageError(f"damaged image ({type(problem).__name__})") from None
+        raise reading_error(problem, f"damaged image: {type(problem).__name__}") from None

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple, TextIO
 
+from nevus.core.errors import UnavailableError
 from nevus.core.familiarity import UNFAMILIAR, WHAT_FOLLOWS, FamiliarityLimit
 from nevus.core.modelfile import DISCLAIMER, ModelSpec
 from nevus.core.terminal import printable
@@ -19,15 +20,17 @@ from nevus.serve.prediction import Prediction
 
 
 class Unanswered(NamedTuple):
-    """How many images could not be used, and how many the check refused."""
+    """How many images could not be used, how many the check refused, and how many the machine could not read."""
 
     failed: int = 0
     refused: int = 0
+    unavailable: int = 0
 
     def after(self, prediction: Prediction) -> Unanswered:
         """The counts with one more prediction."""
-        failed = prediction.error is not None and not prediction.refused
-        return Unanswered(self.failed + failed, self.refused + prediction.refused)
+        unavailable = prediction.error_code == UnavailableError.code
+        failed = prediction.error is not None and not prediction.refused and not unavailable
+        return Unanswered(self.failed + failed, self.refused + prediction.refused, self.unavailable + unavailable)
 
 
 def write_table(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO) -> Unanswered:

@@ -39,7 +39,8 @@ class Prediction:
             how often its answer is right there is not known; None where familiarity is.
         error: why there is no answer for the image; None if there is one.
         error_code: the same in a word, for programs: 'too_small', 'too_blurred' or 'not_dermoscopic' if the check
-            refused it; 'not_readable', 'too_many_pixels', 'blank' or 'unknown_metadata' if it could not be used.
+            refused it; 'not_readable', 'too_many_pixels', 'blank' or 'unknown_metadata' if it could not be used;
+            'unavailable' if the machine failed, which says nothing of the image.
     """
 
     source: str

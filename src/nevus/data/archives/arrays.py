@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nevus.core.damage import DAMAGE
-from nevus.core.errors import DataError, ImageError
+from nevus.core.errors import DataError
+from nevus.core.machine_faults import reading_error
 from nevus.core.preprocess import MAX_FILE_BYTES
 from nevus.core.zip_members import open_member
 
@@ -102,8 +103,8 @@ class ArrayArchive:
         key, _, index = name.rpartition("/")
         try:
             pixels = self._pixels(key, int(index))
-        except (DataError, OSError, *DAMAGE) as problem:
-            raise ImageError(f"damaged in the NumPy archive ({problem})") from None
+        except (DataError, OSError, MemoryError, *DAMAGE) as problem:
+            raise reading_error(problem, "damaged in the NumPy archive") from None
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "BMP")
         return buffer.getvalue()

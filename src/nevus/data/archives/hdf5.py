@@ -10,6 +10,7 @@ import numpy as np
 
 from nevus.core.errors import DataError, ImageError
 from nevus.core.extras import missing_package
+from nevus.core.machine_faults import reading_error
 from nevus.core.preprocess import MAX_FILE_BYTES
 
 # What h5py raises for a file that is damaged.
@@ -61,8 +62,8 @@ class Hdf5Archive:
             if not isinstance(link, self._hard_link):
                 raise ImageError("a link to elsewhere, not a dataset of its own")
             return self._bytes(self._file[name])
-        except _DAMAGE as problem:
-            raise ImageError(f"damaged in the HDF5 file ({problem})") from None
+        except (MemoryError, *_DAMAGE) as problem:
+            raise reading_error(problem, "damaged in the HDF5 file") from None
 
     def close(self) -> None:
         """Closes the files that are open."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from nevus.core.errors import DataError, ImageError
 from nevus.core.extras import missing_package
+from nevus.core.machine_faults import reading_error
 from nevus.core.preprocess import MAX_FILE_BYTES
 
 _TEXT_ROWS, _IMAGE_ROWS = 4096, 8
@@ -106,9 +107,9 @@ class ParquetArchive:
             self._images, self._position = self._cells(), 0
         try:
             cell = next(islice(self._images, index - self._position, None), None)
-        except self._damage as problem:
+        except (MemoryError, *self._damage) as problem:
             self._position = 0
-            raise ImageError(f"damaged in the Parquet file ({problem})") from None
+            raise reading_error(problem, "damaged in the Parquet file") from None
         self._position = index + 1
         if not cell:
             raise ImageError("no image in this row of the Parquet file")

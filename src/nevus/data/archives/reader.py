@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
-from nevus.core.errors import ImageError
+from nevus.core.errors import MissingImageError
 from nevus.data.archives.arrays import ArrayArchive
 from nevus.data.archives.hdf5 import Hdf5Archive
 from nevus.data.archives.member_names import TAR_SUFFIXES
@@ -72,7 +72,7 @@ class ImageReader:
             if path.is_dir():
                 self._opened[container] = None
             elif not path.exists():
-                raise ImageError("no such file")
+                raise MissingImageError("no such file")
             else:
                 archive = ARCHIVES[suffix](path)
                 self._stack.callback(archive.close)

@@ -17,6 +17,7 @@ from typing import IO, cast
 
 from nevus.core.damage import DAMAGE
 from nevus.core.errors import DataError, ImageError
+from nevus.core.machine_faults import reading_error
 from nevus.core.preprocess import MAX_FILE_BYTES
 from nevus.core.zip_members import MOST_EXPANSION
 from nevus.data.archives.member_names import archive_suffix, is_hidden, leads_out, normal_name
@@ -99,8 +100,8 @@ class TarArchive:
         try:
             self._go_to(member.offset)
             content = self._stream.read(member.size)
-        except _DAMAGE as problem:
-            raise ImageError(f"damaged in its archive ({problem})") from None
+        except (MemoryError, *_DAMAGE) as problem:
+            raise reading_error(problem, "damaged in its archive") from None
         if len(content) < member.size:
             raise ImageError("damaged in its archive (it ends early)")
         return content

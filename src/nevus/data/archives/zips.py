@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING
 
 from nevus.core.damage import DAMAGE
 from nevus.core.errors import DataError, ImageError
+from nevus.core.machine_faults import reading_error
 from nevus.core.preprocess import MAX_FILE_BYTES
 from nevus.core.zip_members import MOST_EXPANSION, open_member, read_member
 from nevus.data.archives.member_names import TAR_SUFFIXES, is_hidden, leads_out, normal_name
@@ -111,8 +112,8 @@ class ZipArchive:
             return read_member(archive._zip, info)
         except KeyError:
             raise ImageError("no such file") from None
-        except (OSError, *DAMAGE) as problem:
-            raise ImageError(f"damaged in its archive ({problem})") from None
+        except (OSError, MemoryError, *DAMAGE) as problem:
+            raise reading_error(problem, "damaged in its archive") from None
 
     def close(self) -> None:
         """Closes the files that are open."""

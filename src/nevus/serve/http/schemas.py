@@ -36,7 +36,8 @@ class ImageProblem(BaseModel):
     """Why there is no answer for an image."""
 
     code: str = Field(
-        description="not_readable, too_many_pixels, blank, too_small, too_blurred, not_dermoscopic or model_failed"
+        description="not_readable, too_many_pixels, blank, too_small, too_blurred, not_dermoscopic, unavailable or "
+        "model_failed"
     )
     message: str = Field(description="In words, with what was expected")
 

@@ -15,7 +15,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 
 from nevus.core.clinical import Values
-from nevus.core.errors import BlankImageError, ImageError, ImageTooLargeError, ModelFileError
+from nevus.core.errors import BlankImageError, ImageError, ImageTooLargeError, ModelFileError, UnavailableError
 from nevus.core.machine import available_processors
 from nevus.core.modelfile import ModelSpec
 from nevus.core.preprocess import Pixels, decode, resize
@@ -124,6 +124,10 @@ class Scorer:
             return _UnusableError(problem.code, f"{problem}.")
         except BlankImageError as problem:
             return _UnusableError(problem.code, f"There is {problem}.")
+        except UnavailableError as problem:
+            return _UnusableError(
+                problem.code, f"The server cannot decode the image now: {problem}. Send it again later."
+            )
         except ImageError as problem:
             return _UnusableError(problem.code, f"The file cannot be read as an image: {problem}.")
         seen.size = image.size
