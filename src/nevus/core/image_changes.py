@@ -192,24 +192,26 @@ def _always(function: Callable[..., Pixels], *arguments: object) -> Function:
 
 
 CHANGES = (
-    Change("mirror", "Mirrored", "Left and right exchanged: a lesion has no side.", _always(np.fliplr)),
+    Change(
+        "mirror", "Mirrored", "Left and right exchanged, which makes no difference to a lesion.", _always(np.fliplr)
+    ),
     Change("turn-90", "Turned by 90 degrees", "The camera was held upright instead of across.", _always(np.rot90)),
     Change(
         "turn-30",
         "Turned by 30 degrees",
-        "The camera was held at a slant; the corners, of which there is no picture, are filled by mirroring.",
+        "The camera was tilted; the corners outside the picture are filled by mirroring.",
         _always(_turned, 30, True),
     ),
     Change(
         "turn-30-black",
         "Turned by 30 degrees, black corners",
-        "The same slant, with black where there is no picture, as many programs leave it.",
+        "The same tilt, with black corners outside the picture, as many programs leave them.",
         _always(_turned, 30, False),
     ),
     Change(
         "crop",
         "Cropped by a fifth",
-        "Only the middle four fifths of each side, enlarged: the camera was nearer.",
+        "Only the middle four fifths of each side, enlarged: the camera was closer.",
         _always(_framed, 0.8, 0.8),
     ),
     Change(
@@ -221,7 +223,7 @@ CHANGES = (
     Change(
         "squash",
         "Squashed",
-        "A quarter lower, as a picture of 4 to 3 becomes when it is made square.",
+        "A quarter less high, as a 4:3 picture becomes if it is made square.",
         _always(_framed, 1.0, 1 / 0.75),
     ),
     Change("brighter", "Brighter", "A fifth more light.", _always(_coloured, 1.2)),
@@ -229,21 +231,21 @@ CHANGES = (
     Change(
         "more-contrast",
         "More contrast",
-        "Contrast up by a quarter, as many cameras do by themselves.",
+        "A quarter more contrast, as many cameras add automatically.",
         _always(_contrasted, 1.25),
     ),
     Change(
         "less-contrast",
         "Less contrast",
-        "Contrast down by a quarter, as through too much gel.",
+        "A quarter less contrast, as through too much gel.",
         _always(_contrasted, 0.75),
     ),
-    Change("warmer", "Warmer", "A tenth more red and less blue: a lamp.", _always(_coloured, (1.1, 1.0, 0.9))),
-    Change("cooler", "Cooler", "A tenth less red and more blue: daylight.", _always(_coloured, (0.9, 1.0, 1.1))),
+    Change("warmer", "Warmer", "A tenth more red and less blue, as in lamplight.", _always(_coloured, (1.1, 1.0, 0.9))),
+    Change("cooler", "Cooler", "A tenth less red and more blue, as in daylight.", _always(_coloured, (0.9, 1.0, 1.1))),
     Change(
         "grey",
         "In grey",
-        "All colour taken away. Colour does tell something of a lesion, so more decisions may flip.",
+        "All colour removed. Colour is informative about a lesion, so more decisions may flip.",
         _always(_grey),
         most_flipped=0.15,
     ),
@@ -254,12 +256,12 @@ CHANGES = (
         "Reduced to half the side and enlarged again.",
         _always(_at_half_resolution),
     ),
-    Change("noise", "Noise", "Noise of 8 grey levels, as in little light.", _noisy),
-    Change("jpeg", "JPEG", "Saved as a JPEG of quality 40, as messengers do.", _always(_compressed)),
+    Change("noise", "Noise", "Noise of 8 grey levels, as in poor light.", _noisy),
+    Change("jpeg", "JPEG", "Saved as a JPEG of quality 40, as messaging apps do.", _always(_compressed)),
     Change(
         "dark-corners",
         "Dark corners, hard edge",
-        "A round field with black around it, as many dermatoscopes show.",
+        "A round field surrounded by black, as many dermatoscopes produce.",
         _always(with_dark_corners, 0.984, 0.031),
     ),
     Change(

@@ -11,15 +11,16 @@ from nevus.assess.pages import checklist
 from nevus.assess.pages.card import OPEN, ModelCard, Section
 
 FACTS = dict.fromkeys(
-    """fingerprint sources images classes malignant rejected image_size split_counts network parameters num_points
-    class_weights licences licence version test_malignant test_images test_groups roc_auc generated recipe""".split(),
+    """fingerprint sources images clinical classes malignant rejected image_size split_counts network parameters
+    num_points class_weights licences licence version test_malignant test_images test_groups roc_auc
+    generated recipe""".split(),
     "FACT",
 )
 SECTIONS = {"audit", "calibration", "decision_curve", "screening", "triage", "conformal", "subgroups", "skin type"}
 
 
 @pytest.mark.parametrize(("name", "items", "most"), [("tripod_ai", 52, 27), ("clear_derm", 25, 25)])
-def test_every_item_stands_there_once_and_says_something(name: str, items: int, most: int) -> None:
+def test_every_item_is_there_once_and_says_something(name: str, items: int, most: int) -> None:
     filled = checklist.fill_in(name, FACTS, SECTIONS)
     numbers = [item.number for item in filled.items]
     assert len(set(numbers)) == len(numbers) == items

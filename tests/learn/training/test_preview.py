@@ -25,6 +25,6 @@ def test_each_source_and_class_has_a_row_that_begins_with_the_image_as_it_is(
         original = Image.fromarray(tiny_dataset.pixels[first.pixel_index]).resize((side, side), Image.Resampling.BOX)
         places = [sheet[number * step :, column * step :][:side, :side] for column in range(7)]
         differences = [np.abs(place - np.asarray(original)).mean() for place in places]
-        # The images are noise of all colours, of which JPEG keeps the coarse part; variations keep nothing in its place.
+        # The images are noise of all colours, of which JPEG keeps the coarse part; variations keep nothing in place.
         assert min(differences[1:]) > 1.5 * differences[0]
     assert [path.name for path in tmp_path.iterdir()] == ["augmented.jpg"]

@@ -1,8 +1,8 @@
-"""The model card of a run: the fields of a Hugging Face model card, filled in from what the run's files say.
+"""The model card of a run: the fields of a Hugging Face model card, filled in from the run's files.
 
 Owns the card's contents and its Markdown form with a YAML head, ready to be uploaded
-as the README.md of a model. What only the author knows is marked as open, never made
-up. The page shows the same contents. Template followed:
+as the README.md of a model. What only the author knows is marked as open and never
+invented. The page shows the same contents. Template followed:
 https://github.com/huggingface/huggingface_hub, `modelcard_template.md`; Mitchell et
 al., Model cards for model reporting, FAT* 2019.
 """
@@ -33,6 +33,7 @@ OPEN = "Open: to be filled in by the author."
 
 _RISK = "Malignant or benign"
 _CARD = shown_on(Surface.CARD, (*SCORES, *DECISIONS))
+_TITLES = {metric.name: metric.title for metric in shown_on(Surface.SUBGROUPS, (*SCORES, *DECISIONS))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,17 +234,17 @@ def _triage(metrics: Mapping[str, Any], split: str) -> str:
         return "Not known."
     bands = metrics["triage"][split]
     shares = {f"{name} risk": bands[name]["share"] for name in BANDS}
-    shares["not low, of the malignant images"] = bands["sensitivity_of_rule_out"]
-    shares["not high, of the benign images"] = bands["specificity_of_rule_in"]
+    shares["malignant images that are not called low"] = bands["sensitivity_of_rule_out"]
+    shares["benign images that are not called high"] = bands["specificity_of_rule_in"]
     return "; ".join(f"{label} {interval_text(share)}" for label, share in shares.items())
 
 
 def _gaps(gaps: Sequence[Mapping[str, Any]] | None) -> str:
     if not gaps:
-        return "Not known: the data have no metadata column with subgroups that are large enough."
+        return "Not known: no metadata column of the data has subgroups that are large enough."
     widest = sorted(gaps, key=lambda gap: -gap["gap"].value)[:3]
     return "; ".join(
-        f"{gap['figure'].replace('_', '-')} by {gap['column']}, {gap['highest']} over {gap['lowest']}: "
+        f"{_TITLES[gap['figure']]} by {gap['column']}, {gap['highest']} minus {gap['lowest']}: "
         f"{interval_text(gap['gap'])}"
         for gap in widest
     )

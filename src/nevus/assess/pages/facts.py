@@ -56,13 +56,14 @@ def facts_of(
 def _of_purpose(
     record: Mapping[str, Any], info: DatasetInfo, config: Mapping[str, Any], licences: str
 ) -> dict[str, str]:
-    clinical = f" and, if they are given, {plain(config['metadata'])}" if config.get("metadata") else ""
+    clinical = f" and, if known, {plain(config['metadata'])}" if config.get("metadata") else ""
     names, malignant = ", ".join(info.classes.names), ", ".join(info.classes.malignant)
     return {
         "task": (
-            f"Gives the risk from 0 to 1 that a lesion is malignant, from a dermoscopic image{clinical}. "
-            f"Classes: {names}; of these malignant: {malignant}."
+            f"Estimates the risk, from 0 to 1, that a lesion is malignant, from a dermoscopic image{clinical}. "
+            f"Classes: {names}. Malignant classes: {malignant}."
         ),
+        "clinical": clinical,
         "classes": names,
         "malignant": malignant,
         "licences": licences,
@@ -122,19 +123,19 @@ def _of_evaluation(metrics: Mapping[str, Any]) -> dict[str, str]:
         "test_groups": plain(test["num_groups"]),
         "roc_auc": interval_text(test["roc_auc"]),
         "num_points": plain(len(metrics["operating_points"])),
-        "factors": f"Metadata columns: {', '.join(columns)}" if columns else "No metadata column makes subgroups.",
+        "factors": f"Metadata columns: {', '.join(columns)}" if columns else "No metadata column has subgroups.",
     }
 
 
 def _of_stress(stress: Mapping[str, Any] | None) -> str:
     """The mean of the flips, and the changes that flip the most decisions."""
     if stress is None or not stress["is_current"]:
-        return "Not tested: see nevus stress."
+        return "Not tested. 'nevus stress' tests it."
     worst = "; ".join(f"{row['title']} {percent_text(row['flipped'])}" for row in stress["changes"][:_WORST_CHANGES])
     return (
-        f"Of {stress['num_images']:,} images of {stress['data']}, changed in {len(stress['changes'])} ways that leave "
-        f"the diagnosis as it is, {percent_text(stress['mean']['flipped'])} of the decisions at "
-        f"{stress['operating_point']} flip on average. The most: {worst}. {stress['verdict']}"
+        f"{stress['num_images']:,} images of {stress['data']} were changed in {len(stress['changes'])} ways that do "
+        f"not affect the diagnosis. On average {percent_text(stress['mean']['flipped'])} of the decisions at "
+        f"{stress['operating_point']} flip. The changes that flip the most: {worst}. {stress['verdict']}"
     )
 
 
@@ -154,7 +155,7 @@ def _of_environment(record: Mapping[str, Any]) -> dict[str, str]:
 
 def _pretrained(described: Mapping[str, Any] | None) -> str:
     if not described:
-        return "nothing: it began with random weights"
+        return "no other model; it was trained from random weights"
     fingerprint = f", SHA-256 {described['sha256']}" if described["sha256"] else ""
     return f"weights {described['weights']}{fingerprint}; their licence: {described['licence']}"
 
@@ -162,7 +163,7 @@ def _pretrained(described: Mapping[str, Any] | None) -> str:
 def _objective(config: Mapping[str, Any]) -> str:
     name = {"focal": "focal loss"}.get(config.get("loss", ""), "cross-entropy")
     smoothing = config.get("label_smoothing")
-    return f"{name} with {plain(smoothing)} of each label spread over all classes" if smoothing else name
+    return f"{name} with label smoothing {plain(smoothing)}" if smoothing else name
 
 
 def command_of(record: Mapping[str, Any]) -> str:

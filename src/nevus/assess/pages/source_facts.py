@@ -67,14 +67,14 @@ class SourceFigures:
         differs = f" Unlike this model, {self.differs}." if self.differs else ""
         return (
             f"{'; '.join(parts)}. Decisions at {found['default_operating_point']}. Each source was tested by a model "
-            "that was trained, calibrated and given its thresholds without it. None of these metrics is of this model "
-            f"itself, which has seen all of its own sources.{differs}"
+            "that was trained and calibrated, and whose thresholds were chosen, without it. None of these metrics "
+            f"describes this model itself, which was trained on all of its sources.{differs}"
         )
 
 
 def _new_source(means: Mapping[str, Pooled]) -> str:
     if all(math.isnan(one.prediction_low) for one in means.values()):
-        return f"not known, which takes {LEAST_SOURCES_TO_PREDICT} sources"
+        return f"not known (at least {LEAST_SOURCES_TO_PREDICT} sources are needed)"
     return ", ".join(f"{name} {one.predicted()}" for name, one in means.items())
 
 
