@@ -9,8 +9,11 @@ import argparse
 import difflib
 import importlib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
+from types import FrameType
 
 import nevus
 from nevus.cli.command import Command, Parser, did_you_mean
@@ -56,14 +59,16 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status."""
     prepare_streams()
+    _take_termination_as_interrupt()
     arguments = _parse(argv)
     try:
         with shown_on_stderr():
             status: int = arguments.command(arguments)
         sys.stdout.flush()
         return status
-    except KeyboardInterrupt:
-        return _fail("interrupted. What was written is whole; most commands go on with --resume.", 130)
+    except KeyboardInterrupt as problem:
+        status = 128 + (signal.SIGTERM if isinstance(problem, _Terminated) else signal.SIGINT)
+        return _fail("interrupted. What was written is whole; most commands go on with --resume.", status)
     except Exception as problem:
         # Of a file that cannot be written the name is known; standard output has none.
         if isinstance(problem, OSError) and problem.filename is None and not _output_is_writable():
@@ -72,6 +77,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.debug:
             raise
         return _fail(_explain(problem), 1)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, by which schedulers and containers end a process: files and records are left as after Ctrl-C."""
+
+
+def _take_termination_as_interrupt() -> None:
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    # Python takes signals in the main thread only. A handler of the caller's own stays.
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, interrupt)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -40,7 +40,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import chain, count
 from pathlib import Path
@@ -55,7 +56,7 @@ from nevus.core.vocabulary import EXPORTED_FILES
 
 SCHEMA_VERSION = 1
 
-RUNNING, DONE, FAILED = "running", "done", "failed"
+RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
 
 # Of the folders of runs that were trained without one source, and of the predictions of the sources left out.
 WITHOUT = "without-"
@@ -204,8 +205,42 @@ class Run:
             **record,
         )
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether its training came to its end; the stages after it may be missing."""
+        return self.run_json.exists() and bool(self.record.get("training"))
+
+    def check_present(self) -> None:
+        """Checks that the folder is still there, before something is written that would make it again.
+
+        Raises:
+            RunError: it was deleted or moved while the run was at work.
+        """
+        if not self.run_json.exists():
+            raise RunError(
+                f"{self.run_json} is gone: the folder was deleted or moved while the run was at work, and what it held "
+                "cannot be completed. Start again."
+            )
+
+    @contextmanager
+    def at_work(self, ends_as: str = DONE) -> Iterator[None]:
+        """Records in the end how the work on the run ended: as `ends_as`, `failed` or `interrupted`.
+
+        A process that is killed records nothing: the run then stays `running`.
+        """
+        if self.run_json.exists():
+            self.update(status=RUNNING)
+        try:
+            yield
+        except BaseException as problem:
+            # Without its record it has not begun, or was deleted.
+            if self.run_json.exists():
+                self.finish(FAILED if isinstance(problem, Exception) else INTERRUPTED)
+            raise
+        self.finish(ends_as)
+
     def finish(self, status: str) -> None:
-        """Records how the run ended: `done` or `failed`."""
+        """Records how the run ended: `done`, `failed` or `interrupted`."""
         self.update(status=status, finished=_now())
 
 

@@ -15,7 +15,7 @@ from nevus.core.dataset import Dataset
 from nevus.core.errors import ConfigError
 from nevus.core.files import write_json
 from nevus.core.reuse import check_dataset, check_fresh, check_options, check_resumable, clear
-from nevus.core.runs import DONE, FAILED, RUNNING, Run, fold_directory
+from nevus.core.runs import Run, fold_directory
 from nevus.pipeline import datasets, stages
 
 _log = logging.getLogger(__name__)
@@ -55,21 +55,15 @@ def cross_validate(
     if overwrite:
         clear(run, but=[dataset, *folds])
     _check_folds(run, folds, single)
-    if run.run_json.exists():
-        run.update(status=RUNNING)
-    else:
+    if not run.run_json.exists():
         run.start(dataset, num_folds=num_folds)
     write_json(run.config_json, config.to_json())
-    try:
+    with run.at_work():
         for number, fold in enumerate(folds, start=1):
             _log.info("Fold %d of %d", number, num_folds)
             stages.train_to_report(Run(fold_directory(run.directory, number)), fold, single, resume=resume)
         _join(run, dataset, config)
-    except Exception:
-        run.finish(FAILED)
-        raise
-    run.finish(DONE)
-    stages.report(run)
+        stages.report(run)
 
 
 def _make_folds(run: Run, dataset: Dataset, config: Config, num_folds: int) -> list[Dataset]:

@@ -18,7 +18,7 @@ from nevus.core.errors import ConfigError
 from nevus.core.files import write_json
 from nevus.core.pretrained import NONE, describe_weights
 from nevus.core.reuse import check_dataset, check_fresh, check_options, check_resumable, clear
-from nevus.core.runs import DONE, FAILED, Run, left_out_folders
+from nevus.core.runs import DONE, RUNNING, Run, left_out_folders
 from nevus.pipeline import datasets, stages
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ def leave_sources_out(
     if overwrite:
         clear(run, but=[dataset, *(one.dataset for one in made)])
     _begin(run, dataset, config, made, trainings)
-    try:
+    # With one source alone, the others and the model of all are still to come.
+    with run.at_work(ends_as=DONE if source is None else RUNNING):
         for number, one in enumerate(made, start=1):
             if one.source in trainings:
                 _train_without(run, one, trainings[one.source], f"{number} of {len(made)}")
@@ -89,10 +90,6 @@ def leave_sources_out(
         if source is None:
             _log.info("Training on all sources")
             stages.train_to_report(run, dataset, config, resume=True)
-    except Exception:
-        if run.record["status"] != DONE:
-            run.finish(FAILED)
-        raise
 
 
 def _begin(

@@ -17,7 +17,7 @@ from nevus.core.dataset import Dataset
 from nevus.core.errors import DataError, RunError
 from nevus.core.files import path_of
 from nevus.core.reuse import check_fresh, check_resumable, check_weights
-from nevus.core.runs import DONE, Run
+from nevus.core.runs import DONE, RUNNING, Run
 from nevus.pipeline.earlier_images import warn_of_trained
 from nevus.pipeline.recorded_options import record_evaluation, record_licence, recorded_options
 
@@ -61,12 +61,13 @@ def check_sources(images: Sequence[Path], config: Config) -> None:
 
 def train_to_report(run: Run, dataset: Dataset, config: Config, *, resume: bool, overwrite: bool = False) -> None:
     """All stages after the splits; a training that is done is not done again."""
-    train(dataset, run.directory, config, resume=resume, overwrite=overwrite)
-    evaluate(run, config)
-    export(run, config)
-    if config.stress_images:
-        stress_test(run, config)
-    report(run)
+    _train(dataset, run, config, resume=resume, overwrite=overwrite)
+    with run.at_work():
+        evaluate(run, config)
+        export(run, config)
+        if config.stress_images:
+            stress_test(run, config)
+        report(run)
 
 
 def prepare(
@@ -173,9 +174,17 @@ def train(
             for; or the run to resume was begun with another dataset or other options.
         DataError: a split or a class has no images, or a clinical column cannot be used.
     """
+    run = Run.of(out)
+    _train(Dataset.of(dataset), run, config, resume=resume, overwrite=overwrite)
+    if run.record["status"] == RUNNING:
+        run.finish(DONE)
+    return run
+
+
+def _train(dataset: Dataset, run: Run, config: Config, *, resume: bool, overwrite: bool) -> None:
+    """Trains and predicts; the run stays `running`, for it may not be over."""
     from nevus.data.splits import check_trainable
 
-    dataset, run = Dataset.of(dataset), Run.of(out)
     check_weights(run, config.weights)
     config = replace(config, image_size=dataset.info.image_size)
     check_fresh(run, resume=resume, overwrite=overwrite, leave_source_out=config.leave_source_out)
@@ -185,9 +194,9 @@ def train(
         # They change nothing of the training; the stages behind it begin from them.
         record_evaluation(run, config)
         record_licence(run, config)
-    is_trained = resume and run.record["status"] == DONE
+    is_trained = resume and run.is_trained
     if is_trained and all(run.predictions_csv(name).exists() for name in ("val", "test")):
-        return run
+        return
     check_trainable(dataset)
     warn_of_trained(dataset, config.weights)
     # Loaded after preparation, whose worker processes would each pay for it.
@@ -197,8 +206,8 @@ def train(
     _log.info("Training %s", config.model)
     if not is_trained:
         training.train(run, dataset, config, resume=resume, overwrite=overwrite)
-    predict(run, dataset)
-    return run
+    with run.at_work(ends_as=RUNNING):
+        predict(run, dataset)
 
 
 def evaluate(run: Run | str | Path, config: Config | None = None) -> None:

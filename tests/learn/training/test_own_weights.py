@@ -16,7 +16,7 @@ from nevus.core.dataset import Dataset
 from nevus.core.errors import ConfigError, RunError
 from nevus.core.files import read_json, sha256_of, write_json
 from nevus.core.labels import Classes
-from nevus.core.runs import DONE, Run
+from nevus.core.runs import Run
 from nevus.learn.networks import architectures
 from nevus.learn.networks.own_weights import load_own_weights
 from nevus.learn.networks.tensors import LOGITS
@@ -48,11 +48,11 @@ def test_a_training_begins_with_them_records_them_and_resumes(
     assert run.record["pretrained"] == expected
     assert str(earlier.directory) not in run.run_json.read_text("utf-8") + run.config_json.read_text("utf-8")
     train(run, tiny_dataset, config, resume=True)
-    assert run.record["status"] == DONE
+    assert run.is_trained
 
     other = Run(Path(shutil.copytree(earlier.directory, tmp_path / "earlier")))
     other.model_keras.write_bytes(run.model_keras.read_bytes())
-    run.update(status="failed")
+    run.update(status="failed", training=None)
     with pytest.raises(RunError, match="begun with other weights"):
         train(run, tiny_dataset, dataclasses.replace(config, weights=str(other.directory)), resume=True)
 

@@ -23,7 +23,7 @@ from nevus.core.dataset import Dataset
 from nevus.core.errors import DataError, NevusError, RunError
 from nevus.core.files import read_json, write_json
 from nevus.core.labels import BENIGN, MALIGNANT
-from nevus.core.runs import DONE, FAILED, RUNNING, Run
+from nevus.core.runs import FAILED, INTERRUPTED, RUNNING, Run
 from nevus.learn.training import optimization
 from nevus.learn.training import train as train_module
 from nevus.learn.training.epoch_report import EpochReport
@@ -50,7 +50,7 @@ def assert_same(run: Run, expected: Run) -> None:
         np.testing.assert_array_equal(one, other)
     for name in ("epochs_run", "best_epoch", "stopped_early"):
         assert run.record["training"][name] == expected.record["training"][name]
-    assert run.record["status"] == DONE
+    assert run.is_trained
 
 
 def interrupt(*_: object) -> None:
@@ -104,7 +104,7 @@ def test_one_cycle_runs_through_all_epochs_and_its_rate_is_written_down(finished
 
 
 def test_a_run_leaves_what_the_stages_after_it_need(finished: Run) -> None:
-    assert finished.record["status"] == DONE
+    assert finished.is_trained
     training = finished.record["training"]
     assert training["network"] == "classic"
     assert training["num_parameters"] == 94_273
@@ -243,7 +243,7 @@ def test_what_the_callbacks_count_survives_an_interruption(
     for epoch in (0, training["epochs_run"] - 1):
         with interrupted(monkeypatch, (EpochReport, "on_train_batch_end", interrupting(epoch, 2))):
             train(run, tiny_dataset, impatient, resume=epoch > 0)
-        assert run.record["status"] == RUNNING
+        assert run.record["status"] == INTERRUPTED
     # Interrupted when all epochs were over, and only the network was to be saved.
     with interrupted(monkeypatch, (train_module, "_save", interrupt)):
         train(run, tiny_dataset, impatient, resume=True)
@@ -264,7 +264,7 @@ def test_a_run_is_not_begun_twice(finished: Run, tiny_dataset: Dataset) -> None:
 
 
 def test_a_run_that_is_done_is_not_resumed(finished: Run, tiny_dataset: Dataset) -> None:
-    with pytest.raises(RunError, match="is done; nothing is left to resume"):
+    with pytest.raises(RunError, match="is trained; nothing is left to resume"):
         train(finished, tiny_dataset, CONFIG, resume=True)
 
 
@@ -332,6 +332,24 @@ def test_a_run_of_before_there_were_stages_and_weights_is_resumed(
     resumed = dataclasses.replace(CONFIG, bootstrap=300, workers=3, image_size=tiny_dataset.info.image_size)
     train(broken_off, tiny_dataset, resumed, resume=True)
     assert_same(broken_off, finished)
+
+
+def test_a_folder_that_is_deleted_in_the_middle_ends_the_run_and_is_not_made_again(
+    tiny_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(tmp_path / "run")
+    original = EpochReport.on_train_batch_end
+
+    def deleting(self: Any, batch: int, logs: dict[str, float] | None = None) -> None:
+        original(self, batch, logs)
+        if (self._epoch, batch) == (1, 0):
+            shutil.rmtree(run.directory)
+
+    monkeypatch.setattr(EpochReport, "on_train_batch_end", deleting)
+    with pytest.raises(RunError, match=r"run\.json is gone: the folder was deleted or moved"):
+        train(run, tiny_dataset, ONE_CYCLE)
+    assert not run.run_json.exists()
+    assert not run.checkpoints.exists()
 
 
 def test_a_loss_that_is_no_number_ends_the_run(

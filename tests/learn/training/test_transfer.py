@@ -18,7 +18,7 @@ from nevus.core.config import Config
 from nevus.core.dataset import Dataset
 from nevus.core.errors import ConfigError, RunError
 from nevus.core.files import read_json, sha256_of
-from nevus.core.runs import DONE, Run
+from nevus.core.runs import Run
 from nevus.learn.networks import architectures, backbones
 from nevus.learn.training import linear_head
 from nevus.learn.training import train as train_module
@@ -127,7 +127,7 @@ def test_the_probe_is_a_logistic_regression_on_the_features_and_no_layer_before_
         train(run, tiny_dataset, probe)
     train(run, tiny_dataset, probe, resume=True)
 
-    assert run.record["status"] == DONE
+    assert run.is_trained
     network = load_model(run)
     untrained = architectures.build(NAME, 32, 2)
     backbones.load_weights(untrained, NAME, config.weights)

@@ -23,7 +23,7 @@ from nevus.core.errors import ConfigError, DataError, RunError
 from nevus.core.files import replacing, write_json
 from nevus.core.pretrained import NONE, are_of_a_run, describe_weights
 from nevus.core.reuse import check_resumable, clear
-from nevus.core.runs import DONE, FAILED, RUNNING, Run
+from nevus.core.runs import RUNNING, Run
 from nevus.learn.keras_settings import own_settings
 from nevus.learn.networks import architectures
 from nevus.learn.networks.backbones import layers_below_top, load_weights
@@ -43,7 +43,7 @@ from nevus.learn.training.epoch_report import EpochReport
 from nevus.learn.training.linear_head import fit_head
 from nevus.learn.training.optimization import compile_network, optimizer_of, steering
 from nevus.learn.training.preview import write_preview
-from nevus.learn.training.recipe import Stage, recipe_name, recipe_of
+from nevus.learn.training.recipe import Recipe, Stage, recipe_name, recipe_of
 from nevus.learn.training.teacher import describe_teacher, load_teacher, taught
 
 _log = logging.getLogger(__name__)
@@ -96,34 +96,42 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False, o
     # What is trained is the network of the image, alone or with its clinical values next to it.
     trained = with_clinical(network, sum(variable.size for variable in variables)) if variables else network
 
-    if resume:
-        run.update(status=RUNNING)
-    else:
+    if not resume:
         if overwrite:
             clear(run, but=[dataset])
         run.start(dataset, pretrained=pretrained)
         write_json(run.config_json, config.to_json())
-    run.checkpoints.mkdir(exist_ok=True)
-    write_preview(run, dataset, recipe.augmentation, config.seed)
-
-    try:
+    # Its predictions are still to come.
+    with run.at_work(ends_as=RUNNING):
+        run.checkpoints.mkdir(exist_ok=True)
+        write_preview(run, dataset, recipe.augmentation, config.seed)
         for number in range(len(recipe.epochs_of_stages())):
             stopping, checkpoint = _train_stage(trained, run, dataset, config, variables, number, balance, teacher)
-    except Exception:
-        run.finish(FAILED)
-        raise
+        run.check_present()
+        _save(network, run, dataset, config)
+        if variables:
+            save_head(run, trained, variables)
+        _record(run, config, recipe, trained, balance, described_teacher, stopping, checkpoint)
 
-    _save(network, run, dataset, config)
-    if variables:
-        save_head(run, trained, variables)
+
+def _record(
+    run: Run,
+    config: Config,
+    recipe: Recipe,
+    network: keras.Model,
+    balance: Balance,
+    teacher: dict[str, str] | None,
+    stopping: keras.callbacks.EarlyStopping,
+    checkpoint: Checkpoint,
+) -> None:
     history = checkpoint.history
     run.update(
         training={
             "network": config.model,
-            "num_parameters": trained.count_params(),
+            "num_parameters": network.count_params(),
             "recipe": {"name": recipe_name(config), **dataclasses.asdict(recipe)},
             **balance.to_json(),
-            "teacher": described_teacher,
+            "teacher": teacher,
             "epochs_run": len(history),
             "best_epoch": stopping.best_epoch + 1,
             "stopped_early": checkpoint.stopped,
@@ -131,7 +139,6 @@ def train(run: Run, dataset: Dataset, config: Config, *, resume: bool = False, o
             "images_per_second": float(np.median([row["images_per_second"] for row in history])),
         }
     )
-    run.finish(DONE)
 
 
 def _train_stage(
@@ -159,6 +166,8 @@ def _train_stage(
     compile_network(network, dataset.info.classes, optimizer, config.loss, config.label_smoothing)
     next_epoch = end if checkpoint.stopped else checkpoint.next_epoch
     callbacks = [
+        # First, because others would make the folder again.
+        keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: run.check_present()),
         stopping,
         *others,
         keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
@@ -237,9 +246,9 @@ def _check_clinical(dataset: Dataset, variables: tuple[Variable, ...]) -> None:
 
 
 def _check_resumable(run: Run, dataset: Dataset, config: Config) -> None:
-    if run.recorded("status") == DONE:
+    if run.is_trained:
         raise RunError(
-            f"{run.directory} is done; nothing is left to resume. Name another folder with --out, "
+            f"{run.directory} is trained; nothing is left to resume. Name another folder with --out, "
             "or start over with --overwrite."
         )
     check_resumable(run, dataset, config)

@@ -78,6 +78,7 @@ def run_server(predictor: Predictor, settings: Settings) -> None:
     )
     # It would write a line for each damaged form; the sender is told.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
-    # By Python's own handler that would be a KeyboardInterrupt, as if work had been broken off.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # By other handlers that would be a KeyboardInterrupt, as if work had been broken off.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     server.run(sockets=[listening])
