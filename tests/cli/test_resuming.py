@@ -15,6 +15,7 @@ from nevus.cli.main import main
 from nevus.core.config import Config
 from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
+from nevus.core.pretrained import describe_weights
 from nevus.core.runs import Run
 from nevus.data import phantom
 from nevus.pipeline import datasets, stages
@@ -219,3 +220,55 @@ def test_a_validation_that_leaks_is_refused_before_the_training(
     assert main(["train", str(leaking.directory), "--out", str(tmp_path / "run"), "--epochs", "1"]) == 1
     assert "val has no malignant image whose group" in capsys.readouterr().err
     assert not Run(tmp_path / "run").run_json.exists()
+
+
+def test_the_dataset_of_a_run_may_move(
+    run_copy: Run, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, before = str(run_copy.directory), run_copy.dataset.directory
+    moved = tmp_path / "another" / "disk" / "prepared"
+    moved.parent.mkdir(parents=True)
+    before.rename(moved)
+    run_copy.model_onnx.unlink()
+    assert main(["export", folder]) == 1
+    assert f"{before}, the dataset of {folder}, is not there" in capsys.readouterr().err
+    other = with_other_splits(Dataset(moved), tmp_path / "other")
+    assert main(["export", folder, "--dataset", str(other.directory)]) == 1
+    assert "another dataset, groups or splits" in capsys.readouterr().err
+    assert main(["export", folder, "--dataset", str(moved)]) == 0
+    assert run_copy.model_onnx.exists()
+    assert run_copy.dataset.directory == moved
+    # It has moved again, to where it is found though the old place is named.
+    moved.rename(moved.parent / "renamed")
+    assert main(["train", str(moved), "--out", folder, "--resume", *without_size(options)]) == 0
+    assert run_copy.dataset.directory == moved.parent / "renamed"
+    images = run_copy.dataset.info.sources[0].root
+    resume = ["run", images, "--out", folder, "--resume", *options]
+    assert main(["run", images, "--out", folder, "--dataset", str(moved), *options]) == 1
+    assert "Expected --resume as well" in capsys.readouterr().err
+    (moved.parent / "renamed").rename(tmp_path / "far")
+    assert main([*resume, "--dataset", str(tmp_path / "far")]) == 0
+    assert run_copy.dataset.directory == tmp_path / "far"
+
+
+def test_a_run_killed_before_its_options_were_recorded_goes_on(
+    finished_run: Run, options: list[str], tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "run")
+    # What is there between the first file and the second.
+    run.start(finished_run.dataset, pretrained=describe_weights("none"))
+    arguments = [str(finished_run.dataset.directory), "--out", str(run.directory), "--resume", *without_size(options)]
+    assert main(["train", *arguments]) == 0
+    assert json.loads(run.config_json.read_text()) == json.loads(finished_run.config_json.read_text())
+    assert run.predictions_csv("test").read_bytes() == finished_run.predictions_csv("test").read_bytes()
+    # With something made by other options it is not known which.
+    run.config_json.unlink()
+    assert main(["train", *arguments]) == 1
+
+
+def test_an_audit_killed_before_its_page_was_written_is_done_again(run_copy: Run, options: list[str]) -> None:
+    dataset = run_copy.dataset
+    page = dataset.audit_html.read_text()
+    dataset.audit_html.unlink()
+    found = datasets.dataset_of([dataset.directory], run_copy, Config(), resume=True, overwrite=False)
+    assert found.audit_html.read_text() == page

@@ -41,6 +41,12 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         type=str,
         help="with --leave-source-out: leave out this source alone, and stop; --resume without it does the rest",
     )
+    parser.add_argument(
+        "--dataset",
+        type=Path,
+        metavar="DATASET",
+        help="with --resume: where the dataset of the run is now, if it has moved (default: found near the run)",
+    )
     _add_repeat_flags(parser)
     add_config_flags(parser, "prepare", "split", "folds", "sources", "train", "evaluate", "export", "stress")
 
@@ -77,6 +83,12 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         choices=(*EXPORTED_FILES, _WEB),
         default=["onnx"],
         help="one or more (default: onnx); web is a static folder: see 'nevus web'",
+    )
+    parser.add_argument(
+        "--dataset",
+        type=Path,
+        metavar="DATASET",
+        help="where the dataset of the run is now, if it has moved (default: found near the run)",
     )
     parser.add_argument("--web-folder", type=Path, metavar="FOLDER", help="where --format web goes (default: RUN/web)")
     add_config_flags(parser, "export")
@@ -121,7 +133,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the whole pipeline and prints its outcome."""
-    prepared = Dataset(arguments.images[0])
+    prepared = Dataset(arguments.dataset or arguments.images[0])
     # A prepared dataset decides its image size, unless another one is asked for, which is then an error.
     fallbacks = {"image_size": prepared.info.image_size} if prepared.info_json.exists() else {}
     config = config_of(arguments, **fallbacks)
@@ -132,6 +144,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.out,
         config,
         source=arguments.source,
+        dataset=arguments.dataset,
         resume=arguments.resume,
         overwrite=arguments.overwrite,
     )
@@ -201,7 +214,7 @@ def export(arguments: argparse.Namespace) -> int:
     made = []
     for file_format in formats:
         try:
-            stages.export(run, config_of(arguments), file_format)
+            stages.export(run, config_of(arguments), file_format, dataset=arguments.dataset)
             made.append(file_format)
         except ParityError as refusal:  # Of one format; the others may pass.
             print(f"nevus: {file_format}: {refusal}", file=sys.stderr)

@@ -95,9 +95,13 @@ def check_dataset(run: Run, dataset: Dataset) -> None:
 def check_options(run: Run, config: Config, but: Collection[str]) -> None:
     """Checks that the run was begun with the same options, except those of the stages `but`.
 
+    A run that was cut off before its options were recorded has made nothing with any.
+
     Raises:
         RunError: an option differs, or the run's options cannot be read.
     """
+    if not any(path.exists() for path in _written(run) if path != run.run_json):
+        return
     began = config_from_json(read_json(run.config_json, "Start over with --overwrite."))
     if changes := changed_options(began, config, but):
         raise RunError(

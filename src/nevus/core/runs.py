@@ -51,6 +51,7 @@ from nevus.core.dataset import Dataset, DatasetInfo
 from nevus.core.errors import RunError
 from nevus.core.files import path_of, read_json, sha256_of, write_json
 from nevus.core.machine import environment
+from nevus.core.moved_dataset import find_moved
 from nevus.core.versions import upgraded
 from nevus.core.vocabulary import EXPORTED_FILES
 
@@ -133,8 +134,32 @@ class Run:
 
     @property
     def dataset(self) -> Dataset:
-        """The prepared dataset that the run was trained on."""
-        return Dataset((self.directory / self.recorded("dataset")).resolve())
+        """The prepared dataset that the run was trained on: where it was, or near there or the run if it has moved."""
+        return self.located(Dataset(self._dataset_directory))
+
+    @property
+    def _dataset_directory(self) -> Path:
+        return (self.directory / str(self.recorded("dataset"))).resolve()
+
+    def located(self, dataset: Dataset) -> Dataset:
+        """The run's dataset where it is now, if `dataset` is where it was and it is not there any more.
+
+        Any other dataset, and one that is not found, is returned as it is.
+        """
+        was = self._dataset_directory
+        if dataset.info_json.exists() or dataset.directory.resolve() != was:
+            return dataset
+        near = (was.parent, self.directory, self.directory.resolve().parent, Path())
+        return find_moved(near, self.dataset_info, self.recorded("dataset_fingerprint")) or dataset
+
+    def record_dataset(self, dataset: Dataset) -> None:
+        """Records where the run's dataset is, if it was somewhere else before."""
+        if self._dataset_directory != dataset.directory.resolve():
+            self.update(dataset=self._relative(dataset))
+
+    def _relative(self, dataset: Dataset) -> str:
+        # Of the folders that links lead to, for `dataset` reads it from there.
+        return os.path.relpath(dataset.directory.resolve(), self.directory.resolve())
 
     @property
     def dataset_info(self) -> DatasetInfo:
@@ -197,8 +222,7 @@ class Run:
             started=_now(),
             command=["nevus", *sys.argv[1:]],
             environment=environment(),
-            # Of the folders that links lead to, for `dataset` reads it from there.
-            dataset=os.path.relpath(dataset.directory.resolve(), self.directory.resolve()),
+            dataset=self._relative(dataset),
             dataset_fingerprint=dataset.fingerprint,
             dataset_info=dataset.info.to_json(),
             split_counts=dataset.split_counts(),

@@ -55,7 +55,9 @@ def cross_validate(
     if overwrite:
         clear(run, but=[dataset, *folds])
     _check_folds(run, folds, single)
-    if not run.run_json.exists():
+    if run.run_json.exists():
+        run.record_dataset(dataset)
+    else:
         run.start(dataset, num_folds=num_folds)
     write_json(run.config_json, config.to_json())
     with run.at_work():

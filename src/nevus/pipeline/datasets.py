@@ -40,6 +40,9 @@ def dataset_of(images: Sequence[Path], run: Run, config: Config, *, resume: bool
         RunError: the dataset has another image size than `config` asks for (the default asks for none), is named
             in addition to other sources, or was prepared from others.
     """
+    begun = resume and run.run_json.exists()
+    if begun:
+        images = [run.located(Dataset(path)).directory for path in images]
     prepared = [path for path in images if Dataset(path).info_json.exists()]
     if prepared and len(images) > 1:
         raise RunError(f"{prepared[0]} is prepared already, and nothing can be added to it. Name the sources instead.")
@@ -47,6 +50,8 @@ def dataset_of(images: Sequence[Path], run: Run, config: Config, *, resume: bool
         dataset = Dataset(prepared[0])
     else:
         dataset = Dataset(run.directory / "dataset")
+        if begun:
+            dataset = run.located(dataset)
         if resume and dataset.info_json.exists():
             _check_prepared_from(images, dataset, run, config)
         else:
@@ -131,7 +136,7 @@ def _is_of(path: Path, source: DatasetSource) -> bool:
 
 def _is_audited(dataset: Dataset) -> bool:
     """Whether the audit that is there is of the images, groups and splits that are there."""
-    if not dataset.audit_json.exists():
+    if not (dataset.audit_json.exists() and dataset.audit_html.exists()):
         return False
     record = read_json(dataset.audit_json, "Run 'nevus audit' again.")
     return isinstance(record, dict) and record.get("dataset_fingerprint") == dataset.fingerprint

@@ -8,6 +8,7 @@ from pathlib import Path
 from nevus.core.config import DEFAULTS, Config
 from nevus.core.errors import ConfigError
 from nevus.core.extras import check_installed
+from nevus.core.files import path_of
 from nevus.core.reuse import check_fresh, check_weights
 from nevus.core.runs import Run
 from nevus.pipeline import datasets, stages
@@ -21,6 +22,7 @@ def run(
     config: Config = DEFAULTS,
     *,
     source: str | None = None,
+    dataset: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
 ) -> Run:
@@ -33,6 +35,7 @@ def run(
         config: the options. With `folds` it is a cross-validation; with `leave_source_out` each source is tested by
             a model that was trained without it.
         source: the only source to leave out, so that several machines can share the work; resuming does the rest.
+        dataset: with `resume`, where the prepared dataset of the run is now, if it has moved.
         resume: go on where a run that was cut off stopped.
         overwrite: delete the run that is there and start over; it stays if there are no images to be found.
 
@@ -46,6 +49,10 @@ def run(
     sources = stages.paths(images)
     check_installed("train", "assess")
     made = Run(Path(out) if out is not None else datasets.default_directory(sources))
+    if dataset is not None:
+        if not resume:
+            raise ConfigError("--dataset says where the dataset of a run to resume is now. Expected --resume as well.")
+        sources = [path_of(dataset, "the folder of a prepared dataset")]
     # An hour of preparation should not end in a wrong path.
     check_weights(made, config.weights)
     if source is not None and not config.leave_source_out:
@@ -57,6 +64,6 @@ def run(
         cross_validate(sources, made, config, num_folds=config.folds, resume=resume, overwrite=overwrite)
         return made
     check_fresh(made, resume=resume, overwrite=overwrite)
-    dataset = datasets.dataset_of(sources, made, config, resume=resume, overwrite=overwrite)
-    stages.train_to_report(made, dataset, config, resume=resume, overwrite=overwrite)
+    prepared = datasets.dataset_of(sources, made, config, resume=resume, overwrite=overwrite)
+    stages.train_to_report(made, prepared, config, resume=resume, overwrite=overwrite)
     return made

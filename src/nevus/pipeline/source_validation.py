@@ -101,7 +101,9 @@ def _begin(
         without = Run(run.directory / folders[one.source])
         if one.source in trainings and without.run_json.exists():
             check_resumable(without, one.dataset, trainings[one.source])
-    if not run.run_json.exists():
+    if run.run_json.exists():
+        run.record_dataset(dataset)
+    else:
         run.start(
             dataset,
             pretrained=describe_weights(config.weights),

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, cast
 from nevus.core.config import DEFAULTS, Config
 from nevus.core.dataset import Dataset
 from nevus.core.errors import DataError, RunError
-from nevus.core.files import path_of
-from nevus.core.reuse import check_fresh, check_resumable, check_weights
+from nevus.core.files import path_of, write_json
+from nevus.core.reuse import check_dataset, check_fresh, check_resumable, check_weights
 from nevus.core.runs import DONE, RUNNING, Run
 from nevus.pipeline.earlier_images import warn_of_trained
 from nevus.pipeline.recorded_options import record_evaluation, record_licence, recorded_options
@@ -186,11 +186,16 @@ def _train(dataset: Dataset, run: Run, config: Config, *, resume: bool, overwrit
     from nevus.data.splits import check_trainable
 
     check_weights(run, config.weights)
+    if resume and run.run_json.exists():
+        dataset = run.located(dataset)
     config = replace(config, image_size=dataset.info.image_size)
     check_fresh(run, resume=resume, overwrite=overwrite, leave_source_out=config.leave_source_out)
     resume = resume and run.run_json.exists()
     if resume:
         check_resumable(run, dataset, config)
+        run.record_dataset(dataset)
+        if not run.config_json.exists():
+            write_json(run.config_json, config.to_json())
         # They change nothing of the training; the stages behind it begin from them.
         record_evaluation(run, config)
         record_licence(run, config)
@@ -237,23 +242,38 @@ def evaluate(run: Run | str | Path, config: Config | None = None) -> None:
         record_evaluation(run, config)
 
 
-def export(run: Run | str | Path, config: Config = DEFAULTS, file_format: str = "onnx") -> Path:
+def export(
+    run: Run | str | Path,
+    config: Config = DEFAULTS,
+    file_format: str = "onnx",
+    *,
+    dataset: Dataset | str | Path | None = None,
+) -> Path:
     """Writes a model file, and fails unless it answers as the trained network does; as `nevus export`.
 
     Args:
         run: trained and evaluated, or its folder.
         config: its licence, if there is one now, takes the place of the one the run was made with.
         file_format: `onnx`, `keras`, or another format that docs/deploy.md lists.
+        dataset: where the dataset of the run is now, if it has moved; the run remembers it.
 
     Returns:
         The path of the file.
 
     Raises:
-        RunError: an earlier stage is missing, or the file does not agree.
+        RunError: an earlier stage is missing, the dataset is not the run's, or the file does not agree.
     """
+    run = Run.of(run)
+    if dataset is not None:
+        check_dataset(run, Dataset.of(dataset))
+        run.record_dataset(Dataset.of(dataset))
+    if not run.dataset.info_json.exists():
+        raise RunError(
+            f"{run.dataset.directory}, the dataset of {run.directory}, is not there, and no folder near it holds the "
+            "same images with the same splits. Name where it is with --dataset."
+        )
     from nevus.learn.export import export as exporting
 
-    run = Run.of(run)
     record_licence(run, config)
     _log.info("Exporting %s", run.exported(file_format).name)
     exporting.export(run, run.dataset, file_format)

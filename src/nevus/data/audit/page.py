@@ -58,17 +58,6 @@ def write_audit(dataset: Dataset, findings: Sequence[Finding]) -> Path:
     numbers = {finding.number for finding in findings}
     passed = {check.number: check.title for check in CHECKS if check.number not in numbers}
     counts = {severity: sum(finding.evidence.severity == severity for finding in findings) for severity in SEVERITIES}
-    write_json(
-        dataset.audit_json,
-        {
-            "schema_version": SCHEMA_VERSION,
-            "dataset_fingerprint": dataset.fingerprint,
-            "num_images": len(dataset.rows),
-            "counts": counts,
-            "passed": list(passed),
-            "findings": [finding.to_json() for finding in findings],
-        },
-    )
     cards = _cards(dataset, findings)
     page = (
         page_templates("nevus.data.audit")
@@ -85,6 +74,18 @@ def write_audit(dataset: Dataset, findings: Sequence[Finding]) -> Path:
         )
     )
     write_text(dataset.audit_html, page)
+    # Last: a page that is missing or older would be taken for the one that belongs to it.
+    write_json(
+        dataset.audit_json,
+        {
+            "schema_version": SCHEMA_VERSION,
+            "dataset_fingerprint": dataset.fingerprint,
+            "num_images": len(dataset.rows),
+            "counts": counts,
+            "passed": list(passed),
+            "findings": [finding.to_json() for finding in findings],
+        },
+    )
     return dataset.audit_html
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
 from nevus.core.clinical import Values, parse_pairs, values_of
-from nevus.core.errors import ConfigError, ModelFileError
+from nevus.core.errors import ConfigError, ModelFileError, UnavailableError
 from nevus.core.modelfile import ModelSpec
 from nevus.serve.http.errors import ApiError, error_response
 from nevus.serve.http.metrics import CUT_OFF, Metrics
@@ -107,7 +107,7 @@ def _response(results: list[ImageResult], question: Question, lenient: bool, fin
         )
         return Response(answer.model_dump_json(), media_type="application/json")
     reason = (failed or problems)[0]
-    status = {"too_many_pixels": 413, MODEL_FAILED: 500}.get(reason.code, 422)
+    status = {"too_many_pixels": 413, MODEL_FAILED: 500, UnavailableError.code: 503}.get(reason.code, 422)
     several = f" None of the {len(results)} images has an answer." if len(results) > 1 else ""
     return error_response(
         ApiError(status, reason.code, reason.message + several), predictions=[result.model_dump() for result in results]
