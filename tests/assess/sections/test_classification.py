@@ -193,7 +193,7 @@ def test_card_names_the_classes_of_many_only(run):
     facts = dict.fromkeys(
         "task network parameters licence version sources split_counts generated licences image_size recipe "
         "hyperparameters objective class_weights pretrained speed test_images test_malignant test_groups factors "
-        "machine hours classes packages fingerprint command source_names stress".split(),
+        "machine hours classes packages fingerprint command source_names stress out_of_source".split(),
         "x",
     )
     text = make_card("first", facts, {"test": "test split"}, metrics, metrics["operating_points"][0]).to_markdown()

@@ -13,7 +13,7 @@ from scipy.special import expit
 
 from nevus.assess.statistics import delong, metrics, uncertainty
 from nevus.assess.statistics.delong import roc_auc, roc_auc_difference
-from nevus.assess.statistics.uncertainty import bootstrap, group_codes, proportion, wilson
+from nevus.assess.statistics.uncertainty import bootstrap, effective_size, group_codes, proportion, wilson
 from nevus.assess.statistics.undefined import UndefinedMetricWarning
 from nevus.core.estimate import Estimate
 
@@ -435,3 +435,31 @@ class TestMeansOverClasses:
     def test_the_mean_of_shares_stays_a_share(self, counts):
         found = uncertainty.mean_of_independent([wilson(min(count, trials), trials) for count, trials in counts])
         assert -1e-12 <= found.low <= found.value <= found.high <= 1 + 1e-12
+
+
+@pytest.mark.parametrize(("num_groups", "size", "least"), [(5, 20, 0.90), (10, 10, 0.92)])
+def test_proportions_of_few_groups_are_covered(num_groups, size, least):
+    """With Wilson's interval and the design effect alone, 10 groups of 10 were covered in 91 %, 5 of 20 in 85 %."""
+    random = np.random.default_rng(num_groups)
+    groups, truth = np.repeat(np.arange(num_groups), size), 0.8
+    covered = 0
+    for _ in range(400):
+        shares = random.beta(2 * truth, 2 * (1 - truth), num_groups)
+        found = proportion(random.random(groups.size) < shares[groups], groups)
+        covered += found.low <= truth <= found.high
+    assert least <= covered / 400 <= 0.98
+
+
+def test_the_effective_size_is_that_of_korn_and_graubard():
+    random = np.random.default_rng(3)
+    groups, found = np.repeat(np.arange(12), 5), random.random(60) < 0.7
+    sums = np.bincount(groups, weights=found)
+    share = sums.sum() / 60
+    # The variance of a ratio estimator, whose clusters are equally large.
+    variance = 12 / 11 * ((sums - 5 * share) ** 2).sum() / 60**2
+    independent = min(share * (1 - share) / variance, 60)
+    expected = independent * (stats.t.ppf(0.975, 59) / stats.t.ppf(0.975, 11)) ** 2
+    assert 12 < expected < 60
+    assert effective_size(found, groups) == pytest.approx(expected)
+    assert effective_size(found, np.arange(60)) == 60
+    assert effective_size(found, np.zeros(60, dtype=np.int64)) == 1

@@ -153,6 +153,7 @@ def _judge(
             alpha: conformal.sets_of(predictions, temperature, np.array([least[name] for name in names]))
             for alpha, least in fitted["conformal"].items()
         },
+        assured=[one.threshold for one in fitted["assurance"]],
         elsewhere=None if prevalence is None else rebased(images.risk, points, fitted["screening"], prevalence),
     )
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from nevus.assess.sections import classification, decisions, triage
+from nevus.assess.sections import assurance, classification, decisions, triage
 from nevus.assess.sections.inputs import read_checked, scored
 from nevus.assess.sections.section import Validation
 from nevus.assess.statistics.metrics import Bools, Floats
@@ -32,7 +32,7 @@ from nevus.core.runs import OUT_OF_SOURCE, Run
 SOURCE = "left_out_source"
 
 _RULE = "{rule}, where validation means the images of sources left out of training, each source weighing the same"
-_SECTIONS = (decisions.SECTION, classification.SECTION, triage.SECTION)
+_SECTIONS = (decisions.SECTION, classification.SECTION, triage.SECTION, assurance.SECTION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,8 @@ def choose_elsewhere(found: OutOfSource, fitted: Mapping[str, Any], default_poin
         default_point: the name of the operating point for decisions unless another is requested.
 
     Returns:
-        Operating points, thresholds of classes (of validation for a class that no source left out has) and triage.
+        Operating points, thresholds with assurance, thresholds of classes (of validation for a class that no source
+        left out has) and triage.
         Everything else, such as the temperature and the conformal sets, stays that of validation.
     """
     images = scored(found.predictions, 1.0)
@@ -98,6 +99,7 @@ def choose_elsewhere(found: OutOfSource, fitted: Mapping[str, Any], default_poin
         "operating_points": points,
         "classification": {**fitted["classification"], **of_classes},
         "triage": chosen["triage"],
+        "assurance": chosen["assurance"],
     }
 
 

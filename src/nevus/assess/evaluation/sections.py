@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nevus.assess.sections import (
+    assurance,
     calibration,
     classification,
     conformal,
@@ -23,6 +24,7 @@ from nevus.assess.sections.section import Judged, Section, Validation
 SECTIONS: tuple[Section, ...] = (
     scores.SECTION,
     decisions.SECTION,
+    assurance.SECTION,
     classification.SECTION,
     calibration.SECTION,
     screening.SECTION,

@@ -7,7 +7,7 @@ everything that was fitted has been applied.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -70,6 +70,8 @@ class Judged:
         high: bool [N]: ruled in by the triage.
         sets: bool [N, C] by error rate: the classes in each image's conformal set.
         elsewhere: None unless a prevalence was named.
+        assured: the thresholds with assurance, one for each target, NaN where there is none; empty where none was
+            fitted.
     """
 
     predictions: Predictions
@@ -83,6 +85,7 @@ class Judged:
     high: Bools
     sets: Mapping[float, Bools] = field(default_factory=dict)
     elsewhere: Elsewhere | None = None
+    assured: Sequence[float] = ()
 
 
 def _nothing(validation: Validation) -> None:

@@ -28,7 +28,10 @@ METHODS = {
         "DeLong (DeLong et al. 1988; Sun and Xu 2014) on the logit scale, summed over groups (Obuchowski 1997), "
         "for few groups drawn towards Hanley and McNeil (1982)"
     ),
-    "proportions": "Wilson (1927), sample size divided by the design effect of groups (Rao and Scott 1992)",
+    "proportions": (
+        "Wilson (1927), sample size divided by the design effect of groups (Rao and Scott 1992), for few groups less "
+        "by the ratio of Student's quantiles (Korn and Graubard 1998)"
+    ),
     "macro_roc_auc": "DeLong's components of all classes on the logit scale, summed over groups",
     "balanced_accuracy": "of the classes: from Wilson's for each class (Zou and Donner 2008)",
     "linearised": "Student's t from the sandwich variance, summed over groups (Binder 1983; Liang and Zeger 1986)",
@@ -82,13 +85,50 @@ def wilson(successes: float, trials: float) -> Estimate:
     return Estimate(share, centre - half if successes > 0 else 0.0, centre + half if successes < trials else 1.0)
 
 
-def proportion(successes: Bools, groups: Groups) -> Estimate:
-    """The share of True with a Wilson interval that allows for groups.
+def effective_size(successes: Bools, groups: Groups, weights: Floats | None = None) -> float:
+    """The number of independent images that would say as much of a share as these, which come in groups.
 
-    The sample size is divided by the design effect [1]: the variance of the share
-    as groups show it, over the variance if images were independent. It is held
-    between 1 (independent images) and the value at which all images of a group
-    agree [2], and is that value where the share is 0 or 1 and shows no variance.
+    The number of images is divided by the design effect [1]: the variance of the share as groups show it, over the
+    variance if images were independent. It is held between 1 (independent images) and the value at which all images of
+    a group agree [2], and is that value where the share is 0 or 1, or all images are of one group, and shows no
+    variance. A variance that few groups show is itself uncertain: the number is also multiplied by the squared ratio of
+    Student's quantiles, for the number of images over that for the number of groups [3], but never below what it
+    is if all images of a group agree.
+
+    Args:
+        successes: bool [N], N above 0.
+        groups: int64 [N].
+        weights: float64 [N] above 0, how much each image counts; None for all alike.
+
+    References:
+        [1] Rao & Scott, A simple method for the analysis of clustered binary data, Biometrics 48 (1992).
+        [2] Kish, Survey Sampling (1965): the design effect at an intraclass correlation of 1.
+        [3] Korn & Graubard, Confidence intervals for proportions with small expected number of positive counts
+            estimated from survey data, Survey Methodology 24 (1998).
+
+    Examples:
+        >>> found = np.array([True] * 9 + [False])
+        >>> effective_size(np.repeat(found, 2), np.repeat(np.arange(10), 2))  # two images of each lesion say no more
+        10.0
+    """
+    counted = np.ones(successes.size) if weights is None else weights
+    share = float(np.average(successes, weights=counted))
+    squares = float((counted**2).sum())
+    size = float(counted.sum()) ** 2 / squares
+    sums = np.bincount(groups, weights=counted)
+    num_groups = int((sums > 0.0).sum())
+    fewest = size * squares / float((sums**2).sum())
+    if not 0.0 < share < 1.0 or num_groups < 2:
+        return fewest
+    residuals = np.bincount(groups, weights=counted * (successes - share))
+    between = float((residuals**2).sum()) * num_groups / (num_groups - 1)
+    independent = size / max(between / (squares * share * (1.0 - share)), 1.0)
+    of_images, of_groups = stats.t.ppf(0.975, [successes.size - 1, num_groups - 1])
+    return max(independent * float(of_images / of_groups) ** 2, fewest)
+
+
+def proportion(successes: Bools, groups: Groups) -> Estimate:
+    """The share of True with a Wilson interval that allows for groups: that of `effective_size` images.
 
     Args:
         successes: bool [N].
@@ -97,10 +137,6 @@ def proportion(successes: Bools, groups: Groups) -> Estimate:
     Returns:
         NaN if N is 0.
 
-    References:
-        [1] Rao & Scott, A simple method for the analysis of clustered binary data, Biometrics 48 (1992).
-        [2] Kish, Survey Sampling (1965): the design effect at an intraclass correlation of 1.
-
     Examples:
         >>> found = np.array([True] * 9 + [False])
         >>> print(proportion(found, np.arange(10)))
@@ -108,19 +144,10 @@ def proportion(successes: Bools, groups: Groups) -> Estimate:
         >>> print(proportion(np.repeat(found, 2), np.repeat(np.arange(10), 2)))  # two images of each lesion say no more
         0.900 (0.596 to 0.982)
     """
-    trials = successes.size
-    if trials == 0:
+    if successes.size == 0:
         return wilson(0, 0)
     share = float(successes.mean())
-    sizes = np.bincount(groups).astype(np.float64)
-    largest_effect = float((sizes**2).sum() / trials)
-    effect = largest_effect
-    if 0 < share < 1:
-        residuals = np.bincount(groups, weights=successes - share)
-        num_groups = int((sizes > 0).sum())
-        between = (residuals**2).sum() * num_groups / max(num_groups - 1, 1)
-        effect = float(np.clip(between / (trials * share * (1 - share)), 1.0, largest_effect))
-    effective = trials / effect
+    effective = effective_size(successes, groups)
     interval = wilson(share * effective, effective)
     return Estimate(share, interval.low, interval.high)
 
