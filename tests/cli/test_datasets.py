@@ -54,7 +54,7 @@ def test_anything_else_fetches_nothing(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal(answer))
     assert main(["data", "fetch", "dermamnist-28", str(tmp_path / "new")]) == 1
-    assert "was not accepted; nothing was fetched" in last_error(capsys)
+    assert "was not accepted; nothing was downloaded" in last_error(capsys)
     assert not (tmp_path / "new").exists()
 
 

@@ -119,8 +119,8 @@ def test_images_that_the_check_refuses_are_counted_and_answered_on_request(
     images = list(map(str, paths))
     assert main(["predict", model, *images, "--csv", str(table)]) == 1
     assert capsys.readouterr().err.strip() == (
-        "nevus: images without an answer: 2. 1 could not be used. 1 refused by the check of images (--no-check asks "
-        "the model all the same). The others were processed."
+        "nevus: images without an answer: 2. 1 could not be used. 1 refused by the check of images (--no-check gives "
+        "a risk all the same). The others were processed."
     )
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))

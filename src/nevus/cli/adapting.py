@@ -15,12 +15,12 @@ from nevus.core.modelfile import DISCLAIMER
 
 
 def _add_adapt(parser: argparse.ArgumentParser) -> None:
-    add_model_and_data(parser, "labelled images of the place")
+    add_model_and_data(parser, "labelled images from the place")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="the new model file (default: next to the model, NAME-adapted.onnx)"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace the file that is there")
-    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+    parser.add_argument("--overwrite", action="store_true", help="replace the existing file")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
     add_config_flags(parser, *OF_LABELLED_IMAGES, "bootstrap", "seed")
 
 
@@ -51,7 +51,7 @@ def _summary(result: dict[str, Any]) -> str:
             for test in result["tests"]
         ),
         "",
-        f"ROC-AUC, which an update leaves as it is: {Estimate.from_json(metrics['roc_auc'])}",
+        f"ROC-AUC, which an update does not change: {Estimate.from_json(metrics['roc_auc'])}",
         "",
         f"  {'':<28} {'unchanged':<25} adapted, by cross-fitting",
     ]
@@ -71,15 +71,15 @@ def _needed(needed: dict[str, Any]) -> str:
     for_intercept, for_slope, precise = (needed[name] for name in ("for_intercept", "for_slope", "precise"))
     slope = "" if for_slope == for_intercept else f", {for_slope:,} for a slope"
     return (
-        f"Needed where {needed['prevalence']:.1%} are malignant: {for_intercept:,} lesions or patients for an intercept"
+        f"Needed if {needed['prevalence']:.1%} are malignant: {for_intercept:,} lesions or patients for an intercept"
         f"{slope}; {precise:,} for metrics as precise as those of a validation"
     )
 
 
 def _formula(result: dict[str, Any]) -> str:
     if result["update"] == "none":
-        return "The risks stay as they are."
-    return f"New log-odds of the risk: {result['intercept']:.3f} + {result['slope']:.3f} x the old ones."
+        return "The risks are not changed."
+    return f"New log-odds of the risk: {result['intercept']:.3f} + {result['slope']:.3f} x the old log-odds."
 
 
 def _p_value(value: float) -> str:
@@ -93,10 +93,10 @@ def _estimate(value: dict[str, Any]) -> str:
 COMMANDS = (
     Command(
         "adapt",
-        "update a model for a place from labelled images, without training",
-        "Choose a new intercept of the risk, intercept and slope, or neither, by a closed test; choose thresholds "
-        "anew; write a new model file, with metrics by cross-fitting. docs/adapt.md explains it, and how many images "
-        "it takes.",
+        "update a model for a new place with labelled images, without training",
+        "Choose a new intercept of the risk, intercept and slope, or neither, by a closed test; choose the "
+        "thresholds again; write a new model file, with metrics by cross-fitting. docs/adapt.md explains the update "
+        "and how many images it needs.",
         adapt,
         _add_adapt,
     ),

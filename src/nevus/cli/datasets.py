@@ -22,7 +22,9 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
 
 def _add_fetch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="dataset name, as shown by 'nevus data list'")
-    parser.add_argument("directory", type=Path, metavar="DIR", help="folder for the files, made if it is not there")
+    parser.add_argument(
+        "directory", type=Path, metavar="DIR", help="folder for the files, created if it does not exist"
+    )
     parser.add_argument("--accept-licence", action="store_true", help="accept the licence without being asked")
 
 
@@ -67,7 +69,7 @@ def _settle_licence(entry: CatalogueEntry, *, accepted: bool) -> None:
         )
     print("Do you accept this licence? [yes/no] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise ConfigError("The licence was not accepted; nothing was fetched.")
+        raise ConfigError("The licence was not accepted; nothing was downloaded.")
 
 
 def _describe(entry: CatalogueEntry) -> str:
@@ -87,21 +89,21 @@ COMMANDS = (
     Command(
         "data",
         "list and download published datasets",
-        "Published datasets of skin lesions, and where to get them. Downloading is the one thing in Nevus that uses "
-        "the network; Keras downloads the weights for --weights imagenet.",
+        "Published datasets of skin lesions, and where to get them. Nevus uses the network for these downloads only; "
+        "Keras downloads the weights for --weights imagenet.",
         commands=(
             Command(
                 "list",
                 "size, licence, citation and source of each dataset",
-                "List the datasets that Nevus prepares as they are published.",
+                "List the datasets that Nevus can prepare as they are published.",
                 list_datasets,
                 _add_list,
             ),
             Command(
                 "fetch",
                 "download a dataset from its publisher",
-                "Show a dataset's licence, then download it. Run again, it goes on where it stopped. What it fetches "
-                "is prepared as it is: nevus prepare DIR --out DATASET.",
+                "Show a dataset's licence, then download it. Run again, it continues where it stopped. The files can "
+                "be prepared as they are: nevus prepare DIR --out DATASET.",
                 fetch_dataset,
                 _add_fetch,
             ),

@@ -31,7 +31,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="NAME_OR_FILE",
-        help="a shipped model, see 'nevus models', a model.onnx that 'nevus export' wrote, or a run's folder "
+        help="a shipped model (see 'nevus models'), a model.onnx that 'nevus export' wrote, or a run's folder "
         f"(default: {shipped.DEFAULT})",
     )
     parser.add_argument(
@@ -41,7 +41,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
         "--prevalence",
         type=float,
         metavar="SHARE",
-        help="share of malignant lesions where the images come from, such as 0.0176: gives the risk there as well",
+        help="share of malignant lesions where the images come from, such as 0.0176; adds the risk at this prevalence",
     )
     parser.add_argument(
         "--metadata",
@@ -52,12 +52,12 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-check",
         action="store_true",
-        help="ask the model about every image that can be read; else one that is too small, too blurred or not "
-        "dermoscopic is refused and gets no risk",
+        help="give a risk for every image that can be read; without this flag, an image that is too small, too "
+        "blurred or not dermoscopic is refused and gets no risk",
     )
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--csv", type=Path, metavar="FILE", help="write CSV to FILE; '-' for standard output")
-    output.add_argument("--json", action="store_true", help="write one JSON object a line to standard output")
+    output.add_argument("--json", action="store_true", help="write one JSON object per line to standard output")
 
 
 def _add_info(parser: argparse.ArgumentParser) -> None:
@@ -112,7 +112,7 @@ def _without_answer(unanswered: Unanswered) -> str:
             "again once that is fixed."
         )
     if unanswered.refused:
-        parts.append(f"{unanswered.refused:,} refused by the check of images (--no-check asks the model all the same).")
+        parts.append(f"{unanswered.refused:,} refused by the check of images (--no-check gives a risk all the same).")
     return f"images without an answer: {sum(unanswered):,}. {' '.join(parts)}"
 
 
@@ -137,7 +137,7 @@ def models(arguments: argparse.Namespace) -> int:
     elif specs:
         print("\n\n".join([*(shipped_summary(path, spec) for path, spec in specs.items()), DISCLAIMER]))
     else:
-        print("No model ships with this copy of Nevus.")
+        print("This copy of Nevus has no shipped models.")
     return 0
 
 
@@ -184,13 +184,13 @@ COMMANDS = (
         "risk and decision for images",
         "Print risk and decision for each image. A first path that is a model.onnx or a run's folder is "
         "the model, as in 'nevus predict model.onnx photo.jpg'. An image that is too small, too blurred or not "
-        "dermoscopic is refused. Exit status 1 if an image has no answer; the others are done.",
+        "dermoscopic is refused. Exit status 1 if an image has no answer; the other images are still processed.",
         predict,
         _add_predict,
     ),
     Command(
         "info",
-        "what a model file says of itself",
+        "show what a model file says about the model",
         "Show a model's classes, operating points, test metrics, provenance and limits.",
         info,
         _add_info,
@@ -198,7 +198,7 @@ COMMANDS = (
     Command(
         "models",
         "the models that come with Nevus",
-        "List the shipped models: size, test metrics, licence and what each is for.",
+        "List the shipped models: size, test metrics, licence and intended use.",
         models,
         _add_models,
     ),

@@ -31,39 +31,44 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method",
         choices=EXPLANATION_METHODS,
-        help="cam comes from model.onnx alone; the others need the run's model.keras and TensorFlow "
-        "(default: cam, or grad-cam where a layer is named)",
+        help="cam needs only model.onnx; the others need the run's model.keras and TensorFlow "
+        "(default: cam, or grad-cam if a layer is named)",
     )
-    parser.add_argument("--layer", metavar="NAME", help="explain at this layer (default: the last with a map)")
+    parser.add_argument("--layer", metavar="NAME", help="layer to explain (default: the last one with feature maps)")
     parser.add_argument(
-        "--scale", type=float, metavar="X", help="log-odds with the full colour (default: each image's own largest)"
+        "--scale",
+        type=float,
+        metavar="X",
+        help="log-odds that are shown in full colour (default: the largest of each image)",
     )
 
 
 def _add_probe(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
     parser.add_argument("data", type=Path, help="folder of images with masks: HAM10000, or phantoms")
-    parser.add_argument("--num-images", type=int, default=400, help="most images to look at (default: 400)")
+    parser.add_argument("--num-images", type=int, default=400, help="largest number of images to use (default: 400)")
     parser.add_argument("--seed", type=int, default=0, help="seed for image selection and noise (default: 0)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: probe.json in the run's folder")
-    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def _add_stress(parser: argparse.ArgumentParser) -> None:
-    add_model_and_data(parser, "labelled images", "; a run's folder stands for its dataset")
+    add_model_and_data(parser, "labelled images", "; for a run's folder, its dataset")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the page and its files (default: the run)")
-    parser.add_argument("--overwrite", action="store_true", help="replace the stress test that is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace the existing stress test")
     parser.add_argument(
         "--images",
         type=int,
         default=500,
         metavar="N",
-        help="most images to look at, drawn by groups; 0 for all (default: 500)",
+        help="largest number of images to use, drawn by group; 0 for all (default: 500)",
     )
     parser.add_argument(
-        "--split", choices=SPLIT_NAMES, help="images of this split (default: test, or all where there is no split)"
+        "--split",
+        choices=SPLIT_NAMES,
+        help="split whose images are used (default: test, or all if there are no splits)",
     )
-    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
     add_config_flags(parser, *OF_LABELLED_IMAGES, "seed")
 
 
@@ -136,30 +141,30 @@ def stress(arguments: argparse.Namespace) -> int:
 COMMANDS = (
     Command(
         "compare",
-        "set runs side by side that were tested on the same images",
+        "compare runs that were tested on the same images",
         "Print metrics and paired differences against the first run, with intervals and p-values.",
         compare,
         _add_compare,
     ),
     Command(
         "explain",
-        "pictures of what raises the risk of images, and what lowers it",
+        "draw what raises and what lowers the risk of images",
         "Write, for each image, a picture with its heatmap and the scale of the colours, and index.csv. "
-        "Exit status 1 if any file failed; the others are done.",
+        "Exit status 1 if any file failed; the other files are still processed.",
         explain,
         _add_explain,
     ),
     Command(
         "probe",
         "test the heatmaps, and whether the risk depends on the lesion",
-        "On images with lesion masks: heat on the lesion, deletion and insertion, random weights, and "
-        "what the model says without the lesion or with a ruler or dark corners. docs/explain.md explains each.",
+        "Test on images with lesion masks: heat on the lesion, deletion and insertion, random weights, and "
+        "the risk without the lesion or with a ruler or dark corners. docs/explain.md explains each test.",
         probe,
         _add_probe,
     ),
     Command(
         "stress",
-        "test whether answers stay when the picture changes and the lesion does not",
+        "test whether answers stay the same when the picture changes but the lesion does not",
         "Change images as cameras and clinics do (turns, crop, light, blur, dark corners, hair and more) and count the "
         "decisions that flip; write stress.json, and stress.html with pictures. docs/stress.md explains the page.",
         stress,

@@ -68,7 +68,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except KeyboardInterrupt as problem:
         status = 128 + (signal.SIGTERM if isinstance(problem, _Terminated) else signal.SIGINT)
-        return _fail("interrupted. What was written is whole; most commands go on with --resume.", status)
+        return _fail(
+            "interrupted. All files written so far are complete. 'nevus run', 'nevus train' and 'nevus demo' continue "
+            "with --resume.",
+            status,
+        )
     except Exception as problem:
         # Of a file that cannot be written the name is known; standard output has none.
         if isinstance(problem, OSError) and problem.filename is None and not _output_is_writable():
@@ -123,10 +127,13 @@ def _explain(problem: Exception) -> str:
     if isinstance(problem, ModuleNotFoundError) and not (problem.name or "nevus").startswith("nevus"):
         return missing_package(problem.name or "")
     if isinstance(problem, MemoryError):
-        return "memory ran out. Run again where more is free; --workers, --max-pixels and --batch-size take less."
+        return (
+            "memory ran out. Run again where more memory is free, or use smaller values of --workers, --max-pixels and "
+            "--batch-size."
+        )
     if isinstance(problem, OSError) and problem.filename is not None:
         return f"{problem.filename}: {problem.strerror}."
-    return f"unexpected {type(problem).__name__}: {problem}. Run again with --debug and report what it shows."
+    return f"unexpected {type(problem).__name__}: {problem}. Run again with --debug and report the traceback."
 
 
 def _fail(message: str, status: int) -> int:

@@ -34,7 +34,7 @@ def add_config_flags(
         stages: or names of single options.
         fallbacks: what is in the help as the default of an option of the command's own.
     """
-    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with options; flags win over it")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with options; flags take precedence")
     described = options()
     for group, names in grouped_options().items():
         asked = [name for name in names if described[name].stage in stages or name in stages]
@@ -56,13 +56,13 @@ def add_model_and_data(parser: argparse.ArgumentParser, images: str, further: st
     parser.add_argument(
         "model_file",
         metavar="model",
-        help="a shipped model, see 'nevus models', a model.onnx that 'nevus export' wrote, or a run's folder",
+        help="a shipped model (see 'nevus models'), a model.onnx that 'nevus export' wrote, or a run's folder",
     )
     parser.add_argument(
         "data",
         type=Path,
         nargs="+",
-        help=f"{images}: what 'nevus prepare' reads, several side by side, or a prepared dataset{further}",
+        help=f"{images}: one or more sources that 'nevus prepare' reads, or a prepared dataset{further}",
     )
 
 

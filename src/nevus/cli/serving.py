@@ -11,10 +11,10 @@ from nevus.cli.inference import add_model_argument
 from nevus.core import shipped
 
 _LIMITS = {
-    "max_bytes": "of a request's body",
+    "max_bytes": "bytes of a request's body",
     "max_pixels": "width times height of an image",
-    "max_images": "in a request",
-    "max_in_flight": "requests worked on at a time",
+    "max_images": "images in a request",
+    "max_in_flight": "requests processed at the same time",
 }
 
 
@@ -38,7 +38,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="ORIGIN",
-        help="a site whose pages may ask, such as https://clinic.example; may be given several times",
+        help="a site whose pages may send requests, such as https://clinic.example; may be given several times",
     )
     for name, text in _LIMITS.items():
         flag = "--" + name.replace("_", "-")
@@ -53,7 +53,7 @@ def _add_web(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FOLDER",
         default=Path("node_modules/onnxruntime-web"),
-        help="the npm package onnxruntime-web, which 'npm install onnxruntime-web' brings (default: %(default)s)",
+        help="the npm package onnxruntime-web, which 'npm install onnxruntime-web' installs (default: %(default)s)",
     )
 
 
@@ -79,11 +79,11 @@ def web(arguments: argparse.Namespace) -> int:
     if spec.clinical:
         names = ", ".join(variable.name for variable in spec.clinical)
         print(
-            f"nevus: the model also takes {names}, but ONNX Runtime for browsers has no inputs that may be left out: "
-            "the page scores pixels alone.",
+            f"nevus: the model also takes {names}, but ONNX Runtime for browsers has no optional inputs: "
+            "the page uses only the image.",
             file=sys.stderr,
         )
-    print(f"{arguments.directory}\nLook at it with: python -m http.server -d {arguments.directory} --bind 127.0.0.1")
+    print(f"{arguments.directory}\nView it with: python -m http.server -d {arguments.directory} --bind 127.0.0.1")
     return 0
 
 
@@ -92,7 +92,8 @@ COMMANDS = (
         "serve",
         "HTTP API and page for a model",
         "Serve a model on this machine: the page at /, the API at /v1/predict, described in /openapi.json. "
-        "Images are kept in memory only, and no request is logged. SIGINT or SIGTERM lets requests in flight end.",
+        "Images are kept in memory only, and no request is logged. On SIGINT or SIGTERM, running "
+        "requests are finished.",
         serve,
         _add_serve,
     ),
@@ -100,7 +101,7 @@ COMMANDS = (
         "web",
         "a static folder with the page, where the model runs in the browser",
         "Write a folder for any static server: the page of 'nevus serve', the model, and ONNX Runtime for "
-        "the browser. No image leaves the reader's machine, and it works offline after the first visit.",
+        "the browser. No image leaves the user's machine, and the page works offline after the first visit.",
         web,
         _add_web,
     ),

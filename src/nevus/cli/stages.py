@@ -39,13 +39,13 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--source",
         metavar="NAME",
         type=str,
-        help="with --leave-source-out: leave out this source alone, and stop; --resume without it does the rest",
+        help="with --leave-source-out: leave out only this source, then stop; --resume without --source does the rest",
     )
     parser.add_argument(
         "--dataset",
         type=Path,
         metavar="DATASET",
-        help="with --resume: where the dataset of the run is now, if it has moved (default: found near the run)",
+        help="with --resume: folder of the run's dataset, if it was moved (default: found near the run)",
     )
     _add_repeat_flags(parser)
     add_config_flags(parser, "prepare", "split", "folds", "sources", "train", "evaluate", "export", "stress")
@@ -54,7 +54,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 def _add_prepare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", type=Path, nargs="+", help=SOURCES)
     parser.add_argument("--out", type=Path, metavar="DATASET", required=True, help="folder for the prepared dataset")
-    parser.add_argument("--overwrite", action="store_true", help="replace the dataset that is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace the existing dataset")
     add_config_flags(parser, "prepare")
 
 
@@ -88,9 +88,9 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         "--dataset",
         type=Path,
         metavar="DATASET",
-        help="where the dataset of the run is now, if it has moved (default: found near the run)",
+        help="folder of the run's dataset, if it was moved (default: found near the run)",
     )
-    parser.add_argument("--web-folder", type=Path, metavar="FOLDER", help="where --format web goes (default: RUN/web)")
+    parser.add_argument("--web-folder", type=Path, metavar="FOLDER", help="folder for --format web (default: RUN/web)")
     add_config_flags(parser, "export")
 
 
@@ -100,7 +100,7 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
         "--sources",
         type=Path,
         metavar="RUN",
-        help="a run of the same recipe with --leave-source-out, whose metrics the report and the card open with "
+        help="a run of the same recipe with --leave-source-out, whose metrics come first in the report and the card "
         "(default: the run itself, if it left sources out)",
     )
 
@@ -265,15 +265,15 @@ def _print_outcome(run: Run) -> int:
 
 def _add_repeat_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_mutually_exclusive_group()
-    group.add_argument("--resume", action="store_true", help="go on where a run that was cut off stopped")
-    group.add_argument("--overwrite", action="store_true", help="delete the run that is there and start over")
+    group.add_argument("--resume", action="store_true", help="continue an interrupted run")
+    group.add_argument("--overwrite", action="store_true", help="delete the existing run and start over")
 
 
 COMMANDS = (
     Command(
         "run",
         "the whole pipeline: images in, model and report out",
-        "Prepare, split, train, choose thresholds, evaluate, export and report, in one go.",
+        "Prepare, split, train, choose thresholds, evaluate, export and report with one command.",
         run,
         _add_run,
     ),
@@ -301,7 +301,7 @@ COMMANDS = (
     Command(
         "train",
         "train a network and predict the validation and test images",
-        "Train on the train split, keep the weights best on val, write predictions for val and test.",
+        "Train on the train split, keep the weights that are best on val, and write predictions for val and test.",
         train,
         _add_train,
     ),
@@ -314,9 +314,9 @@ COMMANDS = (
     ),
     Command(
         "export",
-        "write the model as one file and check that it answers as the trained network",
-        "Export the network with its thresholds and card into the run's folder; fail unless it agrees. "
-        "docs/deploy.md shows how each format is used.",
+        "write the model as one file and check that it gives the answers of the trained network",
+        "Export the network with its thresholds into the run's folder; fail if the file gives other answers than the "
+        "network. docs/deploy.md shows how each format is used.",
         export,
         _add_export,
     ),

@@ -15,7 +15,7 @@ from nevus.core.files import finite
 def _add_validate(parser: argparse.ArgumentParser) -> None:
     add_model_and_data(parser, "labelled images from elsewhere")
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder for the page and its files")
-    parser.add_argument("--overwrite", action="store_true", help="replace the validation that is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace the existing validation")
     # Its own name, because 'operating_point' is an option of training.
     parser.add_argument(
         "--operating-point",
@@ -74,7 +74,7 @@ def validate(arguments: argparse.Namespace) -> int:
 COMMANDS = (
     Command(
         "validate",
-        "judge a model on labelled images from elsewhere",
+        "test a model on labelled images from elsewhere",
         "External validation of a finished model: metrics with intervals next to those of its development, a page "
         "(validation.html), metrics.json and predictions.csv. Nothing is fitted on the images. "
         "docs/validate.md explains the page.",

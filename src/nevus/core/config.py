@@ -71,8 +71,8 @@ class Config:
     classes: str = option(
         "auto",
         "prepare",
-        "binary: benign and malignant; diagnosis: one class per diagnosis; auto: one class per diagnosis if every "
-        "image has one of its own",
+        "binary: benign and malignant; diagnosis: one class per diagnosis; auto: one class per diagnosis if all "
+        "diagnoses are specific and there are three or more, otherwise binary",
         str,
         choices=("auto", "binary", "diagnosis"),
     )
@@ -89,7 +89,7 @@ class Config:
     leave_source_out: bool = option(
         False,
         "sources",
-        "test each source by a model trained on the others, then train on all: internal-external cross-validation",
+        "test each source with a model trained on the others, then train on all: internal-external cross-validation",
         bool,
     )
     source_column: str = option(
@@ -100,8 +100,8 @@ class Config:
     weights: str = option(
         NONE,
         "train",
-        "weights to begin with: imagenet (of a network of Keras, which downloads them), an .h5 file of one, those of "
-        "an earlier run (its folder or model.keras), or none",
+        "initial weights: imagenet (for a network of Keras, which downloads them), an .h5 file for such a network, "
+        "those of an earlier run (its folder or model.keras), or none",
         str,
         group="network",
     )
@@ -130,7 +130,7 @@ class Config:
         "class",
         "train",
         "what gets equal weight in training: the classes, or the classes within each source, so that the source does "
-        "not tell the label",
+        "not give the label away",
         str,
         choices=("class", "source-and-class"),
     )
@@ -184,7 +184,7 @@ class Config:
     licence: str | None = option(
         None,
         "export",
-        "licence of the trained weights, such as CC-BY-NC-4.0, for the model file and the card",
+        "licence of the trained weights, such as CC-BY-NC-4.0, written to the model file and the model card",
         str,
     )
 
