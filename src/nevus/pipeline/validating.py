@@ -105,12 +105,7 @@ def validate(
     dataset = validation_images.dataset_of(paths(data), files.dataset, spec, config, overwrite=overwrite)
     labelled = validation_images.label(dataset, spec.classes)
     values, notes = validation_images.clinical_values(dataset.rows, spec)
-    notes += [*validation_images.describe_labels(labelled), *_describe_size(dataset, spec)]
-    if spec.is_adapted:
-        notes.append(
-            "the model was adapted to a place: its metrics of the development test are those by cross-fitting on the "
-            "images of that place"
-        )
+    notes += [*validation_images.describe_labels(labelled), *_describe_size(dataset, spec), *_describe_origin(spec)]
 
     _log.info("Predicting %s images", f"{len(dataset.rows):,}")
     seen = known_images.fingerprints_of(dataset)
@@ -153,6 +148,15 @@ def _describe_size(dataset: Dataset, spec: ModelSpec) -> list[str]:
     return [
         f"the images were prepared at {dataset.info.image_size} pixels and resized again to the model's "
         f"{spec.image_size}; name their sources to go the model's own way"
+    ]
+
+
+def _describe_origin(spec: ModelSpec) -> list[str]:
+    if not spec.is_adapted:
+        return []
+    return [
+        "the model was adapted to a place: its metrics of the development test are those by cross-fitting on the "
+        "images of that place"
     ]
 
 

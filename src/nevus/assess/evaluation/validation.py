@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,23 +114,16 @@ def validate(
     tests = {"test": np.ones_like(leaks)}
     if leaks.any() and not leaks.all():
         tests[WITHOUT_LEAKS] = ~leaks
-    judge = partial(_judge, spec, asked=asked)
-    measured, added = {}, {}
+    judged, measured, added = {}, {}, {}
     noted: list[str] = []
     for name, chosen in tests.items():
         with noting(noted, name.replace("_", " ")):
-            judged = judge(predictions.where(chosen), uncalibrated[chosen])
-            measured[name] = sections.measure(judged, asked.sampling)
-            diagnoses = predictions.where(chosen).columns.get(DIAGNOSIS, [])
-            added[name] = {
-                "against_development": against_development(spec, measured[name], judged.predictions.classes),
-                "in_the_large": elsewhere.in_the_large(judged.images),
-                "needed_thresholds": elsewhere.needed_thresholds(judged.images, spec.operating_points),
-                "diagnoses": elsewhere.by_diagnosis(
-                    judged.images, judged.decisions[asked.default_point], diagnoses or [""] * chosen.sum()
-                ),
-            }
-    everything = judge(predictions, uncalibrated)
+            of_version = predictions.where(chosen)
+            judged[name] = _judge(spec, of_version, uncalibrated[chosen], asked)
+            measured[name] = sections.measure(judged[name], asked.sampling)
+            added[name] = _added(spec, judged[name], measured[name], of_version.columns.get(DIAGNOSIS), asked)
+    # All images, with those that the model was trained on.
+    everything = judged["test"]
     sources = elsewhere.by_source(
         everything.images,
         everything.decisions[asked.default_point],
@@ -164,6 +156,23 @@ def validate(
     }
 
 
+def _added(
+    spec: ModelSpec,
+    judged: Judged,
+    measured: Mapping[str, Any],
+    diagnoses: Sequence[str] | None,
+    asked: Asked,
+) -> dict[str, Any]:
+    """What only a validation tells of a version of its images, by the names of `FORM`."""
+    decided = judged.decisions[asked.default_point]
+    return {
+        "against_development": against_development(spec, measured, judged.predictions.classes),
+        "in_the_large": elsewhere.in_the_large(judged.images),
+        "needed_thresholds": elsewhere.needed_thresholds(judged.images, spec.operating_points),
+        "diagnoses": elsewhere.by_diagnosis(judged.images, decided, diagnoses or [""] * len(decided)),
+    }
+
+
 def read(result: Mapping[str, Any]) -> dict[str, Any]:
     """The result of `validate` as pages take it: each metric an Estimate, None for what is absent."""
     form: dict[str, Any] = parsed(finite(dict(result)), FORM, "the validation's metrics", "Run 'nevus validate' again.")
@@ -182,7 +191,7 @@ def _brought(spec: ModelSpec) -> dict[str, Any]:
     }
 
 
-def _judge(spec: ModelSpec, predictions: Predictions, uncalibrated: Floats, *, asked: Asked) -> Judged:
+def _judge(spec: ModelSpec, predictions: Predictions, uncalibrated: Floats, asked: Asked) -> Judged:
     images = scored(predictions, spec.temperature)
     points = spec.operating_points
     kept = {name: cells for name, cells in predictions.columns.items() if name != DIAGNOSIS}
