@@ -463,3 +463,48 @@ def test_the_effective_size_is_that_of_korn_and_graubard():
     assert effective_size(found, groups) == pytest.approx(expected)
     assert effective_size(found, np.arange(60)) == 60
     assert effective_size(found, np.zeros(60, dtype=np.int64)) == 1
+
+
+class TestBootstrapByClass:
+    """Means over classes, some of which have a handful of groups."""
+
+    def mean_of_classes(self, values, classes):
+        masks = [classes == index for index in range(3)]
+
+        def figures(weights):
+            with np.errstate(invalid="ignore", divide="ignore"):
+                means = [weights[:, mask] @ values[mask] / weights[:, mask].sum(axis=1) for mask in masks]
+            return np.mean(means, axis=0)[np.newaxis]
+
+        return figures
+
+    def test_classes_of_four_and_three_leave_an_interval_of_the_right_width(self):
+        random = np.random.default_rng(0)
+        classes = np.repeat([0, 1, 2], [200, 4, 3])
+        values = random.normal(size=classes.size)
+        figures = self.mean_of_classes(values, classes)
+        with pytest.warns(UndefinedMetricWarning, match="lack a class"):
+            assert np.isnan(bootstrap(figures, ["mean"], np.arange(207), resamples=500, seed=1)["mean"]).all()
+        low, high = bootstrap(figures, ["mean"], np.arange(207), resamples=4000, seed=1, classes=classes)["mean"]
+        variance = sum(np.var(values[classes == index], ddof=1) / (classes == index).sum() for index in range(3)) / 9
+        assert (high - low) / 2 / 1.96 == pytest.approx(np.sqrt(variance), rel=0.1)
+
+    def test_a_metric_that_all_resamples_define_is_as_before(self):
+        values, classes = np.arange(30.0), np.repeat([0, 1, 2], 10)
+        figures = lambda weights: (weights @ values / weights.sum(axis=1))[np.newaxis]  # noqa: E731
+        plain = bootstrap(figures, ["mean"], np.arange(30), resamples=200, seed=0)
+        assert bootstrap(figures, ["mean"], np.arange(30), resamples=200, seed=0, classes=classes) == plain
+
+    def test_a_class_of_one_group_has_no_interval(self):
+        values, classes, groups = np.arange(50.0), np.repeat([0, 1, 2], [30, 17, 3]), np.append(np.arange(47), [47] * 3)
+        with pytest.warns(UndefinedMetricWarning, match="lack a class"):
+            ends = bootstrap(
+                self.mean_of_classes(values, classes), ["mean"], groups, resamples=200, seed=0, classes=classes
+            )
+        assert np.isnan(ends["mean"]).all()
+
+    def test_a_group_of_two_classes_is_drawn_with_the_rarer_one(self):
+        classes = np.array([0] * 20 + [1] * 4 + [0])
+        groups = np.append(np.arange(24), 23)
+        strata = uncertainty._strata(classes, groups)
+        assert strata.tolist() == [0] * 20 + [1] * 4

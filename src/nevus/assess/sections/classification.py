@@ -99,7 +99,7 @@ def measure(
     hows = {metric.name: metric.how for metric in rows}
     hows |= {_average_precision_of(name): _average_precision(index) for index, name in enumerate(names)}
     part = Part(hows, classified, classified.weigh)
-    estimates = estimate({"": part}, groups, Sampling(resamples, seed))[""]
+    estimates = estimate({"": part}, groups, Sampling(resamples, seed), labels)[""]
     return {
         **{metric.name: estimates[metric.name].to_json() for metric in rows},
         "confusion": [

@@ -14,6 +14,7 @@ from enum import Enum, auto
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nevus.assess.statistics import uncertainty
 from nevus.assess.statistics.metrics import Bools, Floats
@@ -155,13 +156,16 @@ class Part:
     suffix: str = ""
 
 
-def estimate(parts: Mapping[str, Part], groups: Groups, sampling: Sampling) -> dict[str, dict[str, Estimate]]:
+def estimate(
+    parts: Mapping[str, Part], groups: Groups, sampling: Sampling, classes: NDArray[np.int64] | None = None
+) -> dict[str, dict[str, Estimate]]:
     """Estimates the metrics of several parts with one set of resamples.
 
     Args:
         parts: by name.
         groups: int64 [N].
         sampling: of the bootstrap.
+        classes: int64 [N], the class of each image, for metrics that need all of them; None for others.
 
     Returns:
         The estimates by part and by name of the metric; NaN, with a note, for what is undefined.
@@ -182,7 +186,7 @@ def estimate(parts: Mapping[str, Part], groups: Groups, sampling: Sampling) -> d
         weighed = {part_name: parts[part_name].weigh(weights) for part_name, _, _ in resampled.values()}
         return np.stack([how.weighted(weighed[part_name]) for part_name, _, how in resampled.values()])
 
-    ends = uncertainty.bootstrap(under, list(resampled), groups, resamples=sampling.resamples, seed=sampling.seed)
+    ends = uncertainty.bootstrap(under, list(resampled), groups, **sampling._asdict(), classes=classes)
     for noted_as, (part_name, name, how) in resampled.items():
         found[part_name][name] = _with_ends(found[part_name][name].value, *ends[noted_as], how.is_reflected)
     return found
