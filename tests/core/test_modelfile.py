@@ -184,3 +184,48 @@ def test_golden_pixels_show_every_turn_and_swap() -> None:
     pixels = golden_pixels(64, 64)
     assert not any((pixels == other).all() for other in (pixels[::-1], pixels[:, ::-1], pixels[..., ::-1]))
     assert not (pixels == pixels.transpose(1, 0, 2)).all()
+
+
+def _point(name: str, threshold: float, sensitivity: float, specificity: float) -> dict[str, Any]:
+    estimates = (Estimate(value, 0.0, 1.0) for value in (sensitivity, specificity))
+    return OperatingPoint(name, "", threshold, "val", "", *estimates).to_json()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"operating_points": [SPEC.operating_points[1].to_json()] * 2}, "points of the model have one name"),
+        ({"triage": {"rule_out": 0.9, "rule_in": 0.95}}, "'sensitivity-95' decides at 0.25, where triage is low"),
+        ({"triage": {"rule_out": 0.01, "rule_in": 0.02}}, "decides at 0.25, where triage is high already"),
+        ({"triage": {"rule_out": 0.3, "rule_in": 0.8}}, "decides at 0.25, where triage is low already"),
+        ({"triage": {"rule_out": 0.1, "rule_in": 0.2}}, "decides at 0.25, where triage is high already"),
+        (
+            {"operating_points": [_point("sensitivity-95", 0.9, 0.95, 0.7), _point("youden", 0.5, 0.9, 0.8)]},
+            "'sensitivity-95' has a higher threshold than 'youden' and finds more malignant images",
+        ),
+        ({"golden": [{"height": 128, "width": 128, "probabilities": [0.75, 0.25], "risk": 0.75}]}, "of other classes"),
+        (
+            {"golden": [{"height": 128, "width": 128, "probabilities": [0.75], "risk": 0.75}]},
+            "one probability for each",
+        ),
+        ({"golden": [{"height": 128, "width": 128, "probabilities": [2, -1], "risk": 0}]}, "one probability for each"),
+        ({"golden": [{"height": 10**6, "width": 1, "probabilities": [0.5, 0.5], "risk": 0.5}]}, "1000000 x 1 pixels"),
+        ({"golden": [json.loads(SPEC.to_json())["golden"][0]] * 17}, "17 golden answers"),
+    ],
+)
+def test_values_that_contradict_each_other_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelFileError, match=message):
+        parse_spec(_changed(**changes))
+
+
+def test_points_outside_the_uncertain_band_that_are_as_sensitive_or_specific_are_read() -> None:
+    """Of a good model a point of 90 % sensitivity is more specific than the rule-in threshold."""
+    points = [_point("sensitivity-95", 0.5, 0.95, 0.97), _point("sensitivity-98", 0.2, 0.98, 0.94)]
+    assert parse_spec(_changed(operating_points=points, triage={"rule_out": 0.2, "rule_in": 0.3}))
+    points = [_point("sensitivity-95", 0.1, 1.0, 0.3), _point("sensitivity-98", 0.2, 0.98, 0.5)]
+    assert parse_spec(_changed(operating_points=points, triage={"rule_out": 0.2, "rule_in": 0.3}))
+
+
+def test_two_fields_of_one_name_are_refused() -> None:
+    with pytest.raises(ModelFileError, match="twice"):
+        parse_spec(SPEC.to_json().replace('{"name": "youden"', '{"threshold": 0.9, "name": "youden"'))

@@ -18,16 +18,16 @@ import nevus
 from nevus.cli.main import main
 from nevus.core.clinical import ClinicalHead, Variable
 from nevus.core.config import Config
-from nevus.core.errors import DataError, ParityError, RunError
+from nevus.core.errors import DataError, ModelFileError, RunError
 from nevus.core.fingerprints import NONE, digest, fingerprints, list_of, read_list, write_list
 from nevus.core.labels import Classes
+from nevus.core.model_onnx import add_description
 from nevus.core.modelfile import parse_spec
 from nevus.core.risk_update import RiskUpdate
 from nevus.core.trained_images import with_list
 from nevus.data import phantom
 from nevus.serve.predictor import load
 from nevus.serve.session import read_spec
-from nevus.serve.updated_graph import with_description
 
 pytest.importorskip("sklearn")
 
@@ -109,7 +109,7 @@ def test_the_list_of_fingerprints_goes_with_the_new_file_and_images_on_it_are_le
     known = fingerprints(dataset.pixels, range(10))
     model = tmp_path / "model.onnx"
     described = with_list(load(DARKNESS).spec, known)
-    model.write_bytes(with_description(DARKNESS.read_bytes(), described.to_json()))
+    model.write_bytes(add_description(DARKNESS.read_bytes(), described.to_json()))
     write_list(list_of(model), known)
     result = nevus.adapt(model, dataset.directory, tmp_path / "new.onnx", CONFIG)
     assert result["data"]["num_images"] <= 390
@@ -218,10 +218,10 @@ def _exchange(folder: Path) -> None:
 
 def test_a_file_that_does_not_give_its_golden_answers_is_left_alone(clinic: Path, tmp_path: Path) -> None:
     data = json.loads(read_spec(DARKNESS).to_json())
-    data["golden"][0]["risk"] += 0.1
+    data["golden"][0] |= {"probabilities": [0.9, 0.1], "risk": 0.1}
     model = tmp_path / "model.onnx"
-    model.write_bytes(with_description(DARKNESS.read_bytes(), parse_spec(json.dumps(data)).to_json()))
-    with pytest.raises(ParityError, match="golden input"):
+    model.write_bytes(add_description(DARKNESS.read_bytes(), parse_spec(json.dumps(data)).to_json()))
+    with pytest.raises(ModelFileError, match="golden input"):
         nevus.adapt(model, clinic, tmp_path / "new.onnx", CONFIG)
     assert not (tmp_path / "new.onnx").exists()
 
@@ -243,7 +243,7 @@ def test_many_classes_and_clinical_values(clinic: Path, tmp_path: Path) -> None:
         familiarity=None,
     )
     model = tmp_path / "model.onnx"
-    model.write_bytes(with_description(content, spec.to_json()))
+    model.write_bytes(add_description(content, spec.to_json()))
     # Whichever way the linear network points, its risk must rise with malignancy.
     random = np.random.default_rng(0)
     answers = load(model).predict([picture(grey, random) for grey in (0, 255)], check=False)

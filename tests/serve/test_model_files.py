@@ -47,7 +47,10 @@ def test_a_folder(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         (MODEL.replace(b'"threshold": 0.3', b'"threshold": 9.3'), "threshold"),
         (MODEL.replace(b"probabilities", b"probabilitiez"), "probabilitie"),
         (MODEL.replace(b"pixels", b"pixelz"), "pixelz"),
-        (MODEL.replace(b'"names": ["benign", "malignant"]', b'"names": ["m", "malignant", "x"]'), "inputs and outputs"),
+        (
+            MODEL.replace(b'"names": ["benign", "malignant"]', b'"names": ["m", "malignant", "x"]'),
+            "one probability for each class",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -34,6 +34,7 @@ from nevus.core.preprocess import load_pixels
 from nevus.serve import predictor as predictor_module
 from nevus.serve import stream as stream_module
 from nevus.serve.predictor import Prediction, Predictor, load
+from nevus.serve.session import MAX_BATCH
 
 MODEL = Path(__file__).with_name("darkness.onnx")
 PREDICTOR = load(MODEL)
@@ -218,7 +219,7 @@ def test_a_stream_reads_only_a_few_batches_ahead() -> None:
     stream = predict_many(endless())
     for number in range(200):
         assert next(stream).risk == pytest.approx(risk_of(number % 256), abs=1e-5)
-    assert taken <= 200 + 3 * available_processors() * predictor_module.MAX_BATCH
+    assert taken <= 200 + 3 * available_processors() * MAX_BATCH
     stream.close()
 
 
@@ -369,7 +370,7 @@ def test_an_answer_that_no_model_gives_is_an_error_that_names_the_file(outputs: 
 
 def test_a_risk_that_rounding_carried_past_its_end_is_the_end() -> None:
     risk = np.array([-5e-7, 1 + 5e-7], np.float32)
-    predictor = Predictor(_Answering(risk=risk), PREDICTOR.spec, MODEL)
+    predictor = Predictor(_Answering(risk=risk, probabilities=np.stack([1 - risk, risk], 1)), PREDICTOR.spec, MODEL)
     answers = predictor.predict([grey_image(1)] * 2, prevalence=0.02, check=False)
     assert [(answer.risk, answer.risk_at_prevalence) for answer in answers] == [(0, 0), (1, 1)]
 

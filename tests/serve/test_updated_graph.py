@@ -14,7 +14,7 @@ from nevus.core.errors import ModelFileError
 from nevus.core.labels import Classes
 from nevus.core.modelfile import OUTPUTS
 from nevus.core.risk_update import FURTHEST_LOG_ODDS, RiskUpdate, log_odds_of
-from nevus.serve.updated_graph import with_description, with_update
+from nevus.serve.updated_graph import with_update
 
 onnx = pytest.importorskip("onnx")
 
@@ -82,22 +82,7 @@ def test_ensembles_clinical_inputs_and_updated_files_are_updated() -> None:
     assert twice.count(b"update_2/intercept") > 0
 
 
-def test_a_description_is_replaced_and_all_else_stays() -> None:
-    model = make_model(TWO)
-    onnx.helper.set_model_props(model, {"other": "kept", "nevus": "old"})
-    content = model.SerializeToString()
-    assert with_description(content, "old") == content
-    described = onnx.load_from_string(with_description(content, "ä longer text" * 100))
-    assert {entry.key: entry.value for entry in described.metadata_props} == {
-        "other": "kept",
-        "nevus": "ä longer text" * 100,
-    }
-    assert described.graph.SerializeToString() == model.graph.SerializeToString()
-
-
 @pytest.mark.parametrize("content", [b"", b"not an ONNX file", (Path(__file__).read_bytes())])
 def test_other_bytes_are_refused(content: bytes) -> None:
     with pytest.raises(ModelFileError):
         with_update(content, RiskUpdate(1.0), TWO.malignant_mask)
-    with pytest.raises(ModelFileError):
-        with_description(content, "{}")

@@ -63,6 +63,9 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
 def _add_info(parser: argparse.ArgumentParser) -> None:
     add_model_argument(parser)
     parser.add_argument("--json", action="store_true", help="print the description as JSON")
+    parser.add_argument(
+        "--check", action="store_true", help="also run the model on its golden inputs; an error if it answers otherwise"
+    )
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:
@@ -121,17 +124,27 @@ def info(arguments: argparse.Namespace) -> int:
     from nevus.cli.model_summary import model_summary
     from nevus.serve.session import read_spec
 
-    spec = read_spec(shipped.find_model(arguments.model))
-    print(spec.to_json() if arguments.json else model_summary(spec))
+    path = shipped.find_model(arguments.model)
+    spec = read_spec(path)
+    checked = _checked(path) if arguments.check else ""
+    print(spec.to_json() if arguments.json else model_summary(spec) + checked)
     return 0
+
+
+def _checked(path: Path) -> str:
+    """Runs a model on its golden inputs, and says so."""
+    from nevus.serve.golden_check import check_golden
+    from nevus.serve.predictor import load
+
+    return f"\n\nChecked: it gives the {check_golden(load(path))} golden answers that it describes."
 
 
 def models(arguments: argparse.Namespace) -> int:
     """Prints the models that come with Nevus."""
     from nevus.cli.model_summary import shipped_record, shipped_summary
-    from nevus.serve.predictor import load
+    from nevus.serve.session import read_spec
 
-    specs = {path: load(path).spec for path in shipped.shipped_models().values()}
+    specs = {path: read_spec(path) for path in shipped.shipped_models().values()}
     if arguments.json:
         print(json.dumps([shipped_record(path, spec) for path, spec in specs.items()], allow_nan=False))
     elif specs:
@@ -191,7 +204,8 @@ COMMANDS = (
     Command(
         "info",
         "show what a model file says about the model",
-        "Show a model's classes, operating points, test metrics, provenance and limits.",
+        "Show a model's classes, operating points, test metrics, provenance and limits. The file's digest is checked; "
+        "without --check nothing of the file is run.",
         info,
         _add_info,
     ),

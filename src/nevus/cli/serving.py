@@ -59,6 +59,7 @@ def _add_web(parser: argparse.ArgumentParser) -> None:
 
 def serve(arguments: argparse.Namespace) -> int:
     """Serves until it is stopped."""
+    from nevus.serve.golden_check import check_golden
     from nevus.serve.http.run import run_server
     from nevus.serve.http.settings import Settings, api_key_for
     from nevus.serve.predictor import load
@@ -67,7 +68,9 @@ def serve(arguments: argparse.Namespace) -> int:
     limits = {name: value for name, value in vars(arguments).items() if name in _LIMITS}
     origins = tuple(arguments.cors_origins)
     settings = Settings(arguments.host, arguments.port, api_key=key, cors_origins=origins, **limits)
-    run_server(load(arguments.model), settings)
+    predictor = load(arguments.model)
+    check_golden(predictor)
+    run_server(predictor, settings)
     return 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 
 from nevus.core.errors import ModelFileError
+from nevus.core.seal import sealed, unsealed
 
 MEMBER = "nevus.json"
 
@@ -20,7 +21,12 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def add_description(content: bytes, text: str) -> bytes:
-    """The file with `text` as its description, behind what it holds, and in place of one that is there."""
+    """The file with `text` and its digest as its description, behind all else, and in place of one that is there.
+
+    Args:
+        content: of the file.
+        text: a JSON object.
+    """
     import zipfile
 
     buffer = io.BytesIO(content)
@@ -28,15 +34,16 @@ def add_description(content: bytes, text: str) -> bytes:
         if archive.filelist and archive.filelist[-1].filename == MEMBER:
             del archive.NameToInfo[MEMBER]
             archive.start_dir = archive.filelist.pop().header_offset
-        archive.writestr(zipfile.ZipInfo(MEMBER, _TIME), text)
+        rest = memoryview(content)[: archive.start_dir]
+        archive.writestr(zipfile.ZipInfo(MEMBER, _TIME), sealed(text, [rest]))
     return buffer.getvalue()
 
 
 def read_description(content: bytes) -> str:
-    """The description that `add_description` put into a file, which may be hostile.
+    """The description that `add_description` put into a file, which may be hostile, without its digest.
 
     Raises:
-        ModelFileError: there are none, or they are damaged or too large.
+        ModelFileError: there is none, there are two, it is damaged or too large, or its digest is of another file.
     """
     # Imported here: most who open a model file do not need it, and wait for its answer.
     import zipfile
@@ -46,6 +53,8 @@ def read_description(content: bytes) -> str:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             info = archive.getinfo(MEMBER)
+            if [each.filename for each in archive.infolist()].count(MEMBER) > 1:
+                raise ValueError("there are several")
             if info.file_size > MAX_DESCRIPTION_BYTES:
                 raise ValueError(f"larger than {MAX_DESCRIPTION_BYTES // 2**20} MiB")
             read = read_member(archive, info)
@@ -54,6 +63,7 @@ def read_description(content: bytes) -> str:
     except Exception as problem:  # Damaged archives raise nearly anything.
         raise ModelFileError(f"The file's description cannot be read ({type(problem).__name__}: {problem}).") from None
     try:
-        return read.decode("utf-8")
+        text = read.decode("utf-8")
     except UnicodeDecodeError:
         raise ModelFileError("The file's description is not UTF-8.") from None
+    return unsealed(text, [memoryview(content)[: info.header_offset]])

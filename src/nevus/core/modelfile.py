@@ -19,7 +19,6 @@ This module knows the text only; it loads no model.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -35,13 +34,13 @@ from nevus.core.errors import DataError, ModelFileError
 from nevus.core.familiarity import FamiliarityLimit
 from nevus.core.files import finite
 from nevus.core.labels import Classes
+from nevus.core.modelfile_check import check_values
 from nevus.core.modelfile_old import UPGRADES
 from nevus.core.operating_point import ADAPTATION, OperatingPoint
 from nevus.core.preprocess import Pixels
 from nevus.core.triage import Triage
 from nevus.core.versions import upgraded
 
-DESCRIPTION_KEY = "nevus"
 SCHEMA_VERSION = 3
 INPUT = "pixels"
 CLINICAL_INPUT = "metadata"
@@ -50,8 +49,6 @@ FAMILIARITY = "familiarity"
 
 # What an export writes nests half as deep.
 MAX_DEPTH = 16
-# Nearer to 0 or 1 a risk re-based to another prevalence is lost in rounding.
-LEAST_PREVALENCE = 1e-6
 
 # Control characters, which may steer a terminal, and halves of a surrogate pair, which cannot be encoded.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -203,7 +200,7 @@ def parse_spec(text: str) -> ModelSpec:
     """
     try:
         data = upgraded(
-            json.loads(text),
+            json.loads(text, object_pairs_hook=_object),
             SCHEMA_VERSION,
             "The model's description",
             "Export the model again.",
@@ -251,19 +248,17 @@ def parse_spec(text: str) -> ModelSpec:
         raise ModelFileError(
             f"The model's description is damaged ({type(problem).__name__}: {problem}). Export the model again."
         ) from None
-    if not 1 <= spec.image_size <= 4096:
-        raise ModelFileError(f"The model's image_size is {spec.image_size}. Expected 1 to 4096.")
-    if not (math.isfinite(spec.temperature) and spec.temperature > 0):
-        raise ModelFileError(f"The model's temperature is {spec.temperature}. Expected a number above 0.")
-    if not all(0.0 <= point.threshold <= 1.0 for point in spec.operating_points):
-        raise ModelFileError("An operating point of the model has a threshold outside [0, 1]. Export the model again.")
-    if not LEAST_PREVALENCE <= spec.assumed_prevalence <= 1.0 - LEAST_PREVALENCE:
-        raise ModelFileError(
-            f"The model's assumed_prevalence is {spec.assumed_prevalence}. "
-            f"Expected a share from {LEAST_PREVALENCE:g} to 1 - {LEAST_PREVALENCE:g}. Train the model again."
-        )
+    check_values(spec)
     spec.operating_point()
     return spec
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of two fields of one name `json` would keep the second and say nothing."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a field is in it twice")
+    return found
 
 
 def _check_texts(value: Any, field: str, refused: re.Pattern[str], depth: int = 1) -> None:

@@ -15,21 +15,21 @@ from numpy.typing import NDArray
 
 from nevus.core.clinical import Values
 from nevus.core.errors import ParityError
-from nevus.core.modelfile import GoldenCase, ModelSpec, golden_pixels
+from nevus.core.model_onnx import add_description
+from nevus.core.modelfile import GoldenCase, ModelSpec
 from nevus.core.outputs import writing_to
 from nevus.core.preprocess import Pixels
 from nevus.core.risk_update import RiskUpdate
+from nevus.serve.golden_check import golden_answer
 from nevus.serve.prediction import Answer
 from nevus.serve.predictor import Predictor
 from nevus.serve.session import open_model
-from nevus.serve.updated_graph import with_description, with_update
+from nevus.serve.updated_graph import with_update
 
 # Largest difference of a probability, as for an export.
 _TOLERANCE = 1e-4
 # Nearer to a threshold than this, single precision decides.
 _ROUNDING = 1e-6
-# As for a file whose description is rewritten: machines differ by less in the golden answers.
-_GOLDEN_TOLERANCE = 0.01
 
 
 class Sample(NamedTuple):
@@ -60,13 +60,12 @@ def write_adapted(
         Number of images compared, and the largest difference of a probability.
 
     Raises:
-        ParityError: the other file does not give the golden answers that it describes, or the new one answers otherwise
-            than the update says. Nothing is written.
-        ModelFileError: the other file is damaged.
+        ParityError: the new file answers otherwise than the update says. Nothing is written.
+        ModelFileError: the other file is damaged, or does not give the golden answers that it describes.
     """
     malignant = spec.classes.malignant_mask
     content = original.path.read_bytes()
-    golden = [_golden_answer(original, case) for case in original.spec.golden]
+    golden = [golden_answer(original, case) for case in original.spec.golden]
     if update != RiskUpdate():
         content = with_update(content, update, malignant)
     spec = replace(
@@ -78,24 +77,12 @@ def write_adapted(
         ),
     )
     with writing_to(target) as temporary:
-        temporary.write_bytes(with_description(content, spec.to_json()))
+        temporary.write_bytes(add_description(content, spec.to_json()))
         session, described = open_model(temporary)
         adapted = Predictor(session, described, target)
         for case in described.golden:
-            _golden_answer(adapted, case)
+            golden_answer(adapted, case)
         return {"num_images": len(sample.pixels), "largest_difference": _compare(original, adapted, update, sample)}
-
-
-def _golden_answer(predictor: Predictor, case: GoldenCase) -> Answer:
-    """What a model answers for a golden input, which must be what its file describes."""
-    (answer,) = predictor.answer(golden_pixels(case.height, case.width)[np.newaxis], heatmap=False)
-    found, expected = [*answer.probabilities, answer.risk], [*case.probabilities, case.risk]
-    if not np.allclose(found, expected, rtol=0, atol=_GOLDEN_TOLERANCE):
-        raise ParityError(
-            f"{predictor.path} answers {found} for the golden input of {case.height} x {case.width}, and describes "
-            f"{expected}. Nothing was written. Export the model again."
-        )
-    return answer
 
 
 def _compare(original: Predictor, adapted: Predictor, update: RiskUpdate, sample: Sample) -> float:

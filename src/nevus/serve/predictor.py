@@ -20,10 +20,10 @@ from nevus.core.errors import ConfigError, ImageError, ImageRefusedError, ModelF
 from nevus.core.modelfile import CLINICAL_INPUT, FAMILIARITY, INPUT, OUTPUTS, ModelSpec
 from nevus.core.preprocess import Pixels
 from nevus.core.shipped import DEFAULT, find_model
-from nevus.serve.answer_check import check_answer
+from nevus.serve.answer_check import check_agreement, check_answer
 from nevus.serve.images import ImageLike, describe, is_one_image, to_pixels
 from nevus.serve.prediction import Answer, Prediction, Question
-from nevus.serve.session import first_line, open_content, open_model, read_model
+from nevus.serve.session import batch_size, first_line, open_content, open_model, read_model
 from nevus.serve.stream import in_threads
 
 if TYPE_CHECKING:
@@ -31,12 +31,6 @@ if TYPE_CHECKING:
 
 # What is known besides an image, by name: texts, numbers, or None.
 Clinical: TypeAlias = Mapping[str, str | float | None]
-
-# Images that go through the model together, in one thread. More are slower: what one layer hands to the next no longer
-# fits in the core's own memory.
-MAX_BATCH = 4
-# Larger images go in smaller batches: 4 of 512 x 512 pixels, 1 of 1024 x 1024.
-MAX_BATCH_PIXELS = 4 * 512 * 512
 
 
 class _Given(NamedTuple):
@@ -271,7 +265,7 @@ class Predictor:
     @property
     def batch_size(self) -> int:
         """The most images that should go through the model together."""
-        return max(1, min(MAX_BATCH, MAX_BATCH_PIXELS // self.spec.image_size**2))
+        return batch_size(self.spec.image_size)
 
     def answer(self, pixels: Pixels, heatmap: bool, values: Values | None = None) -> Iterator[Answer]:
         """One pass of the model over images that are decoded and resized already.
@@ -302,6 +296,7 @@ class Predictor:
             check_answer(self.path, name, answer, (len(pixels), *shapes.get(name, ())))
             if name != "heatmap":
                 np.clip(answer, 0.0, 1.0, out=answer)
+        check_agreement(self.path, self.spec.classes, answers["probabilities"], answers["risk"])
         nothing = [None] * len(pixels)
         return map(Answer, *(answers.get(name, nothing) for name in (*OUTPUTS, FAMILIARITY)))
 

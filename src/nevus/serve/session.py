@@ -11,14 +11,22 @@ from typing import NamedTuple
 
 import onnxruntime
 
+from nevus.core import model_archive, model_onnx
 from nevus.core.errors import ModelFileError
-from nevus.core.model_archive import read_description
-from nevus.core.modelfile import CLINICAL_INPUT, DESCRIPTION_KEY, INPUT, ModelSpec, parse_spec
+from nevus.core.modelfile import CLINICAL_INPUT, INPUT, ModelSpec, parse_spec
 from nevus.core.terminal import printable
 from nevus.core.vocabulary import ARCHIVED_SUFFIXES
 from nevus.serve.graph_check import check_graph
+from nevus.serve.graph_nodes import read_graph
+from nevus.serve.graph_size import check_size
 
 MAX_MODEL_BYTES = 512 * 1024 * 1024
+
+# Images that go through the model together, in one thread. More are slower: what one layer hands to the next no longer
+# fits in the core's own memory.
+MAX_BATCH = 4
+# Larger images go in smaller batches: 4 of 512 x 512 pixels, 1 of 1024 x 1024.
+MAX_BATCH_PIXELS = 4 * 512 * 512
 
 # The highest level of ONNX Runtime's log.
 _FATAL_ONLY = 4
@@ -57,19 +65,18 @@ def open_model(path: Path) -> tuple[onnxruntime.InferenceSession, ModelSpec]:
 
 def open_content(path: Path, content: bytes) -> tuple[onnxruntime.InferenceSession, ModelSpec]:
     """Opens and checks the bytes of a model file; args and errors are those of `open_model`, which names `path`."""
+    spec = _described(path, content)
     try:
-        check_graph(content)
+        check_size(read_graph(content), spec.image_size, batch_size(spec.image_size))
     except ModelFileError as problem:
         raise ModelFileError(
-            f"{path} cannot be opened as a model: {problem}. "
-            "Expected a model.onnx that 'nevus export' wrote; it may be damaged: copy or export it again."
+            f"{path} cannot be opened as a model: {problem}. Expected a model.onnx that 'nevus export' wrote."
         ) from None
     try:
         # The fallback retries a failed start and prints to standard output.
         session = onnxruntime.InferenceSession(
             content, _options(), providers=["CPUExecutionProvider"], enable_fallback=0
         )
-        text = session.get_modelmeta().custom_metadata_map.get(DESCRIPTION_KEY)
         # An input with a default is to ONNX Runtime an initializer that may be overridden.
         tensors = [*session.get_inputs(), *session.get_overridable_initializers(), *session.get_outputs()]
         found = [_Tensor(tensor.name, tensor.type, tuple(tensor.shape)) for tensor in tensors]
@@ -78,21 +85,17 @@ def open_content(path: Path, content: bytes) -> tuple[onnxruntime.InferenceSessi
             f"{path} cannot be opened as an ONNX model ({first_line(problem)}). "
             "Expected a model.onnx that 'nevus export' wrote; it may be damaged: copy or export it again."
         ) from None
-    if text is None:
-        raise ModelFileError(
-            f"{path} is an ONNX model without the description of Nevus (key '{DESCRIPTION_KEY}'). "
-            "Expected a model.onnx that 'nevus export' wrote."
-        )
-    try:
-        spec = parse_spec(text)
-    except ModelFileError as problem:
-        raise ModelFileError(f"{path}: {problem}") from None
     _check_tensors(path, found, spec)
     return session, spec
 
 
+def batch_size(image_size: int) -> int:
+    """The most images of a size that should go through a model together."""
+    return max(1, min(MAX_BATCH, MAX_BATCH_PIXELS // image_size**2))
+
+
 def read_spec(path: Path) -> ModelSpec:
-    """The description of a model file in any format; an ONNX file is opened and checked for it.
+    """The description of a model file in any format; it is checked, and nothing of the file is run.
 
     Args:
         path: a file that `nevus export` wrote.
@@ -100,11 +103,26 @@ def read_spec(path: Path) -> ModelSpec:
     Raises:
         ModelFileError: as of `open_model`.
     """
-    if path.suffix.lower() not in ARCHIVED_SUFFIXES:
-        return open_model(path)[1]
     content = read_model(path)
+    if path.suffix.lower() not in ARCHIVED_SUFFIXES:
+        return _described(path, content)
     try:
-        return parse_spec(read_description(content))
+        return parse_spec(model_archive.read_description(content))
+    except ModelFileError as problem:
+        raise ModelFileError(f"{path}: {problem}") from None
+
+
+def _described(path: Path, content: bytes) -> ModelSpec:
+    """The description of an ONNX file, whose graph is checked too; errors as of `open_model`."""
+    try:
+        check_graph(content)
+    except ModelFileError as problem:
+        raise ModelFileError(
+            f"{path} cannot be opened as a model: {problem}. "
+            "Expected a model.onnx that 'nevus export' wrote; it may be damaged: copy or export it again."
+        ) from None
+    try:
+        return parse_spec(model_onnx.read_description(content))
     except ModelFileError as problem:
         raise ModelFileError(f"{path}: {problem}") from None
 

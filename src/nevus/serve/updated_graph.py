@@ -1,28 +1,26 @@
-"""Another risk and another description in a model file, without the onnx package: nodes added to the file's own bytes.
+"""Another risk in a model file, without the onnx package: nodes added to the file's own bytes.
 
 The nodes come after the answers of the graph as it is, whatever that is: two classes or many, one network or an
 ensemble, float32 or int8. Every weight and node of it stays. They work out `core.risk_update.RiskUpdate`.
-
-Owns how messages of Protocol Buffers are written; they are read by `graph_check`, which knows their fields.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nevus.core.modelfile import DESCRIPTION_KEY, OUTPUTS
+from nevus.core.modelfile import OUTPUTS
+from nevus.core.onnx_wire import VARINT, message_of, replaced, text_of, varint_of
 from nevus.core.risk_update import FURTHEST_LOG_ODDS, LEAST_PROBABILITY, RiskUpdate
-from nevus.serve.graph_check import check_graph, fields
+from nevus.serve.graph_check import check_graph
 
-# Wire types, and the types of ONNX's tensors.
-_VARINT, _BYTES = 0, 2
+# Of the types of ONNX's tensors.
 _FLOAT = 1
 
 # Field numbers of onnx.proto.
-_GRAPH_OF_MODEL, _PROPERTY_OF_MODEL = 7, 14
+_GRAPH_OF_MODEL = 7
 _NODE_OF_GRAPH, _WEIGHT_OF_GRAPH = 1, 5
 _INPUT_OF_NODE, _OUTPUT_OF_NODE = 1, 2
 
@@ -49,27 +47,7 @@ def with_update(content: bytes, update: RiskUpdate, malignant: NDArray[np.bool_]
     def changed(graph: memoryview) -> bytes:
         return _graph_with(graph, place, *_nodes(place, update, malignant))
 
-    return _replaced("model", memoryview(content), {_GRAPH_OF_MODEL: changed})
-
-
-def with_description(content: bytes, text: str) -> bytes:
-    """The file with `text` as its description, in place of one that is there.
-
-    Raises:
-        ModelFileError: the bytes are not an ONNX file of Nevus.
-    """
-    check_graph(content)
-    entry = _text(1, DESCRIPTION_KEY) + _text(2, text)
-    found = False
-
-    def changed(old: memoryview) -> bytes:
-        nonlocal found
-        key = next((bytes(value) for number, value in fields("property", old) if number == 1), b"")
-        found = found or key == DESCRIPTION_KEY.encode()
-        return entry if key == DESCRIPTION_KEY.encode() else bytes(old)
-
-    described = _replaced("model", memoryview(content), {_PROPERTY_OF_MODEL: changed})
-    return described if found else described + _message(_PROPERTY_OF_MODEL, entry)
+    return replaced("model", memoryview(content), {_GRAPH_OF_MODEL: changed})
 
 
 def _nodes(place: str, update: RiskUpdate, malignant: NDArray[np.bool_]) -> tuple[_Nodes, _Weights]:
@@ -127,48 +105,19 @@ def _graph_with(graph: memoryview, place: str, nodes: _Nodes, weights: _Weights)
         return place.encode() + bytes(name) if bytes(name) in answers else bytes(name)
 
     def node_renamed(node: memoryview) -> bytes:
-        return _replaced("node", node, {_INPUT_OF_NODE: renamed, _OUTPUT_OF_NODE: renamed})
+        return replaced("node", node, {_INPUT_OF_NODE: renamed, _OUTPUT_OF_NODE: renamed})
 
-    content = _replaced("graph", graph, {_NODE_OF_GRAPH: node_renamed})
-    added = b"".join(_message(_NODE_OF_GRAPH, _node(place, *node)) for node in nodes)
-    return content + added + b"".join(_message(_WEIGHT_OF_GRAPH, _tensor(*weight)) for weight in weights.items())
-
-
-def _replaced(name: str, message: memoryview, changes: dict[int, Callable[[memoryview], bytes]]) -> bytes:
-    """A message with the fields of some numbers changed; all others as they are."""
-
-    def parts() -> Iterator[bytes]:
-        for number, value in fields(name, message):
-            if isinstance(value, int):
-                yield _varint(number << 3 | _VARINT) + _varint(value)
-            else:
-                yield _message(number, changes[number](value) if number in changes else bytes(value))
-
-    return b"".join(parts())
+    content = replaced("graph", graph, {_NODE_OF_GRAPH: node_renamed})
+    added = b"".join(message_of(_NODE_OF_GRAPH, _node(place, *node)) for node in nodes)
+    return content + added + b"".join(message_of(_WEIGHT_OF_GRAPH, _tensor(*weight)) for weight in weights.items())
 
 
 def _node(place: str, operator: str, inputs: Sequence[str], output: str) -> bytes:
-    named = b"".join(_text(_INPUT_OF_NODE, name) for name in inputs)
-    return named + _text(_OUTPUT_OF_NODE, output) + _text(3, f"{place}{operator}:{output}") + _text(4, operator)
+    named = b"".join(text_of(_INPUT_OF_NODE, name) for name in inputs)
+    return named + text_of(_OUTPUT_OF_NODE, output) + text_of(3, f"{place}{operator}:{output}") + text_of(4, operator)
 
 
 def _tensor(name: str, value: NDArray[np.float32]) -> bytes:
-    dimensions = b"".join(_varint(1 << 3 | _VARINT) + _varint(size) for size in value.shape)
-    kind = _varint(2 << 3 | _VARINT) + _varint(_FLOAT)
-    return dimensions + kind + _text(8, name) + _message(9, value.astype("<f4").tobytes())
-
-
-def _text(number: int, text: str) -> bytes:
-    return _message(number, text.encode())
-
-
-def _message(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | _BYTES) + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    written = bytearray()
-    while value > 0x7F:
-        written.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*written, value])
+    dimensions = b"".join(varint_of(1 << 3 | VARINT) + varint_of(size) for size in value.shape)
+    kind = varint_of(2 << 3 | VARINT) + varint_of(_FLOAT)
+    return dimensions + kind + text_of(8, name) + message_of(9, value.astype("<f4").tobytes())

@@ -17,7 +17,9 @@ from nevus.core.errors import ConfigError, ModelFileError
 from nevus.core.files import sha256_of
 from nevus.core.modelfile import ModelSpec
 from nevus.core.preprocess import MAX_PIXELS
+from nevus.serve.golden_check import check_golden
 from nevus.serve.page import BROWSER_ENGINE, ENGINES, PAGE, SERVER_ENGINE, describe_model
+from nevus.serve.predictor import Predictor
 from nevus.serve.quality import QUALITY_MODEL, REFUSALS
 from nevus.serve.session import open_model
 
@@ -55,7 +57,8 @@ def write_web_folder(model: Path, directory: Path, runtime: Path = Path("node_mo
     directory = directory.resolve()  # The parent of "." is "." until then.
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigError(f"{directory} is not empty. Name a new folder.")
-    _, spec = open_model(model)
+    session, spec = open_model(model)
+    check_golden(Predictor(session, spec, model))
     runtime_files = _runtime_files(runtime)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".nevus-web-", dir=directory.parent) as temporary:

@@ -13,7 +13,8 @@ from export_runs import BINARY, HAM, make_darkness_model, make_run
 from nevus.core.errors import ParityError, RunError
 from nevus.core.files import read_json, sha256_of, write_json
 from nevus.core.labels import Classes
-from nevus.core.modelfile import DESCRIPTION_KEY, FAMILIARITY, INPUT, OUTPUTS, parse_spec
+from nevus.core.model_onnx import DESCRIPTION_KEY
+from nevus.core.modelfile import FAMILIARITY, INPUT, OUTPUTS, parse_spec
 from nevus.core.predictions import read_predictions
 from nevus.core.runs import Run, fold_directory
 from nevus.core.versions import CROSS_VALIDATION_JSON

@@ -13,6 +13,7 @@ import pytest
 from export_runs import BINARY, HAM, make_darkness_model, make_model, make_run
 from PIL import Image
 
+from nevus.core import model_onnx
 from nevus.core.errors import ParityError
 from nevus.core.files import read_json
 from nevus.core.model_archive import add_description
@@ -94,9 +95,9 @@ def test_a_description_is_rewritten_and_all_else_stays(run: Run, file_format: st
 def test_a_file_that_gives_other_answers_than_it_describes_keeps_its_description(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     content = run.model_onnx.read_bytes()
-    spec = parse_spec(onnx_file.description(content))
-    golden = tuple(replace(case, risk=1 - case.risk) for case in spec.golden)
-    content = onnx_file.with_description(content, replace(spec, golden=golden).to_json())
+    spec = parse_spec(model_onnx.read_description(content))
+    golden = tuple(replace(case, risk=1 - case.risk, probabilities=case.probabilities[::-1]) for case in spec.golden)
+    content = model_onnx.add_description(content, replace(spec, golden=golden).to_json())
     path.write_bytes(content)
     with pytest.raises(ParityError, match=r"answers .* and describes .* left as it is"):
         rewrite_description(path, {"licence": "CC BY 4.0"})
@@ -160,10 +161,10 @@ def test_ranges_come_from_training_images(run: Run, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_classic_network_in_int8_is_small_and_its_head_in_float(run: Run) -> None:
-    text = onnx_file.description(run.model_onnx.read_bytes())
+    text = model_onnx.read_description(run.model_onnx.read_bytes())
     spec, tapped = parse_spec(text), tap(make_model(BINARY, 32))
     noise = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
-    content = onnx_file.with_description(onnx_int8.build(tapped, spec, noise), text)
+    content = model_onnx.add_description(onnx_int8.build(tapped, spec, noise), text)
     assert len(content) < 140_000
     weights = onnx.load_from_string(content).graph.initializer
     large = [w for w in weights if np.prod(w.dims) >= 128]

@@ -21,7 +21,8 @@ from nevus.core.clinical import ClinicalHead, Variable, encode
 from nevus.core.config import Config
 from nevus.core.errors import ConfigError, DataError, ModelFileError, RunError
 from nevus.core.labels import Classes
-from nevus.core.modelfile import CLINICAL_INPUT, DESCRIPTION_KEY, INPUT, golden_pixels
+from nevus.core.model_onnx import DESCRIPTION_KEY
+from nevus.core.modelfile import CLINICAL_INPUT, INPUT, golden_pixels
 from nevus.core.predictions import read_predictions
 from nevus.core.runs import Run
 from nevus.learn.export.export import export

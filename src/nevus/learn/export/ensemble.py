@@ -20,13 +20,14 @@ from nevus.core.dataset import Dataset
 from nevus.core.errors import RunError
 from nevus.core.files import read_json, sha256_of
 from nevus.core.fingerprints import list_of, write_list
+from nevus.core.model_onnx import read_description
 from nevus.core.modelfile import FAMILIARITY, OUTPUTS, ModelSpec, parse_spec
 from nevus.core.predictions import write_predictions
 from nevus.core.preprocess import Pixels
 from nevus.core.runs import Run
 from nevus.core.trained_images import trained_images, with_list
 from nevus.core.versions import CROSS_VALIDATION_JSON, read_versioned
-from nevus.learn.export import onnx_file, onnx_graph
+from nevus.learn.export import onnx_graph
 from nevus.learn.export.description import RUN_AGAIN, describe_ensemble
 from nevus.learn.export.familiarity_fit import familiarity_of
 from nevus.learn.export.gate import write_if_alike
@@ -120,7 +121,7 @@ def export_ensemble(run: Run) -> Path:
 def _read_member(fold: Run) -> tuple[onnx.ModelProto, ModelSpec]:
     """A fold's model file, which must be the one that its parity was measured on."""
     _check_unchanged(fold.model_onnx, read_json(fold.parity_json, RUN_AGAIN)["onnx"]["sha256"])
-    return onnx.load(fold.model_onnx), parse_spec(onnx_file.description(fold.model_onnx.read_bytes()))
+    return onnx.load(fold.model_onnx), parse_spec(read_description(fold.model_onnx.read_bytes()))
 
 
 def _check_unchanged(path: Path, fingerprint: str) -> None:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import keras
 
+from nevus.core import model_onnx
 from nevus.core.clinical import ClinicalHead
 from nevus.core.model_archive import add_description, read_description
 from nevus.core.modelfile import ModelSpec
@@ -58,8 +59,8 @@ class Format:
 def _onnx(build: Build, limits: Limits, *, tells_familiarity: bool = True) -> Format:
     return Format(
         build,
-        onnx_file.with_description,
-        onnx_file.description,
+        model_onnx.add_description,
+        model_onnx.read_description,
         onnx_file.opened,
         limits,
         onnx_file.resized,

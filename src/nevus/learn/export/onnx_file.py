@@ -18,8 +18,8 @@ from tf2onnx.graph import Graph, Node
 from tf2onnx.utils import make_name
 
 from nevus.core.clinical import ClinicalHead, Values
-from nevus.core.errors import ModelFileError, ParityError
-from nevus.core.modelfile import CLINICAL_INPUT, DESCRIPTION_KEY, INPUT, ModelSpec
+from nevus.core.errors import ParityError
+from nevus.core.modelfile import CLINICAL_INPUT, INPUT, ModelSpec
 from nevus.core.preprocess import Pixels
 from nevus.learn.export import onnx_graph
 from nevus.learn.export.familiarity import Familiarity
@@ -42,28 +42,6 @@ def build(
         familiarity: how familiar an image is; None for a model that does not tell.
     """
     return compose(convert(tapped, spec.image_size), tapped, spec, head, familiarity)
-
-
-def with_description(content: bytes, text: str) -> bytes:
-    """The file with `text` as its description."""
-    model = onnx.load_from_string(content)
-    onnx.helper.set_model_props(model, {DESCRIPTION_KEY: text})
-    return model.SerializeToString()
-
-
-def description(content: bytes) -> str:
-    """The description that `with_description` put into a file.
-
-    Raises:
-        ModelFileError: it is not an ONNX file, or holds none.
-    """
-    try:
-        properties = {entry.key: entry.value for entry in onnx.load_from_string(content).metadata_props}
-    except Exception as problem:  # Protobuf's own error, which has no types.
-        raise ModelFileError(f"The file is not an ONNX model ({problem}).") from None
-    if DESCRIPTION_KEY not in properties:
-        raise ModelFileError(f"The file holds no description of Nevus (key '{DESCRIPTION_KEY}').")
-    return properties[DESCRIPTION_KEY]
 
 
 def opened(content: bytes) -> Exported:

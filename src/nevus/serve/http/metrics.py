@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nevus.serve.predictor import MAX_BATCH
+from nevus.serve.session import MAX_BATCH
 
 # The status of an answer that nobody is there to read; it is never sent.
 CUT_OFF = 499
