@@ -9,7 +9,6 @@ from pathlib import Path
 import httpx
 import keras
 import numpy as np
-import onnx
 import pytest
 from export_runs import BINARY, HAM, make_dataset, make_run
 from PIL import Image
@@ -21,7 +20,7 @@ from nevus.core.clinical import ClinicalHead, Variable, encode
 from nevus.core.config import Config
 from nevus.core.errors import ConfigError, DataError, ModelFileError, RunError
 from nevus.core.labels import Classes
-from nevus.core.model_onnx import DESCRIPTION_KEY
+from nevus.core.model_onnx import add_description, read_description
 from nevus.core.modelfile import CLINICAL_INPUT, INPUT, golden_pixels
 from nevus.core.predictions import read_predictions
 from nevus.core.runs import Run
@@ -177,12 +176,11 @@ def test_the_server_takes_clinical_values(exported: Run, tmp_path: Path) -> None
 
 
 def test_a_file_whose_inputs_are_not_those_it_describes_is_refused(exported: Run, tmp_path: Path) -> None:
-    model = onnx.load(exported.model_onnx)
-    (entry,) = [entry for entry in model.metadata_props if entry.key == DESCRIPTION_KEY]
-    text = entry.value
+    content = exported.model_onnx.read_bytes()
+    text = read_description(content)
     for described in ('"metadata": [], "disclaimer"', '"metadata": [{"name": "x", "kind": "colour"}], "disclaimer"'):
-        entry.value = text[: text.index('"metadata": [')] + described + text[text.index('"disclaimer"') + 12 :]
-        onnx.save(model, tmp_path / "model.onnx")
+        changed = text[: text.index('"metadata": [')] + described + text[text.index('"disclaimer"') + 12 :]
+        (tmp_path / "model.onnx").write_bytes(add_description(content, changed))
         with pytest.raises(ModelFileError, match=r"inputs and outputs are|description is damaged"):
             nevus.load(tmp_path / "model.onnx")
 
