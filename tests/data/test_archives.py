@@ -453,10 +453,35 @@ def test_an_hdf5_file_whose_names_are_damaged_is_an_error(tmp_path: Path) -> Non
     with h5py.File(path, "w") as file:
         file["a"] = np.void(b"image")
     path.write_bytes(path.read_bytes().replace(b"SNOD", b"XXXX"))
-    archive = Hdf5Archive(path)
     with pytest.raises(DataError, match=r"images\.hdf5 is not a readable HDF5 file"):
-        list(archive.names())
+        Hdf5Archive(path)
+
+
+def test_an_hdf5_file_that_ends_the_process_that_reads_it_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `free(): invalid size` in libhdf5 does; and one that takes its time, or memory, for ever."""
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "images.hdf5"
+    with h5py.File(path, "w") as file:
+        file["a"] = np.void(b"image")
+        file.create_dataset("chunk", (6,), np.uint8, chunks=(2**31,), maxshape=(None,), compression="gzip")
+    archive = Hdf5Archive(path)
+    assert archive.read("a") == b"image"
+    with pytest.raises(ImageError, match="expected the bytes of an image file"):
+        archive.read("chunk")
+    assert archive._worker is not None
+    archive._worker.kill()
+    with pytest.raises(
+        DataError, match=r"images\.hdf5 is not a readable HDF5 file: the process that read it was killed"
+    ):
+        archive.read("a")
     archive.close()
+    monkeypatch.setattr(sys, "executable", "")
+    alone = Hdf5Archive(path)  # A program packed into one file has no interpreter to start.
+    assert alone.read("a") == b"image"
+    assert list(alone.names()) == ["a", "chunk"]
+    alone.close()
 
 
 @pytest.mark.parametrize(("package", "name"), [("h5py", "images.hdf5/a"), ("pyarrow", "mine.parquet")])
