@@ -496,6 +496,47 @@ def test_a_package_that_is_missing_is_named(
         read(Path(name))
 
 
+# Parquet files
+
+
+@pytest.mark.parametrize(
+    ("columns", "size"),
+    [
+        ({"image": ["a.jpg"] * 4096, "dx": ["nv"] * 4096, "note": ["x" * 100_000] * 4096}, "391"),
+        ({"image": ["a.jpg"] * 600_000, "dx": ["nv"] * 600_000}, "73"),
+    ],
+)
+def test_a_parquet_table_that_would_unpack_out_of_proportion_is_refused(
+    tmp_path: Path, columns: dict[str, list[str]], size: str
+) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path = tmp_path / "table.parquet"
+    parquet.write_table(pyarrow.table(columns), path, compression="zstd")
+    assert path.stat().st_size < 20_000
+    usual = pyarrow.default_memory_pool()
+    counting = pyarrow.proxy_memory_pool(usual)
+    pyarrow.set_memory_pool(counting)
+    try:
+        with pytest.raises(DataError, match=f"KiB would unpack to {size} MiB or more"):
+            find_images(path, TableColumns(image="image", diagnosis="dx"))
+    finally:
+        pyarrow.set_memory_pool(usual)
+    assert counting.max_memory() < 2**24
+
+
+def test_a_name_of_a_parquet_column_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path = tmp_path / "table.parquet"
+    parquet.write_table(pyarrow.table({"elements": ["a"]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"elements", b"e\xecements"))
+    with pytest.raises(DataError, match=r"table\.parquet is not a readable Parquet file"):
+        find_images(path, TableColumns(image="image", diagnosis="dx"))
+
+
 # NumPy archives
 
 
