@@ -29,7 +29,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from nevus.core.modelfile import INPUT
 from nevus.core.preprocess import decode
-from nevus.serve.images import find_images
+from nevus.serve.image_files import find_images
 from nevus.serve.predictor import load
 from nevus.serve.web import write_web_folder
 

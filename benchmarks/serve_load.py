@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any
 
 from nevus.core.files import write_json
-from nevus.serve.images import find_images
+from nevus.serve.image_files import find_images
 from nevus.serve.predictor import load
 
 # Clients, and images in each of their requests.

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from nevus.core.errors import ImageError
 from nevus.core.preprocess import decode
 from nevus.data import phantom
-from nevus.serve.images import find_images
+from nevus.serve.image_files import find_images
 
 SIDE = 128
 

@@ -32,7 +32,7 @@ from PIL import Image
 
 from nevus.learn.training.imaging import augmented, resized
 from nevus.learn.training.recipe import RECIPES
-from nevus.serve.images import find_images
+from nevus.serve.image_files import find_images
 from nevus.serve.quality import QUALITY_MODEL
 
 # Of each dermoscopic source's validation images, at most this share is refused.

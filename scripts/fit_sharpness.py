@@ -27,7 +27,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image, ImageFilter
 from sklearn.linear_model import LogisticRegression
 
-from nevus.serve.images import find_images
+from nevus.serve.image_files import find_images
 from nevus.serve.quality import QUALITY_MODEL
 
 # Fewer pixels than this on the shorter side, and the network would see little but enlarged pixels.

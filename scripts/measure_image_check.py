@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from nevus.core.errors import ImageError
-from nevus.serve.images import find_images, to_pixels
+from nevus.serve.image_files import find_images
+from nevus.serve.images import to_pixels
 from nevus.serve.quality import CODES
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nevus.serve.images import find_images
+from nevus.serve.image_files import find_images
 from nevus.serve.output import write_csv
 from nevus.serve.predictor import Predictor, load
 

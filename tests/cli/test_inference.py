@@ -18,7 +18,7 @@ from nevus.cli.main import main
 from nevus.core.prevalence import rebase
 from nevus.core.runs import Run
 from nevus.data import phantom
-from nevus.serve.images import find_images
+from nevus.serve.image_files import find_images
 
 
 @pytest.fixture

@@ -239,6 +239,7 @@ def test_each_package_is_of_the_extra_that_names_it() -> None:
         "cv2": "opencv-python-headless",
         "ai_edge_litert": "ai-edge-litert",
         "python_multipart": "python-multipart",
+        "pillow_heif": "pillow-heif",
         "prometheus_client": "prometheus-client",
         # What others of the same extra bring with them.
         **{"markupsafe": "jinja2", "starlette": "fastapi", "pydantic": "fastapi"},

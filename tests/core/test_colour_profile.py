@@ -8,7 +8,8 @@ from PIL import Image, ImageCms
 
 import profiles
 from bad_inputs import PICTURE, encode
-from nevus.core.preprocess import decode, to_rgb
+from nevus.core.preprocess import decode
+from nevus.core.rgb import to_rgb
 
 GRID = np.stack(np.meshgrid(*[np.linspace(0, 255, 12)] * 3), axis=-1).reshape(36, 48, 3).round().astype(np.uint8)
 

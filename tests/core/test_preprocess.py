@@ -17,9 +17,10 @@ from PIL import Image
 
 import bad_inputs
 from bad_inputs import PICTURE, SIZE, BadInput, encode, write_bad_inputs
-from nevus.core import blank, preprocess
+from nevus.core import blank, rgb
 from nevus.core.errors import BlankImageError, ImageError
-from nevus.core.preprocess import MAX_FILE_BYTES, decode, load_mask, load_pixels, resize, to_rgb
+from nevus.core.preprocess import MAX_FILE_BYTES, decode, load_mask, load_pixels, resize
+from nevus.core.rgb import to_rgb
 
 GOOD, BAD = bad_inputs.odd_but_good_files(), bad_inputs.bad_files()
 GREY = np.asarray(Image.fromarray(PICTURE).convert("L")).astype(int)
@@ -162,7 +163,7 @@ def test_bands_give_the_pixels_of_the_whole(mode: str, width: int, height: int, 
             image.putpalette(noise.bytes(768))
         if mode in ("P", "L", "RGB"):
             image.info["transparency"] = {"P": bytes(range(256)), "L": 7, "RGB": image.getpixel((0, 0))}[mode]
-    with mock.patch.object(preprocess, "BAND_PIXELS", 100):
+    with mock.patch.object(rgb, "BAND_PIXELS", 100):
         np.testing.assert_array_equal(np.asarray(to_rgb(image)), np.asarray(_to_rgb_at_once(image)))
 
 
@@ -170,7 +171,7 @@ def test_bands_give_the_pixels_of_the_whole(mode: str, width: int, height: int, 
 @pytest.mark.parametrize("mode", ["I;16", "RGBA"])
 def test_converting_takes_little_more_memory_than_the_result(mode: str) -> None:
     code = (
-        "import sys, resource; from PIL import Image; from nevus.core.preprocess import to_rgb;"
+        "import sys, resource; from PIL import Image; from nevus.core.rgb import to_rgb;"
         "image = Image.new(sys.argv[1], (4000, 4000));"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; to_rgb(image);"
         "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)"

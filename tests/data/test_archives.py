@@ -453,35 +453,10 @@ def test_an_hdf5_file_whose_names_are_damaged_is_an_error(tmp_path: Path) -> Non
     with h5py.File(path, "w") as file:
         file["a"] = np.void(b"image")
     path.write_bytes(path.read_bytes().replace(b"SNOD", b"XXXX"))
-    with pytest.raises(DataError, match=r"images\.hdf5 is not a readable HDF5 file"):
-        Hdf5Archive(path)
-
-
-def test_an_hdf5_file_that_ends_the_process_that_reads_it_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As `free(): invalid size` in libhdf5 does; and one that takes its time, or memory, for ever."""
-    h5py = pytest.importorskip("h5py")
-    path = tmp_path / "images.hdf5"
-    with h5py.File(path, "w") as file:
-        file["a"] = np.void(b"image")
-        file.create_dataset("chunk", (6,), np.uint8, chunks=(2**31,), maxshape=(None,), compression="gzip")
     archive = Hdf5Archive(path)
-    assert archive.read("a") == b"image"
-    with pytest.raises(ImageError, match="expected the bytes of an image file"):
-        archive.read("chunk")
-    assert archive._worker is not None
-    archive._worker.kill()
-    with pytest.raises(
-        DataError, match=r"images\.hdf5 is not a readable HDF5 file: the process that read it was killed"
-    ):
-        archive.read("a")
+    with pytest.raises(DataError, match=r"images\.hdf5 is not a readable HDF5 file"):
+        list(archive.names())
     archive.close()
-    monkeypatch.setattr(sys, "executable", "")
-    alone = Hdf5Archive(path)  # A program packed into one file has no interpreter to start.
-    assert alone.read("a") == b"image"
-    assert list(alone.names()) == ["a", "chunk"]
-    alone.close()
 
 
 @pytest.mark.parametrize(("package", "name"), [("h5py", "images.hdf5/a"), ("pyarrow", "mine.parquet")])
@@ -494,47 +469,6 @@ def test_a_package_that_is_missing_is_named(
     read = ImageReader(tmp_path).locate if package == "h5py" else lambda path: find_images(tmp_path / path, columns)
     with pytest.raises(DataError, match=rf"needs the package '{package}'.*pip install '\.\[data\]'"):
         read(Path(name))
-
-
-# Parquet files
-
-
-@pytest.mark.parametrize(
-    ("columns", "size"),
-    [
-        ({"image": ["a.jpg"] * 4096, "dx": ["nv"] * 4096, "note": ["x" * 100_000] * 4096}, "391"),
-        ({"image": ["a.jpg"] * 600_000, "dx": ["nv"] * 600_000}, "73"),
-    ],
-)
-def test_a_parquet_table_that_would_unpack_out_of_proportion_is_refused(
-    tmp_path: Path, columns: dict[str, list[str]], size: str
-) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    from pyarrow import parquet
-
-    path = tmp_path / "table.parquet"
-    parquet.write_table(pyarrow.table(columns), path, compression="zstd")
-    assert path.stat().st_size < 20_000
-    usual = pyarrow.default_memory_pool()
-    counting = pyarrow.proxy_memory_pool(usual)
-    pyarrow.set_memory_pool(counting)
-    try:
-        with pytest.raises(DataError, match=f"KiB would unpack to {size} MiB or more"):
-            find_images(path, TableColumns(image="image", diagnosis="dx"))
-    finally:
-        pyarrow.set_memory_pool(usual)
-    assert counting.max_memory() < 2**24
-
-
-def test_a_name_of_a_parquet_column_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    from pyarrow import parquet
-
-    path = tmp_path / "table.parquet"
-    parquet.write_table(pyarrow.table({"elements": ["a"]}), path, store_schema=False)
-    path.write_bytes(path.read_bytes().replace(b"elements", b"e\xecements"))
-    with pytest.raises(DataError, match=r"table\.parquet is not a readable Parquet file"):
-        find_images(path, TableColumns(image="image", diagnosis="dx"))
 
 
 # NumPy archives

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from bad_inputs import PICTURE, encode
 from nevus.core.errors import DataError
 from nevus.data.sources import find_images
 
@@ -179,7 +182,7 @@ def test_phantoms_copied_without_their_table_still_count_as_generated(tmp_path: 
     ("names", "message"),
     [
         ([], "holds no images; found nothing"),
-        (["benign/readme.txt", "malignant/x.dcm"], "holds no images; found 2 other files"),
+        (["benign/readme.txt", "malignant/x.doc"], "holds no images; found 2 other files"),
         (["a.jpg", "b.jpg"], r"2 images, none of them in a class folder \(a.jpg\)"),
         (["train/a.jpg", "test/b.jpg"], "none of them in a class folder"),
         (["set/benign/a.jpg", "set/malignant/b.jpg"], r"nested too deep .* Perhaps name .*set instead"),
@@ -200,12 +203,47 @@ def test_a_missing_folder_and_a_file_are_errors(tmp_path: Path) -> None:
         find_images(touch(tmp_path, "notes.txt") / "notes.txt")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
-def test_an_unreadable_folder_is_an_error(tmp_path: Path) -> None:
-    touch(tmp_path, "benign/a.jpg", "malignant/b.jpg")
-    (tmp_path / "benign").chmod(0)
-    try:
-        with pytest.raises(DataError, match="benign cannot be read: Permission denied"):
-            find_images(tmp_path)
-    finally:
-        (tmp_path / "benign").chmod(0o700)
+def test_a_folder_that_may_not_be_read_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, "benign/a.jpg", "malignant/b.jpg", "closed/c.jpg")
+    scandir = os.scandir
+
+    def closed_to_root_too(folder: Path) -> object:
+        if Path(folder).name in not_allowed:
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", closed_to_root_too)
+    not_allowed = {"closed"}
+    listing = find_images(tmp_path)
+    assert [image.path.as_posix() for image in listing.images] == ["benign/a.jpg", "malignant/b.jpg"]
+    assert listing.rejected == ((Path("closed"), "folder cannot be read: Permission denied"),)
+    not_allowed = {tmp_path.name}
+    with pytest.raises(DataError, match="cannot be read: Permission denied"):
+        find_images(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "folder", ["@eaDir", "#recycle", "lost+found", "System Volume Information", ".cache", "__MACOSX"]
+)
+def test_folders_of_systems_are_passed_over(tmp_path: Path, folder: str) -> None:
+    touch(tmp_path, "benign/a.jpg", "malignant/b.jpg", f"benign/{folder}/a.jpg/thumb.jpg", f"{folder}/c.jpg")
+    assert [image.path.as_posix() for image in find_images(tmp_path).images] == ["benign/a.jpg", "malignant/b.jpg"]
+
+
+def test_images_are_found_by_their_first_bytes_and_by_names_of_formats_that_are_not_read(tmp_path: Path) -> None:
+    touch(tmp_path, "benign/a.jpg", "malignant/b.heic", "malignant/c.dng", "benign/notes.txt", "benign/empty")
+    jpeg = encode(Image.fromarray(PICTURE), "JPEG")
+    for name in ("benign/ISIC_0011111", "malignant/d.jpg_original"):
+        (tmp_path / name).write_bytes(jpeg)
+    with zipfile.ZipFile(tmp_path / "more.zip", "w") as archive:
+        archive.writestr("benign/from_camera", jpeg)
+        archive.writestr("benign/readme", b"text")
+    listing = find_images(tmp_path)
+    found = {image.path.as_posix() for image in listing.images} | {path.as_posix() for path, _ in listing.rejected}
+    assert found == {
+        "benign/a.jpg", "malignant/b.heic", "malignant/c.dng", "benign/ISIC_0011111", "malignant/d.jpg_original",
+        "more.zip/benign/from_camera",
+    }  # fmt: skip
+    assert listing.num_ignored == 3

@@ -11,7 +11,7 @@ import pytest
 def lesions(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Files of generated lesions, benign and malignant, large enough for the check."""
     from nevus.data import phantom
-    from nevus.serve.images import find_images
+    from nevus.serve.image_files import find_images
 
     folder = tmp_path_factory.mktemp("lesions")
     phantom.generate(folder / "images", num_images=12, image_size=128, seed=3)

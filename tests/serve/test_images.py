@@ -11,7 +11,8 @@ from PIL import Image
 
 import bad_inputs
 from nevus.core.errors import DataError
-from nevus.serve.images import find_images, to_pixels
+from nevus.serve.image_files import find_images
+from nevus.serve.images import to_pixels
 
 
 @pytest.fixture
@@ -67,7 +68,9 @@ def test_a_folder_that_is_named_is_passed_over(tree: Path) -> None:
 
 def test_no_image_at_all_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(DataError, match=r"No images were found. Expected files that end in .bmp, .gif"):
+    with pytest.raises(
+        DataError, match=r"No images were found. Expected files of the formats JPEG, PNG.* 1 other files"
+    ):
         find_images([tmp_path])
 
 

@@ -105,7 +105,7 @@ def test_csv_reads_back() -> None:
     rows = list(csv.DictReader(io.StringIO(file.getvalue(), newline="")))
     assert list(rows[0]) == [
         "file", "risk", "decision", "operating_point", "threshold", "triage", "prevalence", "risk_at_prevalence",
-        "familiarity", "unfamiliar", "p_benign", "p_malignant", "error", "error_code",
+        "familiarity", "unfamiliar", "p_benign", "p_malignant", "error", "error_code", "note",
     ]  # fmt: skip
     assert rows[0]["risk"] == "0.75"
     assert rows[0]["decision"] == "malignant"
@@ -124,7 +124,7 @@ def test_json_reads_back_line_by_line() -> None:
         "file": "a.jpg", "risk": 0.75, "decision": "malignant", "operating_point": "youden", "threshold": 0.5,
         "triage": "uncertain", "prevalence": None, "risk_at_prevalence": None,
         "familiarity": 0.4375, "unfamiliar": False,
-        "probabilities": {"benign": 0.25, "malignant": 0.75}, "error": None, "error_code": None,
+        "probabilities": {"benign": 0.25, "malignant": 0.75}, "error": None, "error_code": None, "note": None,
     }  # fmt: skip
     assert records[2]["risk"] is records[2]["decision"] is None
 

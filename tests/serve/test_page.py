@@ -33,7 +33,7 @@ from nevus.core.estimate import Estimate
 from nevus.core.familiarity import UNFAMILIAR, WHAT_FOLLOWS
 from nevus.core.labels import Classes
 from nevus.core.modelfile import DISCLAIMER
-from nevus.core.preprocess import decode
+from nevus.core.preprocess import decode, read
 from nevus.core.shipped import find_model
 from nevus.serve.http.app import create_app
 from nevus.serve.http.settings import Settings
@@ -141,7 +141,7 @@ def fit(lesions: list[Path]) -> list[Path]:
     from nevus.serve.quality import QualityCheck
 
     check = QualityCheck()
-    passing = [path for path in lesions if check.refusal(decode(path)) is None]
+    passing = [path for path in lesions if check.refusal(read(path)) is None]
     assert len(passing) > len(lesions) / 2
     return passing
 

@@ -33,6 +33,7 @@ from nevus.core.modelfile import golden_pixels
 from nevus.core.preprocess import load_pixels
 from nevus.serve import predictor as predictor_module
 from nevus.serve import stream as stream_module
+from nevus.serve.images import Square
 from nevus.serve.predictor import Prediction, Predictor, load
 from nevus.serve.session import MAX_BATCH
 
@@ -243,14 +244,14 @@ def test_a_slow_source_gets_its_first_answers_before_all_threads_are_busy(monkey
 def test_who_ends_a_stream_does_not_wait_for_images_that_are_not_being_read(monkeypatch: pytest.MonkeyPatch) -> None:
     read = 0
 
-    def slow(image: bytes, image_size: int, *, check: bool) -> np.ndarray:
+    def slow(image: bytes, image_size: int, *, check: bool) -> Square:
         nonlocal read
         time.sleep(0.1)
         read += 1
-        return grey_image(1, image_size, image_size)
+        return Square(grey_image(1, image_size, image_size), (image_size, image_size), "")
 
     monkeypatch.setattr(stream_module, "available_processors", lambda: 1)
-    monkeypatch.setattr(predictor_module, "to_pixels", slow)
+    monkeypatch.setattr(predictor_module, "to_square", slow)
     stream = predict_many(itertools.repeat(b""))
     next(stream)
     time.sleep(0.05)  # The thread is at the second batch.

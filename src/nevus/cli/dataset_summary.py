@@ -15,6 +15,10 @@ def dataset_summary(dataset: Dataset) -> str:
     lines = [f"{info.num_images:,} images of {info.image_size} x {info.image_size} pixels in {dataset.directory}"]
     if info.num_rejected:
         lines.append(f"{info.num_rejected:,} files rejected: see {dataset.rejected_csv}")
+    if info.num_notes:
+        lines.append(f"{info.num_notes:,} files were read with a note: see {dataset.notes_csv}")
+    if info.num_passed_over:
+        lines.append(f"{info.num_passed_over:,} other files passed over: no images, or named by no table")
     if info.generated:
         lines.append("Generated images (phantoms), not photographs.")
     num_duplicates = sum(1 for row in dataset.rows if row.duplicate_group)

@@ -74,13 +74,14 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
 
 def predict(arguments: argparse.Namespace) -> int:
     """Prints risks and decisions; exit status 1 if an image has no answer."""
-    from nevus.serve.images import find_images
+    from nevus.serve.image_files import PassedOver, find_images
     from nevus.serve.output import write_csv, write_json, write_table
     from nevus.serve.predictor import load
 
     model, images = _model_and_images(arguments)
     predictor = load(model)
-    found, clinical = find_images(images), None
+    passed_over = PassedOver()
+    found, clinical = find_images(images, passed_over=passed_over), None
     if arguments.metadata:
         from nevus.serve.clinical_table import read_clinical
 
@@ -99,6 +100,8 @@ def predict(arguments: argparse.Namespace) -> int:
     else:
         write = write_csv if arguments.csv else write_json if arguments.json else write_table
         unanswered = write(predictions, predictor.spec, sys.stdout)
+    if passed_over.num_files:
+        print(f"nevus: {passed_over.num_files:,} other files passed over: they are no images.", file=sys.stderr)
     if any(unanswered):
         print(f"nevus: {_without_answer(unanswered)} The others were processed.", file=sys.stderr)
     return 1 if any(unanswered) else 0

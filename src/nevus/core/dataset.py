@@ -4,6 +4,7 @@
     manifest.csv    one row an image
     pixels.npy      uint8 [num_images, image_size, image_size, 3], RGB, decoded and resized once
     rejected.csv    the files that were left out, each with its reason
+    notes.csv       the files of which there is something to know though they were read; missing if there are none
     duplicates.json the pairs of images found to be the same picture, once they were searched for
     audit.json      what the audit found, and audit.html the same with the pairs as images
 
@@ -49,6 +50,8 @@ class DatasetInfo:
         sources: where the images came from.
         num_images: rows of the manifest and of the pixels.
         num_rejected: rows of rejected.csv.
+        num_passed_over: files of the sources that are no images, or that no table names.
+        num_notes: rows of notes.csv.
         given_splits: the splits that the source itself made (a folder train, val or test).
         generated: True if any image is a phantom, made by a program.
         for_audit: True if an audit made it of the sources that it was to look at; the next audit may replace it.
@@ -62,6 +65,8 @@ class DatasetInfo:
     given_splits: tuple[str, ...]
     generated: bool
     for_audit: bool = False
+    num_passed_over: int = 0
+    num_notes: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON holds them."""
@@ -79,6 +84,8 @@ class DatasetInfo:
             given_splits=tuple(data["given_splits"]),
             generated=bool(data["generated"]),
             for_audit=bool(data.get("for_audit", False)),
+            num_passed_over=int(data.get("num_passed_over", 0)),
+            num_notes=int(data.get("num_notes", 0)),
         )
 
 
@@ -91,6 +98,7 @@ class Dataset:
         self.manifest_csv = directory / "manifest.csv"
         self.pixels_npy = directory / "pixels.npy"
         self.rejected_csv = directory / "rejected.csv"
+        self.notes_csv = directory / "notes.csv"
         self.duplicates_json = directory / "duplicates.json"
         self.audit_json = directory / "audit.json"
         self.audit_html = directory / "audit.html"

@@ -11,6 +11,7 @@ from nevus.core.errors import ConfigError
 EXTRAS = {
     "assess": ("sklearn", "scipy", "matplotlib", "jinja2", "markupsafe"),
     "data": ("h5py", "pyarrow"),
+    "formats": ("pillow_heif", "pydicom"),
     "train": ("tensorflow", "tensorboard", "keras", "cv2", "onnx", "tf2onnx", "ai_edge_litert"),
     "serve": ("fastapi", "starlette", "pydantic", "uvicorn", "httptools", "python_multipart", "prometheus_client"),
 }

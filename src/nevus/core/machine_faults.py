@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from nevus.core.errors import DataError, ImageError, MissingImageError, UnavailableError
+from nevus.core.image_formats import format_of
 
 # Up to this share of the images, and up to so many of few, faults of the machine are told and counted; more stop a
 # command.
@@ -64,10 +65,13 @@ def decoding_error(problem: Exception, data: bytes) -> ImageError:
 
 def _has_room_for(data: bytes) -> bool:
     """Whether memory has room for what decoding an image takes in addition to its pixels."""
+    found = format_of(data)
+    if found is None or not found.pillow:
+        return True
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data), formats=(found.pillow,)) as image:
                 width, height = image.size
         # Never written to, so that it takes none.
         np.empty(_BYTES_PER_PIXEL * width * height, dtype=np.uint8)

@@ -1,13 +1,15 @@
-"""TIFF files whose pixels Pillow would get wrong without a word: they are rejected, with what to do.
+"""TIFF files: which of their pages is read, and layouts whose pixels Pillow would get wrong without a word.
 
-The other layouts that Pillow opens come out exact: bits, planes, byte orders, tiles and compressions were tried in all
-combinations that tifffile writes.
+These are rejected, with what to do. The other layouts that Pillow opens come out exact: bits, planes, byte orders,
+tiles and compressions were tried in all combinations that tifffile writes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+from PIL import Image
 
 from nevus.core.errors import ImageError
 
@@ -17,6 +19,10 @@ _WHITE_IS_ZERO, _YCBCR = 0, 6
 _UNCOMPRESSED = 1
 _SEPARATE_PLANES = 2
 _UNSIGNED, _SIGNED = 1, 2
+_SUBFILE, _REDUCED = 254, 1
+_DNG_VERSION = 50706
+# Pages of a pyramid, each half as wide as the one before.
+_MOST_PAGES = 32
 # LZW, deflate under its two numbers, LZMA and Zstandard: the compressions that a predictor goes with.
 _WITH_PREDICTOR = (5, 8, 32946, 34925, 50000)
 
@@ -32,6 +38,47 @@ def check_tiff_layout(tags: Mapping[int, Any]) -> None:
     """
     if reason := _misread(tags):
         raise ImageError(f"TIFF with {reason}, which cannot be read; save it as PNG or as TIFF of 8 bits")
+
+
+def note_on_pages(image: Image.Image) -> str:
+    """Checks that the first page of a TIFF file is its image, and all others smaller copies of it.
+
+    Args:
+        image: opened, at its first page.
+
+    Returns:
+        A note if there are others; else nothing.
+
+    Raises:
+        ImageError: the first page is no more than a preview, or another page is an image of its own.
+    """
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    if _DNG_VERSION in tags or tags.get(_SUBFILE, 0) & _REDUCED:
+        raise ImageError("a preview alone, as of a camera's raw image. Develop it and save it as JPEG or PNG")
+    if not getattr(image, "is_animated", False):
+        return ""
+    whole, number = image.size, 1
+    try:
+        while number <= _MOST_PAGES:
+            image.seek(number)
+            if not _is_copy(image, whole):
+                break
+            number += 1
+    except EOFError:
+        image.seek(0)
+        return f"first of {number} pages; the others are smaller copies"
+    raise ImageError("2 frames or more; expected one still image")
+
+
+def _is_copy(page: Image.Image, whole: tuple[int, int]) -> bool:
+    """Whether a page is a thumbnail or a level of a pyramid: it says so, or has the shape at half the size or less."""
+    if page.tag_v2.get(_SUBFILE, 0) & _REDUCED:  # type: ignore[attr-defined]
+        return True
+    width, height = page.size
+    is_smaller = 2 * width <= whole[0] + 1 and 2 * height <= whole[1] + 1
+    # Each side is rounded to whole pixels.
+    has_shape = abs(width * whole[1] - height * whole[0]) <= max(whole)
+    return is_smaller and has_shape
 
 
 def _misread(tags: Mapping[int, Any]) -> str:

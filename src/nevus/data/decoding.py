@@ -15,7 +15,7 @@ from pathlib import Path
 from nevus.core.errors import DataError, ImageError
 from nevus.core.machine import available_processors
 from nevus.core.machine_faults import unavailable
-from nevus.core.preprocess import Pixels, decode, read_image_file, resize
+from nevus.core.preprocess import Pixels, read, read_image_file
 from nevus.data.workers import WorkerDiedError, can_start, in_processes
 
 # A chunk is full at so many images, or so many bytes of images from archives, which travel to the workers.
@@ -30,11 +30,23 @@ Located = Path | bytes | ImageError
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What becomes of one file: its pixels, uint8 [image_size, image_size, 3], and hashes before the resize."""
+    """What becomes of one file.
+
+    Attributes:
+        pixels: uint8 [image_size, image_size, 3].
+        file_hash: SHA-256 of the file.
+        pixel_hash: SHA-256 of the pixels before the resize.
+        note: what a reader should know of how the file was read; empty if nothing.
+        patient_id: pseudonym of the patient, if the file itself says who that is; else empty.
+        lesion_id: of the lesion, likewise.
+    """
 
     pixels: Pixels
     file_hash: str
     pixel_hash: str
+    note: str = ""
+    patient_id: str = ""
+    lesion_id: str = ""
 
 
 def decode_all(
@@ -93,9 +105,19 @@ def _decode(source: Located, image_size: int, max_pixels: int) -> Decoded | Imag
         if isinstance(source, ImageError):
             raise source
         data = read_image_file(source) if isinstance(source, Path) else source
-        image = decode(data, max_pixels)
-        pixel_hash = hashlib.sha256(f"{image.width} x {image.height}".encode() + image.tobytes()).hexdigest()
-        return Decoded(resize(image, image_size), hashlib.sha256(data).hexdigest(), pixel_hash)
+        picture = read(data, max_pixels)
+        width, height = picture.size
+        pixel_hash = hashlib.sha256(f"{width} x {height}".encode())
+        for _, band in picture.bands():
+            pixel_hash.update(band.tobytes())
+        return Decoded(
+            picture.square(image_size),
+            hashlib.sha256(data).hexdigest(),
+            pixel_hash.hexdigest(),
+            picture.note,
+            picture.patient_id,
+            picture.lesion_id,
+        )
     except ImageError as problem:
         return problem
     except MemoryError as problem:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from nevus.core.known_id import known_id
 from nevus.core.manifest import ManifestRow
 from nevus.data.copy_names import pairs_by_name
 from nevus.data.diagnoses import Named
@@ -15,41 +16,6 @@ from nevus.data.duplicates import duplicate_groups, exact_duplicates
 from nevus.data.groups import pairs_sharing
 from nevus.data.named_sources import NamedSource
 from nevus.data.sources import SourceImage
-
-# What tables hold where an id is not known, in lower case: words, marks, and what spreadsheets and pandas write.
-_NO_ID = frozenset(
-    {
-        "-1",
-        "-1.0",
-        "0",
-        "0.0",
-        "-99",
-        "-999",
-        "?",
-        "-",
-        "--",
-        ".",
-        "#",
-        "n/a",
-        "n.a.",
-        "na",
-        "nan",
-        "nat",
-        "null",
-        "none",
-        "nil",
-        "unk",
-        "unknown",
-        "missing",
-        "undefined",
-        "<na>",
-        "#n/a",
-        "",
-        "not available",
-        "not known",
-        "not applicable",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +58,6 @@ def make_rows(
         )
         for index, each in enumerate(accepted)
     ]
-
-
-def known_id(cell: str) -> str:
-    """The id that a cell holds; empty where it says that there is none, or all such images would be one patient's."""
-    cell = cell.strip()
-    return "" if cell.lower() in _NO_ID else cell
 
 
 def _duplicates(accepted: Sequence[Accepted], sources: Sequence[NamedSource]) -> Iterator[tuple[int, int]]:

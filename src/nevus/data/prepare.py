@@ -9,11 +9,13 @@ from __future__ import annotations
 import csv
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nevus.core.dataset import Dataset, DatasetInfo, DatasetSource
 from nevus.core.errors import DataError, ImageError, UnavailableError
 from nevus.core.files import replacing
+from nevus.core.known_id import known_id
 from nevus.core.labels import Classes
 from nevus.core.machine_faults import check_available, describe_unavailable
 from nevus.core.preprocess import MAX_PIXELS
@@ -24,12 +26,12 @@ from nevus.data.manifest_rows import Accepted, make_rows
 from nevus.data.named_sources import NamedSource, find_sources, locate_all
 from nevus.data.names import as_text
 from nevus.data.pixel_file import PixelWriter, make_room
-from nevus.data.sources import TableColumns
+from nevus.data.sources import SourceImage, TableColumns
 
 _log = logging.getLogger(__name__)
 
-# The name of a source, the path of one of its files, and why that is not an image of the dataset.
-_Rejected = tuple[str, Path, str]
+# The name of a source, the path of one of its files, and why that is not an image of the dataset, or a note on it.
+_Noted = tuple[str, Path, str]
 
 
 def prepare(
@@ -80,7 +82,9 @@ def prepare(
     )
     with replacing(dataset.pixels_npy) as temporary:
         with PixelWriter(temporary, num_images, image_size) as store:
-            accepted, unreadable = _store(sources, progress(outcomes, total=num_images, label="Preparing"), store)
+            accepted, unreadable, notes = _store(
+                sources, progress(outcomes, total=num_images, label="Preparing"), store
+            )
         rejected = [*_rejected_unopened(sources), *unreadable]
         left = {labels[each.image.named] for each in accepted}
         if len(left) < (len(dataset_classes.names) if needs_both else 1):
@@ -89,6 +93,7 @@ def prepare(
         dataset.info_json.unlink(missing_ok=True)
 
     _write_rejected(dataset, sources, rejected)
+    _write_notes(dataset, sources, notes)
     dataset.write_rows(make_rows(accepted, labels, sources))
     dataset.write_info(
         DatasetInfo(
@@ -102,6 +107,8 @@ def prepare(
             num_rejected=len(rejected),
             given_splits=tuple(sorted({each.image.split for each in accepted} - {""})),
             generated=any(source.listing.generated for source in sources),
+            num_passed_over=sum(source.listing.num_ignored for source in sources),
+            num_notes=len(notes),
         )
     )
     return dataset
@@ -131,25 +138,27 @@ def _assign_classes(
     return assign_classes(named, classes, malignant, unopened, needs_both=needs_both)
 
 
-def _rejected_unopened(sources: Sequence[NamedSource]) -> list[_Rejected]:
+def _rejected_unopened(sources: Sequence[NamedSource]) -> list[_Noted]:
     return [(source.name, path, reason) for source in sources for path, reason in source.listing.rejected]
 
 
 def _store(
     sources: Sequence[NamedSource], outcomes: Iterator[Decoded | ImageError], store: PixelWriter
-) -> tuple[list[Accepted], list[_Rejected]]:
-    """Writes the pixels of all images that were decoded, and tells these from the others.
+) -> tuple[list[Accepted], list[_Noted], list[_Noted]]:
+    """Writes the pixels of all images that were decoded, and tells these from the others; and notes on files.
 
     Raises:
         DataError: the machine could not read more than a small share of them.
     """
-    accepted, rejected, unavailable = [], [], []
+    accepted, rejected, notes, unavailable = [], [], [], []
     num_images = sum(len(source.listing.images) for source in sources)
     listed = ((source.name, image) for source in sources for image in source.listing.images)
     for (name, image), outcome in zip(listed, outcomes, strict=True):
         if isinstance(outcome, Decoded):
             store.append(outcome.pixels)
-            accepted.append(Accepted(name, image, outcome.file_hash, outcome.pixel_hash))
+            accepted.append(Accepted(name, _with_ids(image, outcome), outcome.file_hash, outcome.pixel_hash))
+            if outcome.note:
+                notes.append((name, image.path, outcome.note))
         else:
             rejected.append((name, image.path, str(outcome)))
             if isinstance(outcome, UnavailableError):
@@ -157,7 +166,16 @@ def _store(
                 check_available(unavailable, num_images)
     if unavailable:
         _log.warning(describe_unavailable(unavailable))
-    return accepted, rejected
+    return accepted, rejected, notes
+
+
+def _with_ids(image: SourceImage, decoded: Decoded) -> SourceImage:
+    """The image with the patient and the lesion that its file names, as pseudonyms, where its source names none."""
+    return replace(
+        image,
+        patient_id=known_id(image.patient_id) or decoded.patient_id,
+        lesion_id=known_id(image.lesion_id) or decoded.lesion_id,
+    )
 
 
 def _too_few(
@@ -165,7 +183,7 @@ def _too_few(
     sources: Sequence[NamedSource],
     classes: Classes,
     left: set[str],
-    rejected: Sequence[_Rejected],
+    rejected: Sequence[_Noted],
 ) -> DataError:
     """The error of a dataset of which a class was rejected whole; `rejected.csv` is written if no dataset is there."""
     if dataset.info_json.exists():
@@ -174,17 +192,29 @@ def _too_few(
         reasons = f"The first, {as_text(path)}: {reason}. The dataset in {dataset.directory} stays as it was."
     else:
         _write_rejected(dataset, sources, rejected)
-        reasons = f"The reasons are in {dataset.rejected_csv}."
+        (_, path, reason), *_ = rejected
+        reasons = f"The first, {as_text(path)}: {reason}. All reasons are in {dataset.rejected_csv}."
     return DataError(
         f"{', '.join(source.name for source in sources)}: {len(rejected):,} files were rejected; images are "
         f"left of {sorted(left) or 'no class'}. Expected some of each of {list(classes.names)}. {reasons}"
     )
 
 
-def _write_rejected(dataset: Dataset, sources: Sequence[NamedSource], rejected: Sequence[_Rejected]) -> None:
-    with replacing(dataset.rejected_csv) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+def _write_rejected(dataset: Dataset, sources: Sequence[NamedSource], rejected: Sequence[_Noted]) -> None:
+    _write_table(dataset.rejected_csv, "reason", sources, rejected)
+
+
+def _write_notes(dataset: Dataset, sources: Sequence[NamedSource], notes: Sequence[_Noted]) -> None:
+    if notes:
+        _write_table(dataset.notes_csv, "note", sources, notes)
+    else:
+        dataset.notes_csv.unlink(missing_ok=True)
+
+
+def _write_table(table: Path, column: str, sources: Sequence[NamedSource], noted: Sequence[_Noted]) -> None:
+    with replacing(table) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         # Written so that a reader gets any file name back whole; what is not Unicode is shown escaped.
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        writer.writerow(["path", "reason"])
-        for source, path, reason in sorted(rejected):
-            writer.writerow([as_text(Path(source) / path if len(sources) > 1 else path), reason])
+        writer.writerow(["path", column])
+        for source, path, words in sorted(noted):
+            writer.writerow([as_text(Path(source) / path if len(sources) > 1 else path), words])

@@ -55,8 +55,8 @@ def in_processes(function: Callable[[Item], Result], items: Iterable[Item], num_
         WorkerDiedError: a worker was killed, ended by itself, or cannot be started. The others are ended.
         Exception: whatever `function` raises.
     """
-    workers: list[Worker] = []
-    idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+    workers: list[_Worker] = []
+    idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
 
     died: list[WorkerDiedError] = []
 
@@ -79,7 +79,7 @@ def in_processes(function: Callable[[Item], Result], items: Iterable[Item], num_
     pending: deque[Future[Result]] = deque()
     try:
         for _ in range(num_workers):
-            workers.append(Worker(function))
+            workers.append(_Worker(function))
             idle.put(workers[-1])
         for item in items:
             pending.append(threads.submit(ask, item))
@@ -99,27 +99,14 @@ def in_processes(function: Callable[[Item], Result], items: Iterable[Item], num_
             worker.close()
 
 
-class Worker:
-    """One process, asked by one thread at a time.
+class _Worker:
+    """One process, asked by one thread at a time."""
 
-    Args:
-        function: what it answers with; it can be pickled, and is not of the main module.
-        is_quiet: whether what its libraries print as they fail is dropped.
-
-    Raises:
-        WorkerDiedError: it cannot be started.
-    """
-
-    def __init__(self, function: Callable[[Any], Any], *, is_quiet: bool = False) -> None:
+    def __init__(self, function: Callable[[Any], Any]) -> None:
         command = [sys.executable, "-P", "-X", f"utf8={sys.flags.utf8_mode}", "-c", _PROGRAM]
         try:
             with _interrupt_waiting():
-                self._process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL if is_quiet else None,
-                )
+                self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         except OSError as problem:
             raise WorkerDiedError(f"could not be started ({problem.strerror})") from None
         assert self._process.stdin is not None
@@ -130,11 +117,6 @@ class Worker:
             _send(self._requests, _packed(function))
 
     def ask(self, item: object) -> Any:
-        """What the function makes of `item`, which can be pickled; or its exception.
-
-        Raises:
-            WorkerDiedError: the process ended before it answered.
-        """
         request = _packed(item)
         try:
             _send(self._requests, request)
@@ -155,11 +137,9 @@ class Worker:
         return f"ended with status {status}" if status >= 0 else f"was killed by signal {-status}"
 
     def kill(self) -> None:
-        """Ends the process, whatever it is at."""
         self._process.kill()
 
     def close(self) -> None:
-        """Waits for the end of the process, and closes its pipes."""
         self._process.wait()
         for pipe in (self._requests, self._answers):
             with contextlib.suppress(OSError):  # What was not sent is of no use any more.

@@ -93,7 +93,7 @@ def explain(
     method = method or ("grad-cam" if layer else CAM)
     _check(method, layer, scale)
     _check_apart(folder, sources)
-    from nevus.serve.images import find_images
+    from nevus.serve.image_files import find_images
     from nevus.serve.predictor import load
 
     predictor = load(model)

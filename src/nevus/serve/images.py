@@ -1,20 +1,20 @@
-"""Images as they are given: finding files in folders, and bringing any form of image to a network's pixels."""
+"""Images as they are given: bringing any form of image to a network's pixels."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol, TypeAlias, TypeGuard, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 import numpy as np
 from PIL import Image
 
-from nevus.core.blank import check_not_blank
-from nevus.core.errors import DataError, ImageError
+from nevus.core.errors import ImageError
 from nevus.core.machine_faults import reading_error, unavailable
-from nevus.core.preprocess import MAX_FILE_BYTES, SUFFIXES, Pixels, decode, resize, to_rgb, upright
+from nevus.core.picture import Picture
+from nevus.core.preprocess import MAX_FILE_BYTES, MAX_PIXELS, Pixels, read
+from nevus.serve.pixel_budget import AT_WORK
 from nevus.serve.quality import check_image
 
 
@@ -30,6 +30,20 @@ class BinaryFile(Protocol):
 ImageLike: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | Image.Image | Pixels
 
 EXPECTED = "a path, the bytes of a file, a file open for reading bytes, a Pillow image or uint8 [height, width, 3]"
+
+
+class Square(NamedTuple):
+    """An image as a network sees it.
+
+    Attributes:
+        pixels: uint8 [S, S, 3], RGB.
+        size: width and height of the image, upright, in pixels.
+        note: what a reader should know of how its file was read; empty if nothing.
+    """
+
+    pixels: Pixels
+    size: tuple[int, int]
+    note: str
 
 
 def is_one_image(images: ImageLike | Iterable[ImageLike]) -> TypeGuard[ImageLike]:
@@ -74,30 +88,34 @@ def to_pixels(image: ImageLike, image_size: int, *, check: bool) -> Pixels:
         UnavailableError: the machine cannot read or decode it; also an ImageError.
         ImageRefusedError: it is refused by the check.
     """
+    return to_square(image, image_size, check=check).pixels
+
+
+def to_square(image: ImageLike, image_size: int, *, check: bool, max_pixels: int = MAX_PIXELS) -> Square:
+    """As `to_pixels`, with what else is known of the image; `max_pixels` is of a file, width times height."""
     try:
-        rgb = _to_rgb(image)
-        if check:
-            check_image(rgb)
-        return resize(rgb, image_size)
+        with AT_WORK.slot() as slot:
+            picture = _picture(image, max_pixels, slot.take)
+            if check:
+                check_image(picture)
+            return Square(picture.square(image_size), picture.size, picture.note)
     except MemoryError as problem:
         raise unavailable(problem) from None
 
 
-def _to_rgb(image: ImageLike) -> Image.Image:
+def _picture(image: ImageLike, max_pixels: int, admit: Callable[[int], None]) -> Picture:
     if isinstance(image, (str, os.PathLike)):
-        return decode(Path(image))
+        return read(Path(image), max_pixels, admit=admit)
     if isinstance(image, Image.Image):
-        return _upright_rgb(image)
+        return _opened(image)
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise ImageError(f"expected an array uint8 [height, width, 3], received {image.dtype} {list(image.shape)}")
-        rgb = Image.fromarray(image)
-        check_not_blank(rgb, rgb)
-        return rgb
+        return _opened(Image.fromarray(image))
     if isinstance(image, BinaryFile):
-        return decode(_content(image))
+        return read(_content(image), max_pixels, admit=admit)
     if _is_buffer(image):
-        return decode(bytes(image))
+        return read(bytes(image), max_pixels, admit=admit)
     raise ImageError(f"expected {EXPECTED}, received {type(image).__name__}")
 
 
@@ -129,68 +147,12 @@ def _content(file: BinaryFile) -> bytes:
     return b"".join(parts)
 
 
-def find_images(paths: Iterable[Path], but: Path | None = None) -> Iterator[Path]:
-    """Finds the image files under paths, one by one, so that work can begin at once.
-
-    A path that is not a folder is given as it is, whatever its suffix and whether it exists: its
-    reader says what is wrong. In folders, files with a suffix of `nevus.core.preprocess.SUFFIXES` are found at any
-    depth in order of their names, hidden ones left out. A folder that cannot be listed is given
-    itself, so that it shows up as a failure. A link to a folder that holds the link is not followed.
-
-    Args:
-        paths: files and folders.
-        but: a folder that is passed over wherever it lies.
-
-    Raises:
-        DataError: there are none.
-    """
-    passed = frozenset() if but is None else _identity(but)
-    # A Path's own is_dir raises for a name that is too long.
-    found = chain.from_iterable(_walk(path, passed) if os.path.isdir(path) else [path] for path in paths)  # noqa: PTH112
-    first = next(found, None)
-    if first is None:
-        raise DataError(f"No images were found. Expected files that end in {', '.join(sorted(SUFFIXES))}.")
-    return chain([first], found)
-
-
-def _walk(folder: Path, passed: frozenset[tuple[int, int]]) -> Iterator[Path]:
-    """The images below a folder, unless it is one of those to be passed over, the folders that hold it among them."""
-    try:
-        identity = _identity(folder)
-        with os.scandir(folder) as listing:
-            entries = sorted((entry.name, _is_folder(entry)) for entry in listing if not entry.name.startswith("."))
-    except OSError:
-        yield folder
-        return
-    if identity <= passed:
-        return
-    for name, is_folder in entries:
-        if is_folder:
-            yield from _walk(folder / name, passed | identity)
-        elif os.path.splitext(name)[1].lower() in SUFFIXES:  # noqa: PTH122 - a Path for every file is slow
-            yield folder / name
-
-
-def _identity(folder: Path) -> frozenset[tuple[int, int]]:
-    """What tells a folder from all others, whatever leads there."""
-    status = folder.stat()
-    return frozenset([(status.st_dev, status.st_ino)])
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """A link that leads nowhere is none: its reader says what is wrong."""
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
-
-
-def _upright_rgb(image: Image.Image) -> Image.Image:
+def _opened(image: Image.Image) -> Picture:
     try:
         image.load()
-        rgb = to_rgb(upright(image))
-        check_not_blank(rgb, image)
-        return rgb
+        picture = Picture(image)
+        picture.check_not_blank()
+        return picture
     except ImageError:
         raise
     except Exception as problem:  # A lazily opened file decodes here, and decoders raise nearly anything.

@@ -69,7 +69,8 @@ def write_table(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO
         cells = [f"{prediction.risk:.3f}", *there, (prediction.decided or "").ljust(9), f"{prediction.triage:<9}"]
         if prediction.familiarity is not None:
             cells.append(("unlike" if prediction.unfamiliar else f"{prediction.familiarity:.2f}").rjust(8))
-        file.write("  ".join([*cells, *shares, name]) + "\n")
+        note = f" (note: {printable(prediction.note)})" if prediction.note else ""
+        file.write("  ".join([*cells, *shares, name]) + note + "\n")
     return unanswered
 
 
@@ -86,7 +87,7 @@ def write_csv(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO) 
     columns = ["file", "risk", "decision", "operating_point", "threshold", "triage", "prevalence", "risk_at_prevalence"]
     columns += ["familiarity", "unfamiliar"]
     columns += [f"p_{name}" for name in spec.classes.names]
-    writer = csv.DictWriter(file, [*columns, "error", "error_code"], lineterminator="\n")
+    writer = csv.DictWriter(file, [*columns, "error", "error_code", "note"], lineterminator="\n")
     writer.writerow({name: cell(name) for name in writer.fieldnames})
     unanswered = Unanswered()
     for prediction in predictions:
@@ -122,6 +123,7 @@ def _record(prediction: Prediction, spec: ModelSpec) -> dict[str, Any]:
         "probabilities": prediction.probabilities,
         "error": prediction.error,
         "error_code": prediction.error_code,
+        "note": prediction.note or None,
     }
 
 

@@ -41,6 +41,7 @@ class Prediction:
         error_code: the same in a word, for programs: 'too_small', 'too_blurred' or 'not_dermoscopic' if the check
             refused it; 'not_readable', 'too_many_pixels', 'blank' or 'unknown_metadata' if it could not be used;
             'unavailable' if the machine failed, which says nothing of the image.
+        note: what to know of how the file was read, such as that its end marker is missing; empty if nothing.
     """
 
     source: str
@@ -57,6 +58,7 @@ class Prediction:
     unfamiliar: bool | None = None
     error: str | None = None
     error_code: str | None = None
+    note: str = ""
 
     def __eq__(self, other: object) -> bool:
         """Whether all fields are equal, each value of the heatmap among them."""
@@ -122,8 +124,8 @@ class Question:
             check_prevalence(prevalence)
         return cls(spec, spec.operating_point(operating_point), prevalence, heatmap)
 
-    def prediction(self, source: str, answer: Answer) -> Prediction:
-        """What a model's answer says of an image."""
+    def prediction(self, source: str, answer: Answer, note: str = "") -> Prediction:
+        """What a model's answer says of an image; the note is on how its file was read."""
         risk, rebased = float(answer.risk), None
         if self.prevalence is not None:
             rebased = rebase(risk, assumed=self.spec.assumed_prevalence, prevalence=self.prevalence)
@@ -142,6 +144,7 @@ class Question:
             answer.heatmap if self.heatmap else None,
             familiarity,
             None if familiarity is None or limit is None else limit.is_unfamiliar(familiarity),
+            note=note,
         )
 
     def failure(self, source: str, error: NevusError) -> Prediction:

@@ -21,7 +21,7 @@ from nevus.core.modelfile import CLINICAL_INPUT, FAMILIARITY, INPUT, OUTPUTS, Mo
 from nevus.core.preprocess import Pixels
 from nevus.core.shipped import DEFAULT, find_model
 from nevus.serve.answer_check import check_agreement, check_answer
-from nevus.serve.images import ImageLike, describe, is_one_image, to_pixels
+from nevus.serve.images import ImageLike, Square, describe, is_one_image, to_square
 from nevus.serve.prediction import Answer, Prediction, Question
 from nevus.serve.session import batch_size, first_line, open_content, open_model, read_model
 from nevus.serve.stream import in_threads
@@ -37,7 +37,7 @@ class _Given(NamedTuple):
     """An image that was handed over, or what is wrong with it, and its clinical values, float32 [M]."""
 
     source: str
-    image: ImageLike | NevusError
+    image: ImageLike | Square | NevusError
     values: Values | NevusError
 
 
@@ -45,7 +45,7 @@ class _Decoded(NamedTuple):
     """An image as the network sees it, or what is wrong with it, and its clinical values, float32 [M]."""
 
     source: str
-    pixels: Pixels | NevusError
+    square: Square | NevusError
     values: Values | NevusError
 
 
@@ -182,8 +182,8 @@ class Predictor:
         if is_one_image(images):
             question = Question.of(self.spec, operating_point, prevalence, heatmap)
             values = values_of(self.spec.clinical, cast("Clinical | None", metadata))
-            pixels = _pixels_of_one(images, self.spec.image_size, check)
-            return self._score([_Decoded(describe(images, 1), pixels, values)], question)[0]
+            square = _square_of_one(images, self.spec.image_size, check)
+            return self._score([_Decoded(describe(images, 1), square, values)], question)[0]
         predictions = self.predict_many(
             cast(Iterable[ImageLike], images),
             metadata=cast("Iterable[Clinical | None] | None", metadata),
@@ -226,19 +226,19 @@ class Predictor:
         return in_threads(given, decoded, partial(self._score, question=question), self.batch_size)
 
     def _given(self, image: ImageLike, number: int, clinical: Clinical | None, check: bool) -> _Given:
-        held: ImageLike | NevusError = image
+        held: ImageLike | Square | NevusError = image
         if not isinstance(image, (str, os.PathLike, bytes)):
             # The caller may change an image in memory once it is handed over, a video's frame, say, or close a file.
-            held = _pixels_or_error(image, self.spec.image_size, check)
+            held = _square_or_error(image, self.spec.image_size, check)
         return _Given(describe(image, number), held, self._values_or_error(clinical))
 
     def _decoded(self, given: _Given, check: bool) -> _Decoded:
-        pixels: Pixels | NevusError
-        if isinstance(given.image, (np.ndarray, NevusError)):
-            pixels = given.image  # Checked and resized when it was given.
+        square: Square | NevusError
+        if isinstance(given.image, (Square, NevusError)):
+            square = given.image  # Checked and resized when it was given.
         else:
-            pixels = _pixels_or_error(given.image, self.spec.image_size, check)
-        return _Decoded(given.source, pixels, given.values)
+            square = _square_or_error(given.image, self.spec.image_size, check)
+        return _Decoded(given.source, square, given.values)
 
     def _values_or_error(self, given: Clinical | None) -> Values | NevusError:
         try:
@@ -248,18 +248,22 @@ class Predictor:
 
     def _score(self, batch: list[_Decoded], question: Question) -> list[Prediction]:
         good = [
-            (pixels, values)
-            for _, pixels, values in batch
-            if not isinstance(pixels, NevusError) and not isinstance(values, NevusError)
+            (square.pixels, values)
+            for _, square, values in batch
+            if not isinstance(square, NevusError) and not isinstance(values, NevusError)
         ]
         answers: Iterator[Answer] = iter(())
         if good:
-            pixels, values = map(np.stack, zip(*good, strict=True))
-            answers = self.answer(pixels, question.heatmap, values)
+            pixels, clinical = map(np.stack, zip(*good, strict=True))
+            answers = self.answer(pixels, question.heatmap, clinical)
         predictions = []
-        for source, *read in batch:
-            error = next((one for one in read if isinstance(one, NevusError)), None)
-            predictions.append(question.failure(source, error) if error else question.prediction(source, next(answers)))
+        for source, square, values in batch:
+            if isinstance(square, NevusError):
+                predictions.append(question.failure(source, square))
+            elif isinstance(values, NevusError):
+                predictions.append(question.failure(source, values))
+            else:
+                predictions.append(question.prediction(source, next(answers), square.note))
         return predictions
 
     @property
@@ -320,15 +324,15 @@ def _paired(
             raise ConfigError(f"metadata: expected one for each image, or None. Received {number} for more.") from None
 
 
-def _pixels_or_error(image: ImageLike, image_size: int, check: bool) -> Pixels | NevusError:
+def _square_or_error(image: ImageLike, image_size: int, check: bool) -> Square | NevusError:
     try:
-        return to_pixels(image, image_size, check=check)
+        return to_square(image, image_size, check=check)
     except ImageError as error:
         return error
 
 
-def _pixels_of_one(image: ImageLike, image_size: int, check: bool) -> Pixels:
+def _square_of_one(image: ImageLike, image_size: int, check: bool) -> Square:
     try:
-        return to_pixels(image, image_size, check=check)
+        return to_square(image, image_size, check=check)
     except ImageRefusedError as refusal:
         raise ImageRefusedError(refusal.code, f"{refusal} check=False asks the model all the same.") from None

@@ -14,11 +14,16 @@ from typing import NamedTuple
 
 import numpy as np
 import onnxruntime
-from PIL import Image
 
 from nevus.core.errors import ImageRefusedError
+from nevus.core.picture import Picture
 
 QUALITY_MODEL = Path(__file__).with_name("quality.onnx")
+
+
+# As in the graph: the side of the square that it looks at, and the shortest side of an image, in pixels.
+SIDE = 128
+MIN_SIDE = 96
 
 
 class Refusal(NamedTuple):
@@ -42,13 +47,13 @@ REFUSALS = (
 CODES = tuple(refusal.code for refusal in REFUSALS)
 
 
-def check_image(image: Image.Image) -> None:
-    """Checks that an image in mode RGB is one that a model can answer for.
+def check_image(picture: Picture) -> None:
+    """Checks that a picture is one that a model can answer for.
 
     Raises:
         ImageRefusedError: it is not.
     """
-    if (refusal := _loaded().refusal(image)) is not None:
+    if (refusal := _loaded().refusal(picture)) is not None:
         raise ImageRefusedError(refusal.code, refusal.message)
 
 
@@ -60,9 +65,12 @@ class QualityCheck:
         options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(QUALITY_MODEL, options, providers=["CPUExecutionProvider"])
 
-    def refusal(self, image: Image.Image) -> Refusal | None:
-        """Why there should be no answer for an image in mode RGB, or None for one that is fit."""
-        (margins,) = self._session.run(["margins"], {"pixels": np.asarray(image)[np.newaxis]})
+    def refusal(self, picture: Picture) -> Refusal | None:
+        """Why there should be no answer for a picture, or None for one that is fit."""
+        if min(picture.size) < MIN_SIDE:
+            return REFUSALS[0]
+        # The graph resizes what it is given to this square, which for a large picture takes ten times as long.
+        (margins,) = self._session.run(["margins"], {"pixels": picture.square(SIDE)[np.newaxis]})
         return next((refusal for refusal, margin in zip(REFUSALS, margins[0], strict=True) if margin < 0), None)
 
 

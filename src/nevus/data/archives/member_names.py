@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+from nevus.core.system_files import is_of_the_system
+
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 # Of archives whose members are folders and files of any kind, the longer before those that they end in.
 FOLDER_SUFFIXES = (".zip", *TAR_SUFFIXES)
@@ -16,8 +18,8 @@ def archive_suffix(name: str) -> str:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether any part of a path is hidden, or holds what macOS keeps of files."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+    """Whether any part of a path is hidden, or is of the system that wrote the archive."""
+    return any(map(is_of_the_system, name.split("/")))
 
 
 def normal_name(name: str) -> str:

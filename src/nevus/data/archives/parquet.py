@@ -1,7 +1,6 @@
 """Parquet files: their rows as text, and the images that some have in a column, as the Hugging Face Hub publishes them.
 
-An image is a struct of `bytes` and `path`, or a column of bytes. It is read a few rows at a time. A value that is in
-many rows is in the file once, so some kilobytes can stand for gigabytes: the file's size bounds what comes out.
+An image is a struct of `bytes` and `path`, or a column of bytes. It is read a few rows at a time.
 """
 
 from __future__ import annotations
@@ -17,12 +16,8 @@ from nevus.core.errors import DataError, ImageError
 from nevus.core.extras import missing_package
 from nevus.core.machine_faults import reading_error
 from nevus.core.preprocess import MAX_FILE_BYTES
-from nevus.core.zip_members import MOST_EXPANSION
 
 _TEXT_ROWS, _IMAGE_ROWS = 4096, 8
-# As text, a table may take as much whatever the size of its file, and a cell takes some bytes even if it is empty.
-_FREE_BYTES = 64 * 2**20
-_BYTES_OF_A_CELL = 64
 # Read from the file at once, so that a column of images is not in memory as a whole.
 _BUFFER_BYTES = 2**20
 
@@ -46,28 +41,13 @@ class ParquetArchive:
         except ModuleNotFoundError:
             raise DataError(f"{path}: {missing_package('pyarrow')}") from None
         self.path = path
-        # The last for names of columns.
-        self._damage = (pyarrow.ArrowException, OSError, UnicodeDecodeError)
-        self._most_bytes = max(_FREE_BYTES, MOST_EXPANSION * path.stat().st_size)
+        self._damage = (pyarrow.ArrowException, OSError)
         try:
-            schema = parquet.read_schema(path)
-            self.columns = tuple(
-                field.name for field in schema if not _is_bytes(field.type) and not _is_nested(field.type)
-            )
-            self._file = parquet.ParquetFile(
-                path,
-                buffer_size=_BUFFER_BYTES,
-                pre_buffer=False,
-                # A text that is in many rows is held once.
-                read_dictionary=[field.name for field in schema if _is_text(field.type)],
-            )
-            groups = map(self._file.metadata.row_group, range(self._file.metadata.num_row_groups))
-            num_bytes = sum(
-                group.column(at).total_uncompressed_size for group in groups for at in range(group.num_columns)
-            )
+            self._file = parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False)
         except self._damage as problem:
             raise self._damaged(problem) from None
-        self._check_size(num_bytes)
+        schema = self._file.schema_arrow
+        self.columns = tuple(field.name for field in schema if not _is_bytes(field.type) and not _is_nested(field.type))
         self.image_column = next((field.name for field in schema if _is_image(field)), "")
         self._names_of_classes = _names_of_classes(schema.metadata or {})
         self._images: Iterator[Any] = iter(())
@@ -83,12 +63,8 @@ class ParquetArchive:
             DataError: the file is damaged, or holds what cannot be text.
         """
         wanted = list(self.columns if columns is None else columns)
-        num_bytes = self._file.metadata.num_rows * len(wanted) * _BYTES_OF_A_CELL
-        self._check_size(num_bytes)
         try:
             for batch in self._file.iter_batches(batch_size=_TEXT_ROWS, columns=wanted, use_threads=False):
-                num_bytes += sum(map(_num_characters, batch.columns))
-                self._check_size(num_bytes)
                 texts = {
                     field.name: self._texts(field.name, column)
                     for field, column in zip(batch.schema, batch.columns, strict=True)
@@ -153,14 +129,6 @@ class ParquetArchive:
             for cell in batch.column(0).to_pylist():
                 yield cell.get("bytes") if isinstance(cell, dict) else cell
 
-    def _check_size(self, num_bytes: int) -> None:
-        if num_bytes > self._most_bytes:
-            size = self.path.stat().st_size / 1024
-            raise DataError(
-                f"{self.path}: {size:,.0f} KiB would unpack to {num_bytes / 2**20:,.0f} MiB or more. Tables never do; "
-                "it may be malicious and was not read."
-            )
-
     def _damaged(self, problem: Exception) -> DataError:
         return DataError(f"{self.path} is not a readable Parquet file ({problem}). Save it again.")
 
@@ -168,11 +136,7 @@ class ParquetArchive:
         """The cells of a column as text; empty where there is nothing."""
         classes = self._names_of_classes.get(name, ())
         try:
-            if hasattr(column, "dictionary"):
-                values = [_text(value, classes) for value in column.dictionary.to_pylist()]
-                texts = ["" if index is None else values[index] for index in column.indices.to_pylist()]
-            else:
-                texts = [_text(value, classes) for value in column.to_pylist()]
+            texts = [_text(value, classes) for value in column.to_pylist()]
         except (ValueError, OverflowError) as problem:
             raise DataError(
                 f"{self.path}: column '{name}' holds a value that cannot be read ({problem}). Expected text in UTF-8, "
@@ -225,22 +189,6 @@ def _is_bytes(kind: Any) -> bool:
     from pyarrow import types
 
     return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind))
-
-
-def _is_text(kind: Any) -> bool:
-    from pyarrow import types
-
-    return bool(types.is_string(kind) or types.is_large_string(kind))
-
-
-def _num_characters(column: Any) -> int:
-    """How many bytes the texts of a column take, each row by itself; 0 for numbers and dates."""
-    from pyarrow import compute
-
-    if not (hasattr(column, "dictionary") and _is_text(column.dictionary.type)):
-        return 0
-    lengths = compute.binary_length(column.dictionary).take(column.indices)
-    return compute.sum(lengths).as_py() or 0
 
 
 def _is_nested(kind: Any) -> bool:

@@ -11,18 +11,17 @@ import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from nevus.core.dataset import Dataset
 from nevus.core.errors import DataError
+from nevus.core.image_formats import READ
 from nevus.core.manifest import ManifestRow
-from nevus.core.preprocess import FORMATS, Pixels
+from nevus.core.preprocess import Pixels, read_header
 from nevus.core.terminal import progress
 from nevus.data.archives import ImageReader
 from nevus.data.groups import connected_components, pairs_related
@@ -125,13 +124,12 @@ def _file_facts(dataset: Dataset, rows: Sequence[ManifestRow]) -> Floats | None:
             try:
                 file = readers[row.source].locate(Path(row.path))
                 num_bytes = len(file) if isinstance(file, bytes) else file.stat().st_size
-                with Image.open(BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS) as image:
-                    width, height, kind = image.width, image.height, image.format
-            except (KeyError, DataError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-                # Pillow raises SyntaxError for a damaged header; a file that has changed is as good as gone.
+                kind, width, height = read_header(file)
+            except (KeyError, DataError, OSError):
+                # A file that has changed is as good as gone.
                 return None
             sizes = np.log([width, height, width / height, num_bytes, num_bytes / (width * height)])
-            facts.append([*sizes, *(kind == name for name in FORMATS)])
+            facts.append([*sizes, *(kind == each.name for each in READ)])
     return np.array(facts, dtype=np.float64)
 
 

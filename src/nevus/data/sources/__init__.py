@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nevus.core.errors import DataError
-from nevus.core.preprocess import SUFFIXES
+from nevus.core.image_formats import READ_NAMES
 from nevus.data.archives import archive_suffix
 from nevus.data.archives.parquet import ParquetArchive
 from nevus.data.sources import (
@@ -132,14 +132,20 @@ def _find_by_layout(source: Path, columns: TableColumns) -> Listing:
             tables = files.tables(layout.tables, layout.headers)
             listing = layout.read(files, tables) if tables else None
             if listing is not None:
-                return replace(listing, images=files.in_reading_order(listing.images))
+                return _completed(files, listing)
         listing = parquet_images(files, columns) or image_folder(files, columns)
         if listing is None:
             listing = class_folders(files)
             check_not_known(files, has_images=listing is not None)
         if listing is None:
             raise DataError(_what_is_wrong(source, files))
-        return replace(listing, images=files.in_reading_order(listing.images))
+        return _completed(files, listing)
+
+
+def _completed(files: Files, listing: Listing) -> Listing:
+    """A listing with its images in the order in which they are read, and the folders that cannot be looked into."""
+    rejected = (*listing.rejected, *files.unreadable)
+    return replace(listing, images=files.in_reading_order(listing.images), rejected=rejected)
 
 
 def _what_is_wrong(source: Path, files: Files) -> str:
@@ -149,7 +155,7 @@ def _what_is_wrong(source: Path, files: Files) -> str:
         return f"{source} is a file, and none that Nevus knows. {EXPECTED}"
     if not images:
         found = f"{len(files.names)} other files" if files.names else "nothing"
-        return f"{source} holds no images; found {found}. {EXPECTED} Image names end in {', '.join(sorted(SUFFIXES))}."
+        return f"{source} holds no images; found {found}. {EXPECTED} Formats of images: {READ_NAMES}."
     example = images[0]
     if any(name.count("/") <= 1 for name in images):
         return f"{source} holds {len(images)} images, none of them in a class folder ({example}). {EXPECTED}"

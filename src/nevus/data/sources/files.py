@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 from nevus.core.damage import DAMAGE
 from nevus.core.errors import DataError
-from nevus.core.preprocess import SUFFIXES
+from nevus.core.image_formats import HEAD_BYTES, format_of, is_image_name
 from nevus.data.archives import TarArchive, ZipArchive, archive_suffix, is_hidden
 from nevus.data.sources import csv_text
 
@@ -33,12 +33,14 @@ class Files:
 
     Attributes:
         root: the folder that paths are relative to.
+        unreadable: the folders below it that may not be looked into, with the reasons, once `names` was asked for.
     """
 
     def __init__(self, source: Path) -> None:
         self._only = None if source.is_dir() else source
         self.root = source if self._only is None else source.parent
         self._archives: dict[str, ZipArchive | TarArchive] = {}
+        self.unreadable: list[tuple[Path, str]] = []
         self._stack = ExitStack()
 
     @cached_property
@@ -49,7 +51,7 @@ class Files:
             DataError: an archive is damaged or hostile.
             OSError: a folder cannot be read.
         """
-        walked = walk(self.root) if self._only is None else iter([self._only])
+        walked = walk(self.root, self.unreadable) if self._only is None else iter([self._only])
         names: list[str] = []
         for path in walked:
             name = path.relative_to(self.root).as_posix()
@@ -72,8 +74,22 @@ class Files:
 
     @cached_property
     def images(self) -> tuple[str, ...]:
-        """The names that are those of images."""
-        return tuple(name for name in self.names if Path(name).suffix.lower() in SUFFIXES)
+        """The files that are images, by the ends of their names or by their first bytes."""
+        return tuple(name for name in self.names if is_image_name(name) or self._begins_as_image(name))
+
+    def _begins_as_image(self, name: str) -> bool:
+        path = self.root / name
+        if path.exists() and not path.is_file():
+            # A pipe would be waited for.
+            return False
+        if any(isinstance(each, TarArchive) and name.startswith(f"{of}/") for of, each in self._archives.items()):
+            # Read from its beginning, perhaps for each member.
+            return False
+        try:
+            with self.open(name) as file:
+                return format_of(file.read(HEAD_BYTES)) is not None
+        except (OSError, DataError, *DAMAGE):
+            return False
 
     def tables(self, pattern: str, columns: Sequence[Collection[str]] = ()) -> list[str]:
         """The files that are known by their names, and the tables that are known by their headers.
@@ -132,24 +148,38 @@ def _is_unpacked(folder: Path) -> bool:
     """Whether a folder may be what an archive of its name was unpacked to: it holds files, and Nevus made it not."""
     # A dataset or a run of an archive is most naturally named after it.
     made = (place / name for place in (folder, folder / "dataset") for name in _MADE_BY_NEVUS)
-    return folder.is_dir() and not any(path.exists() for path in made) and next(walk(folder), None) is not None
+    return folder.is_dir() and not any(path.exists() for path in made) and next(walk(folder, []), None) is not None
 
 
-def walk(folder: Path, depth: int = 0) -> Iterator[Path]:
-    """Yields everything below a folder that is not a folder, in order of names, without hidden files.
+def walk(folder: Path, unreadable: list[tuple[Path, str]]) -> Iterator[Path]:
+    """Yields everything below a folder that is not a folder, in order of names, without files of the system.
 
     Folders named like images are passed over. Links are followed down to class
     folders (root/split/class) and never to where the walk came from.
+
+    Args:
+        folder: where to begin.
+        unreadable: takes the folders below it that may not be looked into, each relative to it with the reason.
     """
-    with os.scandir(folder) as entries:
-        names = sorted((entry.name, entry.is_symlink()) for entry in entries)
+    yield from _walk(folder, folder, unreadable, 0)
+
+
+def _walk(root: Path, folder: Path, unreadable: list[tuple[Path, str]], depth: int) -> Iterator[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted((entry.name, entry.is_symlink()) for entry in entries)
+    except PermissionError as problem:
+        if depth == 0:
+            raise
+        unreadable.append((folder.relative_to(root), f"folder cannot be read: {problem.strerror}"))
+        return
     for name, is_link in names:
         path = folder / name
         if is_hidden(name):
             continue
         if not path.is_dir():
             yield path
-        elif path.suffix.lower() not in SUFFIXES and not (
+        elif not is_image_name(path) and not (
             is_link and (depth > 1 or folder.resolve().is_relative_to(path.resolve()))
         ):
-            yield from walk(path, depth + 1)
+            yield from _walk(root, path, unreadable, depth + 1)

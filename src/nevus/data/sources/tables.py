@@ -11,7 +11,7 @@ from sys import intern
 from nevus.core.clinical import known
 from nevus.core.damage import DAMAGE
 from nevus.core.errors import DataError
-from nevus.core.preprocess import SUFFIXES
+from nevus.core.image_formats import SUFFIXES
 from nevus.data.sources.csv_text import cells_of, rows_of
 from nevus.data.sources.files import Files
 

@@ -68,6 +68,7 @@ class ImageResult(BaseModel):
     ] = None
     probabilities: Annotated[dict[str, float], Field(description="Of each class")] = {}
     heatmap: Annotated[Heatmap | None, Field(description="If asked for")] = None
+    note: Annotated[str, Field(description="What to know of how the file was read; empty if nothing")] = ""
     error: ImageProblem | None = None
 
 

@@ -18,12 +18,13 @@ from nevus.core.clinical import Values
 from nevus.core.errors import BlankImageError, ImageError, ImageTooLargeError, ModelFileError, UnavailableError
 from nevus.core.machine import available_processors
 from nevus.core.modelfile import ModelSpec
-from nevus.core.preprocess import Pixels, decode, resize
+from nevus.core.preprocess import Pixels, read
 from nevus.serve.heatmap import heatmap_png
 from nevus.serve.http.batching import Batcher
 from nevus.serve.http.metrics import Metrics
 from nevus.serve.http.schemas import Heatmap, ImageProblem, ImageResult
 from nevus.serve.http.uploads import Upload
+from nevus.serve.pixel_budget import AT_WORK
 from nevus.serve.prediction import Answer, Question
 from nevus.serve.predictor import Predictor
 from nevus.serve.quality import QualityCheck
@@ -33,10 +34,11 @@ MODEL_FAILED = "model_failed"
 
 @dataclass(slots=True)
 class _Seen:
-    """An image on its way: its name, and its size in pixels once it is decoded and upright."""
+    """An image on its way: its name, and once it is decoded its size in pixels, upright, and a note on its file."""
 
     name: str
     size: tuple[int, int] = (0, 0)
+    note: str = ""
 
 
 class _UnusableError(Exception):
@@ -118,22 +120,23 @@ class Scorer:
         return [self._result(image, outcome, question) for image, outcome in zip(seen, outcomes, strict=True)]
 
     def _prepare(self, content: bytes, check: bool, seen: _Seen) -> Pixels | _UnusableError:
-        try:
-            image = decode(content, self.max_pixels)
-        except ImageTooLargeError as problem:
-            return _UnusableError(problem.code, f"{problem}.")
-        except BlankImageError as problem:
-            return _UnusableError(problem.code, f"There is {problem}.")
-        except UnavailableError as problem:
-            return _UnusableError(
-                problem.code, f"The server cannot decode the image now: {problem}. Send it again later."
-            )
-        except ImageError as problem:
-            return _UnusableError(problem.code, f"The file cannot be read as an image: {problem}.")
-        seen.size = image.size
-        if check and (refusal := self.quality.refusal(image)) is not None:
-            return _UnusableError(refusal.code, refusal.message)
-        return resize(image, self.spec.image_size)
+        with AT_WORK.slot() as slot:
+            try:
+                picture = read(content, self.max_pixels, admit=slot.take)
+            except ImageTooLargeError as problem:
+                return _UnusableError(problem.code, f"{problem}.")
+            except BlankImageError as problem:
+                return _UnusableError(problem.code, f"There is {problem}.")
+            except UnavailableError as problem:
+                return _UnusableError(
+                    problem.code, f"The server cannot decode the image now: {problem}. Send it again later."
+                )
+            except ImageError as problem:
+                return _UnusableError(problem.code, f"The file cannot be read as an image: {problem}.")
+            seen.size, seen.note = picture.size, picture.note
+            if check and (refusal := self.quality.refusal(picture)) is not None:
+                return _UnusableError(refusal.code, refusal.message)
+            return picture.square(self.spec.image_size)
 
     def _result(self, seen: _Seen, outcome: Answer | BaseException, question: Question) -> ImageResult:
         if isinstance(outcome, Answer):
@@ -168,4 +171,5 @@ class Scorer:
             unfamiliar=prediction.unfamiliar,
             probabilities=prediction.probabilities,
             heatmap=heatmap,
+            note=seen.note,
         )

@@ -92,6 +92,8 @@ export interface Answered {
   familiarity: number | null;
   probabilities: Record<string, number>;
   heatmap: Heatmap | null;
+  /** What to know of how the file was read. Null if nothing, or if the browser does not tell. */
+  note: string | null;
   error: null;
 }
 
@@ -125,5 +127,6 @@ export interface Reading {
   familiarity: number | null;
   unfamiliar: boolean | null;
   probabilities: Record<string, number>;
+  note: string | null;
   error: Problem | null;
 }

@@ -264,7 +264,7 @@ export async function predict(file) {
   const picture = { url: await colour(heatmap), ratio: pixels.width / pixels.height };
   // A model that does not tell has no such output.
   const familiarity = described.model.familiarity === null ? null : shares.data[0];
-  return { risk, probabilities: named, familiarity, error: null, heatmap: picture };
+  return { risk, probabilities: named, familiarity, error: null, heatmap: picture, note: null };
 }
 
 /**

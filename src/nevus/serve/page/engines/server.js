@@ -63,8 +63,9 @@ export async function predict(file) {
     // Its risks mean nothing at the thresholds that this page knows.
     return { error: { code: "another_model", message: "The server has another model now. Reload the page." } };
   }
-  const [{ risk, probabilities, familiarity, heatmap, error }] = answer.predictions;
-  return error ? { error } : { risk, probabilities, familiarity, error: null, heatmap: heatmap && pictureOf(heatmap) };
+  const [{ risk, probabilities, familiarity, heatmap, note, error }] = answer.predictions;
+  if (error) return { error };
+  return { risk, probabilities, familiarity, error: null, heatmap: heatmap && pictureOf(heatmap), note: note || null };
 }
 
 /**

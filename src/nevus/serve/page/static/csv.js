@@ -23,10 +23,10 @@ const COLUMNS = /** @type {const} */ (
  */
 export function csvOf(readings, classNames) {
   /** @type {(string | number | boolean | null)[][]} */
-  const lines = [[...COLUMNS, ...classNames.map((name) => `p_${name}`), "error", "error_code"]];
+  const lines = [[...COLUMNS, ...classNames.map((name) => `p_${name}`), "error", "error_code", "note"]];
   for (const reading of readings) {
     const shares = classNames.map((name) => reading.probabilities[name] ?? null);
-    lines.push([...COLUMNS.map((name) => reading[name]), ...shares, reading.error?.message ?? null, reading.error?.code ?? null]);
+    lines.push([...COLUMNS.map((name) => reading[name]), ...shares, reading.error?.message ?? null, reading.error?.code ?? null, reading.note]);
   }
   return lines.map((line) => line.map(cell).join(",")).join("\n") + "\n";
 }

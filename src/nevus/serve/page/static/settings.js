@@ -66,7 +66,7 @@ export class Settings {
     const asked = { file: file.name, operating_point: point.name, threshold: point.threshold, prevalence };
     if (answer === null || answer.error !== null) {
       const nothing = { risk: null, decision: null, triage: null, risk_at_prevalence: null, probabilities: {} };
-      return { ...asked, ...nothing, familiarity: null, unfamiliar: null, error: answer && answer.error };
+      return { ...asked, ...nothing, familiarity: null, unfamiliar: null, note: null, error: answer && answer.error };
     }
     const { risk, probabilities, familiarity } = answer;
     const limit = model.familiarity?.limit ?? null;
@@ -79,6 +79,7 @@ export class Settings {
       familiarity,
       unfamiliar: familiarity === null || limit === null ? null : familiarity < limit,
       probabilities,
+      note: answer.note,
       error: null,
     };
   }

@@ -58,6 +58,7 @@ export function answerOf(reading, settings) {
       `: its risk is ${decision === "malignant" ? "at or over" : "below"} ${percent(threshold)}.`,
     ),
     reading.unfamiliar ? unfamiliarWarning() : null,
+    reading.note === null ? null : make("p", {}, `On the file: ${reading.note}.`),
     predictiveValues(point, reading.prevalence ?? model.assumed_prevalence),
     model.classes.names.length > 2
       ? classTable(rebaseClasses(probabilities, model.classes.malignant, risk, here), model.classes)
