@@ -13,7 +13,7 @@ from PIL import Image
 
 from nevus.core.errors import DataError, ImageError, MissingImageError, UnavailableError
 from nevus.core.machine_faults import check_available, is_of_machine
-from nevus.core.preprocess import decode
+from nevus.core.preprocess import decode, load_pixels
 
 # A regular file that cannot be read: there is nothing at address 0.
 UNREADABLE = Path("/proc/self/mem")
@@ -70,6 +70,16 @@ def test_a_file_that_the_machine_cannot_read_is_named_as_that(tmp_path: Path) ->
     with pytest.raises(ImageError) as damaged:
         decode(tmp_path / "text.png")
     assert not isinstance(damaged.value, UnavailableError)
+
+
+def test_an_image_is_not_left_unturned_because_memory_ran_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_out(_: Image.Image) -> Image.Exif:
+        raise MemoryError
+
+    Image.linear_gradient("L").save(tmp_path / "image.png")
+    monkeypatch.setattr(Image.Image, "getexif", run_out)
+    with pytest.raises(UnavailableError, match="memory ran out"):
+        load_pixels(tmp_path / "image.png", 8)
 
 
 def test_what_tells_the_machine_from_the_file() -> None:

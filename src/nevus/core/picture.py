@@ -143,6 +143,8 @@ def _transposition_of(image: Image.Image) -> Image.Transpose | None:
     # Not ImageOps.exif_transpose: it writes the EXIF block again, which fails on many that can be read.
     try:
         return _TO_UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except MemoryError:  # Of the machine: the image must not stay as it lies.
+        raise
     except Exception:  # Readers of hostile blocks raise nearly anything.
         return None
 
