@@ -77,7 +77,7 @@ def test_an_audit_replaces_no_dataset_that_was_prepared(
         shutil.copytree(phantoms / class_name, tmp_path / "tiny" / class_name)
     for images in (tmp_path / "tiny", phantoms):
         assert main(["audit", str(images), "--out", keep]) == 1
-        assert "prepared or split by a command of its own" in capsys.readouterr().err
+        assert "prepared or split by a separate command" in capsys.readouterr().err
     assert (tmp_path / "keep" / "manifest.csv").read_bytes() == before
 
 

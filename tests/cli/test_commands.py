@@ -91,7 +91,7 @@ def test_prepared_dataset_keeps_its_image_size(
 ) -> None:
     dataset = str(finished_run.dataset.directory)
     assert main(["run", dataset, "--out", str(tmp_path / "run"), "--image-size", "64"]) == 1
-    assert "images of 32 pixels, --image-size asks for 64" in capsys.readouterr().err
+    assert "images of 32 pixels, but --image-size is 64" in capsys.readouterr().err
 
 
 def test_preparation_does_not_replace_a_dataset_unasked(phantoms: Path, finished_run: Run) -> None:

@@ -114,4 +114,4 @@ def test_a_prepared_dataset_takes_nothing_beside_it(
     assert main(["prepare", str(tmp_path / "images"), "--out", str(prepared), "--image-size", "16"]) == 0
     monkeypatch.chdir(tmp_path)
     assert main(["run", str(prepared), str(tmp_path / "images"), "--image-size", "16"]) == 1
-    assert "is prepared already, and nothing can be added to it" in last_error(capsys)
+    assert "is already prepared, so nothing can be added to it" in last_error(capsys)

@@ -156,7 +156,7 @@ def test_a_run_is_resumed_with_the_images_and_options_that_it_was_prepared_with(
     begun_with = run_copy.dataset.info.sources[0].root
     arguments = ["--out", str(run_copy.directory), "--resume", *options]
     assert main(["run", str(phantoms), *arguments]) == 1
-    assert f"was prepared from {begun_with}, and was to be resumed with {phantoms}" in capsys.readouterr().err
+    assert f"was prepared from {begun_with}, but should be resumed with {phantoms}" in capsys.readouterr().err
     assert main(["run", begun_with, *arguments, "--max-pixels", "1000000"]) == 1
     assert "max_pixels was" in capsys.readouterr().err
     assert contents(run_copy) == before
@@ -197,7 +197,7 @@ def test_a_demo_is_resumed_with_the_images_it_was_begun_with(
 ) -> None:
     phantom.generate(tmp_path / "images", num_images=2, image_size=16)
     assert main(["demo", "--out", str(tmp_path), "--num-images", "2", "--resume", *change]) == 1
-    assert "holds 2 images of --difficulty 0.5 and --seed 0, and was to be resumed with" in capsys.readouterr().err
+    assert "holds 2 images of --difficulty 0.5 and --seed 0, but should be resumed with" in capsys.readouterr().err
 
 
 def test_a_validation_that_leaks_is_refused_before_the_training(

@@ -83,7 +83,7 @@ def test_what_cannot_be_tested_is_said_in_a_sentence(
     message = capsys.readouterr().err
     assert "2 files were rejected" in message
     assert "rejected.csv" in message
-    with pytest.raises(ConfigError, match="--out: expected a folder for the outcome"):
+    with pytest.raises(ConfigError, match="--out: expected a folder for the result"):
         nevus.stress(MODEL, phantoms)
     with pytest.raises(ConfigError, match="--split: expected one of train, val, test, all"):
         nevus.stress(MODEL, phantoms, tmp_path / "c", split="dev")

@@ -178,7 +178,7 @@ def test_a_dataset_and_other_sources_are_not_mixed(
 ) -> None:
     command = ["validate", str(MODEL), str(validated / "dataset"), str(tmp_path), "--out", str(tmp_path / "out")]
     assert main(command) == 1
-    assert "is prepared already, and nothing can be added to it" in capsys.readouterr().err
+    assert "is already prepared, so nothing can be added to it" in capsys.readouterr().err
 
 
 def test_json_is_the_whole_result(validated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

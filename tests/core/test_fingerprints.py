@@ -108,8 +108,8 @@ def test_no_list_is_none_and_a_damaged_one_an_error(tmp_path: Path) -> None:
     path = tmp_path / "model.fingerprints.npy"
     assert prints.read_list(path) is None
     path.write_bytes(b"not a list")
-    with pytest.raises(ModelFileError, match="no list of fingerprints"):
+    with pytest.raises(ModelFileError, match="not a list of fingerprints"):
         prints.read_list(path)
     np.save(path, np.zeros(3))
-    with pytest.raises(ModelFileError, match="no list of fingerprints"):
+    with pytest.raises(ModelFileError, match="not a list of fingerprints"):
         prints.read_list(path)

@@ -153,7 +153,7 @@ def test_a_file_that_is_there_stays_unless_it_is_to_be_replaced(clinic: Path, tm
     for out in (model, None):
         if out is None:
             (tmp_path / "model-adapted.onnx").write_bytes(b"somebody's")
-        with pytest.raises(RunError, match="is there already"):
+        with pytest.raises(RunError, match="already exists"):
             nevus.adapt(model, clinic, out, CONFIG)
     assert model.read_bytes() == DARKNESS.read_bytes()
     assert nevus.adapt(model, clinic, config=CONFIG, overwrite=True)["file"] == str(tmp_path / "model-adapted.onnx")
@@ -275,4 +275,4 @@ def test_the_command_prints_before_and_after(clinic: Path, tmp_path: Path, capsy
     assert main(["adapt", str(DARKNESS), str(clinic), "--out", str(new), "--overwrite", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["update"] == "intercept and slope"
     assert main(["adapt", str(DARKNESS), str(clinic), "--out", str(new)]) == 1
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err

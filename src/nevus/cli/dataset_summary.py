@@ -26,7 +26,7 @@ def dataset_summary(dataset: Dataset) -> str:
         lines.append(f"{num_duplicates:,} images have a duplicate; a set of duplicates is never split by Nevus")
     num_left_out = sum(row.is_left_out for row in dataset.rows)
     if num_left_out:
-        lines.append(f"{num_left_out:,} images are in no split, because of a val or test that the source gives")
+        lines.append(f"{num_left_out:,} images are in no split, because the source has its own val or test split")
     lines += ["", counts_table(dataset.split_counts(), Counter(row.label for row in dataset.rows))]
     if any(not row.group for row in dataset.rows):
         lines += ["", f"Next: nevus split {dataset.directory}"]

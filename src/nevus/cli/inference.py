@@ -114,8 +114,8 @@ def _without_answer(unanswered: Unanswered) -> str:
         parts.append(f"{unanswered.failed:,} could not be used.")
     if unanswered.unavailable:
         parts.append(
-            f"{unanswered.unavailable:,} could not be read because the machine failed, which says nothing of them: run "
-            "again once that is fixed."
+            f"{unanswered.unavailable:,} could not be read because of a failure of the machine, not of the images: run "
+            "again when it is fixed."
         )
     if unanswered.refused:
         parts.append(f"{unanswered.refused:,} refused by the check of images (--no-check gives a risk all the same).")

@@ -15,7 +15,7 @@ UNFAMILIAR_SHARE = 0.02
 
 # What people read beside the risk of an unfamiliar image, and what follows from it.
 UNFAMILIAR = "unlike the images this model learned from"
-WHAT_FOLLOWS = "Nothing is known of how often the model is right on such images: do not rely on its risk."
+WHAT_FOLLOWS = "It is not known how often the model is right on such images: do not rely on its risk."
 
 
 @dataclass(frozen=True, slots=True)

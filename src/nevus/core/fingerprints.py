@@ -148,8 +148,8 @@ def read_list(path: Path) -> Fingerprints | None:
         known = None
     if not isinstance(known, np.ndarray) or known.dtype != np.uint64 or known.ndim != 1:
         raise ModelFileError(
-            f"{path} is no list of fingerprints: expected a NumPy array of 64-bit numbers. Export the model again, or "
-            "take the file away."
+            f"{path} is not a list of fingerprints: expected a NumPy array of 64-bit numbers. Export the model again, "
+            "or remove the file."
         )
     return known
 

@@ -145,8 +145,8 @@ def check_weights(run: Run, weights: str) -> None:
     describe_weights(weights)
     if are_of_a_run(weights) and model_of(weights).resolve() == run.model_keras.resolve():
         raise RunError(
-            f"--weights {weights} are those of {run.directory} itself, which this training would write over. Name "
-            "another folder with --out; or go on with a training that was cut off with --resume, without --weights."
+            f"--weights {weights} are those of {run.directory} itself, which this training would overwrite. Name "
+            "another folder with --out; or continue an interrupted training with --resume and without --weights."
         )
 
 

@@ -199,7 +199,7 @@ class Run:
         if self.run_json.exists():
             raise RunError(
                 f"{self.directory} holds a run already (status: {self.record.get('status')}). "
-                "Name another folder with --out, go on with --resume, or start over with --overwrite."
+                "Name another folder with --out, continue with --resume, or start over with --overwrite."
             )
 
     def is_current(self, made_from: Mapping[str, str]) -> bool:

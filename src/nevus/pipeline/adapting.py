@@ -169,8 +169,8 @@ def _score(dataset: Dataset, predictor: Predictor) -> _Scored:
     places = [place for place, splits in enumerate(also_in) if not splits]
     if not places:
         raise DataError(
-            f"The model was trained or chosen on all of these {len(rows):,} images, so they cannot tell how it does "
-            "elsewhere. Expected images of another place."
+            f"The model was trained or chosen on all of these {len(rows):,} images, so they cannot show how well it "
+            "works elsewhere. Expected images from another place."
         )
     if dataset.info.num_rejected:
         notes.append(f"{dataset.info.num_rejected:,} files were left out. {_first_rejected(dataset.directory)[:-1]}")
@@ -208,16 +208,16 @@ def _target(path: Path, out: str | Path | None, overwrite: bool) -> Path:
     folder = Path() if is_shipped else path.parent
     target = folder / f"{path.stem}-adapted{ONNX_SUFFIX}" if out is None else Path(out)
     if target.suffix.lower() != ONNX_SUFFIX:
-        raise RunError(f"{target}: expected a name that ends in {ONNX_SUFFIX}, for it will be an ONNX file.")
+        raise RunError(f"{target}: expected a name that ends in {ONNX_SUFFIX}, because it will be an ONNX file.")
     if target.is_dir():
         raise RunError(f"{target} is a folder. Name a file with --out.")
     if not is_replaced(target):
-        raise RunError(f"{target} is a device or a pipe, and the new model is read once it is written. Name a file.")
+        raise RunError(f"{target} is a device or a pipe, but the new model must be read again. Name a file.")
     if target.resolve() in {shipped.resolve() for shipped in shipped_models().values()}:
-        raise RunError(f"{target} comes with Nevus and stays as it is. Name another file with --out.")
+        raise RunError(f"{target} comes with Nevus and is never changed. Name another file with --out.")
     for there in (target, list_of(target)):
         if there.exists() and not overwrite and there != list_of(path):
-            raise RunError(f"{there} is there already. Name another file with --out, or replace it with --overwrite.")
+            raise RunError(f"{there} already exists. Name another file with --out, or replace it with --overwrite.")
     return target
 
 

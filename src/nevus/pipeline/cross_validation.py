@@ -41,8 +41,8 @@ def cross_validate(
     """
     if config.metadata:
         raise ConfigError(
-            "--metadata does not go with --folds: each fold would encode its metadata in its own way, and the ensemble "
-            "could not take them. Train without --folds, or without --metadata."
+            "--metadata cannot be combined with --folds: each fold would encode its metadata in its own way, so the "
+            "ensemble could not use them. Train without --folds, or without --metadata."
         )
     check_fresh(run, resume=resume, overwrite=overwrite, num_folds=num_folds)
     dataset = datasets.dataset_of(images, run, config, resume=resume, overwrite=overwrite)

@@ -45,7 +45,7 @@ def dataset_of(images: Sequence[Path], run: Run, config: Config, *, resume: bool
         images = [run.located(Dataset(path)).directory for path in images]
     prepared = [path for path in images if Dataset(path).info_json.exists()]
     if prepared and len(images) > 1:
-        raise RunError(f"{prepared[0]} is prepared already, and nothing can be added to it. Name the sources instead.")
+        raise RunError(f"{prepared[0]} is already prepared, so nothing can be added to it. Name the sources instead.")
     if prepared:
         dataset = Dataset(prepared[0])
     else:
@@ -95,8 +95,8 @@ def _check_replaceable(dataset: Dataset) -> None:
         return
     if not dataset.info.for_audit or any(row.group for row in dataset.rows):
         raise DataError(
-            f"{dataset.directory} holds a dataset that was prepared or split by a command of its own, which preparing "
-            "again would undo. Expected a new folder, or one that an audit made. Audit what it holds with "
+            f"{dataset.directory} holds a dataset that was prepared or split by a separate command, and preparing it "
+            "again would undo that. Expected a new folder, or one that an audit made. Audit the existing dataset with "
             f"'nevus audit {dataset.directory}', or name another folder with --out."
         )
 
@@ -109,8 +109,8 @@ def check_image_size(dataset: Dataset, config: Config) -> None:
     """
     if dataset.info.image_size != config.image_size:
         raise RunError(
-            f"{dataset.directory} holds images of {dataset.info.image_size} pixels, --image-size asks for "
-            f"{config.image_size}. Leave the option out, or prepare the images again with it."
+            f"{dataset.directory} holds images of {dataset.info.image_size} pixels, but --image-size is "
+            f"{config.image_size}. Omit the option, or prepare the images again with it."
         )
 
 
@@ -119,9 +119,9 @@ def _check_prepared_from(images: Sequence[Path], dataset: Dataset, run: Run, con
     sources = dataset.info.sources
     if len(images) != len(sources) or not all(any(_is_of(path, source) for source in sources) for path in images):
         raise RunError(
-            f"{dataset.directory} was prepared from {', '.join(source.root for source in sources)}, and was to be "
-            f"resumed with {', '.join(map(str, images))}. Name what it was prepared from, or {dataset.directory} "
-            "itself if that has moved; or start over with --overwrite."
+            f"{dataset.directory} was prepared from {', '.join(source.root for source in sources)}, but should be "
+            f"resumed with {', '.join(map(str, images))}. Name the images that it was prepared from, or "
+            f"{dataset.directory} if they were moved; or start over with --overwrite."
         )
     if run.config_json.exists():
         check_options(run, config, but=[stage for stage in STAGES if stage not in ("prepare", "split")])

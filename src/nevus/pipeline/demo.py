@@ -91,8 +91,8 @@ def _check_generated(images: Path, num_images: int, difficulty: float, seed: int
     there = (len(rows), float(rows[0]["difficulty"]), int(rows[0]["seed"]))
     if there != (num_images, difficulty, seed):
         raise RunError(
-            f"{images} holds {there[0]} images of --difficulty {there[1]:g} and --seed {there[2]}, and was to be "
-            f"resumed with {num_images}, {difficulty:g} and {seed}. Resume with the same, or start over with "
+            f"{images} holds {there[0]} images of --difficulty {there[1]:g} and --seed {there[2]}, but should be "
+            f"resumed with {num_images}, {difficulty:g} and {seed}. Resume with the same values, or start over with "
             "--overwrite."
         )
 

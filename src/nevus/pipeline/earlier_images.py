@@ -46,15 +46,15 @@ def warn_of_trained(dataset: Dataset, weights: str) -> None:
         if hashes is None:
             _log.warning(
                 "the images that %s was trained on are not known, because its dataset is gone or has changed. If some "
-                "are among those of validation or test, these scores will flatter.",
+                "are among those of validation or test, these scores will be too good.",
                 run.directory,
             )
             return
         rows = [row for row in dataset.rows if row.split == split]
         if num_seen := sum(row.sha256 in hashes for row in rows):
             _log.warning(
-                "%d of %d images of split %s are among those that %s was %s on, so its scores will flatter. Expected "
-                "none: name other images, or keep the splits of the earlier run.",
+                "%d of %d images of split %s are among those that %s was %s on, so its scores will be too good. "
+                "Expected none: name other images, or keep the splits of the earlier run.",
                 num_seen,
                 len(rows),
                 split,

@@ -96,5 +96,5 @@ def outcome_file(model: str | Path, out: str | Path | None = None) -> Path:
     file = Path(out) if out is not None else run.probe_json if run else None
     if file is None or file.is_dir():
         found = f"Received the folder {file}." if file else "The model file is not inside a run folder."
-        raise ConfigError(f"--out: expected a file for the outcome. {found}")
+        raise ConfigError(f"--out: expected a file for the result. {found}")
     return file

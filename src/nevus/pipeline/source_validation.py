@@ -125,8 +125,9 @@ def _config_without(config: Config, one: LeftOut) -> Config:
     teacher = Run(Path(config.teacher)).left_out.get(one.source)
     if teacher is None:
         raise ConfigError(
-            f"--teacher {config.teacher}: no network there was trained without the source '{one.source}', and one that "
-            "has seen its images must not teach. Train the teacher with --leave-source-out on the same dataset first."
+            f"--teacher {config.teacher}: no network there was trained without the source '{one.source}', and a "
+            "network that was trained on its images must not be the teacher. Train the teacher with "
+            "--leave-source-out on the same dataset first."
         )
     _check_teacher(config, teacher, one.dataset)
     return replace(config, teacher=str(teacher.directory))
@@ -143,7 +144,7 @@ def _check_teacher(config: Config, teacher: Run, dataset: Dataset) -> None:
 
 def _train_without(run: Run, one: LeftOut, config: Config, place: str) -> None:
     _log.info(
-        "Source %s is left out: '%s', %s images; %s copies of them leave the training",
+        "Source %s is left out: '%s', %s images; %s copies of them are left out of the training",
         place,
         one.source,
         f"{len(one.dataset.rows_of('test')):,}",

@@ -320,7 +320,7 @@ def report(run: Run | str | Path, sources: Run | str | Path | None = None) -> Pa
         from nevus.assess.pages.cross_validation_page import write_cross_validation_page
 
         if sources is not None:
-            raise RunError(f"{run.directory} is a cross-validation, whose report has no place for sources left out.")
+            raise RunError(f"{run.directory} is a cross-validation, and its report cannot show sources left out.")
         return write_cross_validation_page(run)
     if run.run_json.exists() and run.left_out and run.sources_json.exists():
         from nevus.assess.pages.sources_page import write_sources_page

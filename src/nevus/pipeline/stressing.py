@@ -133,7 +133,7 @@ def folder_of(model: str | Path, out: str | Path | None = None) -> Path:
         return Path(out)
     run = run_of(model)
     if run is None:
-        raise ConfigError("--out: expected a folder for the outcome. The model file is not inside a run folder.")
+        raise ConfigError("--out: expected a folder for the result. The model file is not inside a run folder.")
     return run.directory
 
 

@@ -78,7 +78,7 @@ def dataset_of(
 
     prepared = [path for path in sources if Dataset(path).info_json.exists()]
     if prepared and len(sources) > 1:
-        raise RunError(f"{prepared[0]} is prepared already, and nothing can be added to it. Name the sources instead.")
+        raise RunError(f"{prepared[0]} is already prepared, so nothing can be added to it. Name the sources instead.")
     if prepared:
         return Dataset(prepared[0])
     _log.info("Preparing %s", ", ".join(map(str, sources)))
@@ -144,12 +144,12 @@ def clinical_values(rows: Sequence[ManifestRow], spec: ModelSpec) -> tuple[Value
                 refused[cell] += 1
         missing = int(np.isnan(values[:, place]).sum()) - refused.total()
         if missing == len(rows):
-            notes.append(f"the model also takes {variable.name}, which the data do not have; it was told none")
+            notes.append(f"the model also takes {variable.name}, which the data do not have; it was treated as unknown")
         elif missing or refused:
-            notes.append(f"{variable.name} is not known of {missing + refused.total():,} images")
+            notes.append(f"{variable.name} is not known for {missing + refused.total():,} images")
         if refused:
             notes.append(
-                f"{variable.name}: the model cannot take '{refused.most_common(1)[0][0]}' or the like, which "
+                f"{variable.name}: the model cannot use values such as '{refused.most_common(1)[0][0]}', which "
                 f"{refused.total():,} images have"
             )
     return values, notes

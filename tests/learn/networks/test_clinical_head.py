@@ -95,7 +95,7 @@ def test_a_validation_tells_the_model_what_is_known_of_each_image(exported: Run,
         [list(answer.probabilities.values()) for answer in answers],
         atol=1e-6,
     )
-    assert "age is not known of 24 images" in result["warnings"]
+    assert "age is not known for 24 images" in result["warnings"]
     assert len(result["classification"]["test"]["classes"]) == len(model.spec.classes.names)
     page = (tmp_path / "validation.html").read_text(encoding="utf-8")
     assert ("Which of 7 classes is it?" in page) == (len(model.spec.classes.names) == 7)

@@ -106,7 +106,7 @@ def test_what_is_no_run_or_damaged_is_one_sentence(earlier: Run, tiny_dataset: D
 def test_a_run_cannot_begin_with_its_own_weights(earlier: Run, tiny_dataset: Dataset) -> None:
     for weights in (earlier.directory, earlier.model_keras):
         config = dataclasses.replace(CONFIG, weights=str(weights))
-        with pytest.raises(RunError, match="would write over"):
+        with pytest.raises(RunError, match="would overwrite"):
             stages.train(tiny_dataset, earlier.directory, config, overwrite=True)
     assert earlier.model_keras.exists()
 

@@ -39,7 +39,7 @@ def load_model(run: Run) -> keras.Model:
         RunError: there is none, or it is damaged.
     """
     if not run.model_keras.exists():
-        raise RunError(f"{run.model_keras} does not exist. Run 'nevus train' first, or go on with --resume.")
+        raise RunError(f"{run.model_keras} does not exist. Run 'nevus train' first, or continue with --resume.")
     try:
         return load_network(run.model_keras)
     except ModelFileError as problem:

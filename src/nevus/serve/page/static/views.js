@@ -72,7 +72,7 @@ function unfamiliarWarning() {
     "p",
     { className: "unfamiliar" },
     make("strong", {}, "Unlike the images this model learned from."),
-    " Nothing is known of how often the model is right on such images: do not rely on its risk.",
+    " It is not known how often the model is right on such images: do not rely on its risk.",
   );
 }
 
