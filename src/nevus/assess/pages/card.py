@@ -226,7 +226,9 @@ def _calibration(metrics: Mapping[str, Any], split: str) -> str:
     if not metrics["calibration"]:
         return "Not known."
     after = metrics["calibration"][split]["after"]
-    return _sentence([(row, after[row.name]) for row in CALIBRATION if isinstance(row, Metric)])
+    return _sentence(
+        [(row, after[row.name]) for row in CALIBRATION if isinstance(row, Metric) and after[row.name] is not None]
+    )
 
 
 def _triage(metrics: Mapping[str, Any], split: str) -> str:

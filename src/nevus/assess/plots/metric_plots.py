@@ -42,9 +42,15 @@ def reliability(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> P
     """
     said = np.array([row["mean_risk"] for row in after["reliability"]])
     value, low, high = _ends([row["observed"] for row in after["reliability"]])
+    curve = after.get("curve") or []
+    smooth, smooth_low, smooth_high = _ends([point["observed"] for point in curve])
 
     def draw(figure: Figure) -> None:
-        axes = unit_square(figure, "Mean risk of the bin", "Share malignant")
+        axes = unit_square(figure, "Risk", "Share malignant")
+        if curve:
+            at = [point["risk"] for point in curve]
+            axes.fill_between(at, smooth_low, smooth_high, color=GRID, linewidth=0, label="95 % band")
+            axes.plot(at, smooth, color=MALIGNANT, linewidth=1.4, label="smooth curve")
         axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1.2, label="risks mean what they say")
         if before:
             said_before = np.array([row["mean_risk"] for row in before["reliability"]])
@@ -66,11 +72,17 @@ def reliability(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> P
                 else "with 95 % intervals. Expected calibration error "
             )
             + f"{interval_text(after['ece'])}."
+            + (
+                f" The smooth curve is off the diagonal by {interval_text(after['ici'])} on average (ICI)."
+                if curve
+                else ""
+            )
         ),
         reading=(
             "On the dotted diagonal a risk means what it says: of the images with a risk near 20 %, one in five is "
             "malignant. Points below it are risks too high, points above it risks too low. An interval that crosses "
-            "the diagonal is not a sign of a fault."
+            "the diagonal is not a sign of a fault. The smooth curve says the same without bins; where its "
+            "band is wide, few images have such a risk."
         ),
         alternative=(
             f"Reliability diagram{' after calibration' if before else ''}: "

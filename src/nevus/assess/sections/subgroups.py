@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from nevus.assess.sections.calibration import CALIBRATION
 from nevus.assess.sections.decisions import DECISIONS, Decided
 from nevus.assess.sections.inputs import Scored
-from nevus.assess.sections.metric import Part, Sampling, Surface, estimate, shown_on
+from nevus.assess.sections.metric import Metric, Part, Sampling, Surface, estimate, shown_on
 from nevus.assess.sections.scores import SCORES
 from nevus.assess.sections.section import Judged, Section
 from nevus.assess.sections.shapes import count, estimated, flag, text
+from nevus.assess.statistics.calibration import calibration_line
 from nevus.assess.statistics.metrics import Bools, Floats
 from nevus.assess.statistics.uncertainty import Groups, difference_of_independent
 from nevus.assess.statistics.undefined import collected_notes
@@ -26,7 +28,10 @@ from nevus.core.estimate import Estimate
 # The metrics that are given for each subgroup.
 _OF_RISK = shown_on(Surface.SUBGROUPS, SCORES)
 _OF_DECISIONS = shown_on(Surface.SUBGROUPS, DECISIONS)
-METRICS = (*_OF_RISK, *_OF_DECISIONS)
+_OF_LINE = tuple(row for row in CALIBRATION if isinstance(row, Metric) and row.name in ("slope", "intercept"))
+METRICS = (*_OF_RISK, *_OF_DECISIONS, *_OF_LINE)
+# A slope and an intercept are matters of other sizes than shares.
+_OF_GAPS = (*_OF_RISK, *_OF_DECISIONS)
 NOT_RECORDED = "not recorded"
 
 # With fewer groups of a class a metric moves by over a tenth with one of them.
@@ -43,7 +48,7 @@ _AGE_BANDS = ((0, "0-29"), (30, "30-49"), (50, "50-69"), (70, "70+"))
 def measure(
     columns: Mapping[str, Sequence[str]], labels: Bools, risk: Floats, groups: Groups, called: Bools
 ) -> list[dict[str, Any]]:
-    """ROC-AUC, sensitivity, specificity and PPV for each value of each column, with counts.
+    """ROC-AUC, sensitivity, specificity, PPV and the calibration line for each value of each column, with counts.
 
     Args:
         columns: of the manifest, by name, as text, each of length N.
@@ -79,7 +84,7 @@ def largest_gaps(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """
     gaps = []
     for column in dict.fromkeys(row["column"] for row in rows):
-        for name in (metric.name for metric in METRICS):
+        for name in (metric.name for metric in _OF_GAPS):
             found = [
                 (row["value"], Estimate.from_json(row[name]))
                 for row in rows
@@ -109,6 +114,7 @@ def _figures(labels: Bools, risk: Floats, called: Bools, groups: Groups) -> dict
             images.groups,
             _NO_SAMPLING,
         )
+        line = calibration_line(labels, risk, images.groups)
     return {
         "num_images": int(labels.size),
         "num_malignant": int(labels.sum()),
@@ -117,6 +123,8 @@ def _figures(labels: Bools, risk: Floats, called: Bools, groups: Groups) -> dict
         "num_benign_groups": benign_groups,
         "too_small": min(malignant_groups, benign_groups) < FEWEST_GROUPS,
         **{name: one.to_json() for found in estimates.values() for name, one in found.items()},
+        "slope": line.slope.to_json(),
+        "intercept": line.intercept.to_json(),
     }
 
 
@@ -158,7 +166,9 @@ SECTION = Section(
             **dict.fromkeys(("column", "value"), text),
             "too_small": flag,
             **dict.fromkeys(("num_images", "num_malignant", "num_benign"), count),
-            **{metric.name: estimated for metric in METRICS},
+            **{metric.name: estimated for metric in _OF_GAPS},
+            # Files of earlier versions lack them.
+            **{f"{metric.name}?": estimated for metric in _OF_LINE},
         }
     ],
     _measure,

@@ -350,14 +350,14 @@ def _resampled(
     parts = []
     for start in range(0, resamples, chunk):
         counts = draw(min(chunk, resamples - start))
-        parts.append(figures((counts if are_single else counts[:, groups]).astype(np.float64)))
+        parts.append(figures(counts if are_single else counts[:, groups]))
     return list(np.concatenate(parts, axis=1))
 
 
 def _counts_of_draws(random: np.random.Generator, rows: int, num_groups: int) -> Floats:
     """How often each of G groups is drawn, in each of several resamples: [rows, G]."""
     drawn = random.integers(num_groups, size=(rows, num_groups)) + num_groups * np.arange(rows)[:, np.newaxis]
-    return np.bincount(drawn.ravel(), minlength=rows * num_groups).reshape(rows, num_groups)
+    return np.bincount(drawn.ravel(), minlength=rows * num_groups).reshape(rows, num_groups).astype(np.float64)
 
 
 def _counts_by_stratum(random: np.random.Generator, rows: int, strata: NDArray[np.int64]) -> Floats:
