@@ -56,6 +56,7 @@ class Picture:
             ImageError: Pillow cannot convert the mode, or a pixel is not a finite number or out of its range.
         """
         self.note, self.patient_id, self.lesion_id = note, patient_id, lesion_id
+        self._squares: dict[int, Pixels] = {}
         self._turn = _transposition_of(image)
         self._convert = conversion_of(image)
         self._image = self._source = image
@@ -80,7 +81,12 @@ class Picture:
         return whole
 
     def square(self, side: int) -> Pixels:
-        """Resized to a square, whatever its shape was: uint8 [side, side, 3]."""
+        """Resized to a square, whatever its shape was: uint8 [side, side, 3]; made once for each side."""
+        if side not in self._squares:
+            self._squares[side] = self._resized(side)
+        return self._squares[side]
+
+    def _resized(self, side: int) -> Pixels:
         if self._is_rgb:
             return resize(self._image, side)
         # As Pillow does it: one direction first, then the other of what comes out.

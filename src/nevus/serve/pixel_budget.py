@@ -10,8 +10,19 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from PIL import Image
+
 # Pillow holds a pixel in 4 bytes, so one image of the most pixels fits, or many small ones.
 MOST_BYTES = 256 * 1024 * 1024
+
+
+# The C library gives back at once what it got in pieces of more than 32 MiB; smaller ones it keeps for each thread.
+_PIECE_BYTES = 64 * 1024 * 1024
+
+
+def return_large_images_to_the_system() -> None:
+    """Lets Pillow hold large images in pieces that the system gets back with the image, for all of this process."""
+    Image.core.set_block_size(_PIECE_BYTES)
 
 
 class PixelBudget:

@@ -24,7 +24,7 @@ from nevus.serve.http.batching import Batcher
 from nevus.serve.http.metrics import Metrics
 from nevus.serve.http.schemas import Heatmap, ImageProblem, ImageResult
 from nevus.serve.http.uploads import Upload
-from nevus.serve.pixel_budget import AT_WORK
+from nevus.serve.pixel_budget import AT_WORK, return_large_images_to_the_system
 from nevus.serve.prediction import Answer, Question
 from nevus.serve.predictor import Predictor
 from nevus.serve.quality import QualityCheck
@@ -72,6 +72,7 @@ class Scorer:
 
     def start(self) -> None:
         """Starts the threads that decode and score."""
+        return_large_images_to_the_system()
         self._batcher = Batcher(
             self.predictor.answer,
             self.predictor.batch_size,
