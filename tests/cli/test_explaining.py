@@ -13,6 +13,7 @@ from PIL import Image
 
 import nevus
 from nevus.cli.main import main
+from nevus.core import overlay
 from nevus.core.config import Config
 from nevus.core.errors import NevusError
 from nevus.core.files import read_json
@@ -67,6 +68,25 @@ def test_from_python_the_shipped_model_explains_and_says_what_became_of_each_ima
     assert failed.error == "not an image in a known format"
     with pytest.raises(NevusError, match="--method: expected one of cam, grad-cam,"):
         nevus.explain("compact", bad, tmp_path / "other", method="gradcam")
+
+
+def test_what_is_broken_off_leaves_whole_pictures_and_no_index(
+    phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = sorted(phantoms.glob("benign/*.png"))[:2]
+    drawn = overlay.side_by_side
+
+    def broken_off(image: Image.Image, *given: object) -> Image.Image:
+        if (tmp_path / "out" / f"00001-{first.stem}.png").exists():
+            raise KeyboardInterrupt
+        return drawn(image, *given)
+
+    monkeypatch.setattr(overlay, "side_by_side", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        nevus.explain("compact", [first, second], tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [f"00001-{first.stem}.png"]
+    with Image.open(tmp_path / "out" / f"00001-{first.stem}.png") as picture:
+        picture.load()
 
 
 def test_a_layer_is_named_and_a_lone_model_file_explains_itself(

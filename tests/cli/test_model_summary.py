@@ -8,6 +8,7 @@ from pathlib import Path
 from nevus.cli.evaluation_summary import run_summary
 from nevus.cli.model_summary import model_summary, shipped_summary
 from nevus.core.files import read_json, write_json
+from nevus.core.labels import Classes
 from nevus.core.runs import Run
 from nevus.core.shipped import find_model
 from nevus.serve.session import read_spec
@@ -21,6 +22,18 @@ def test_words_of_several_lines_are_printed_on_one() -> None:
     for summary in (model_summary, lambda one: shipped_summary(Path(path), one)):
         assert len(summary(hostile).splitlines()) == len(summary(spec).splitlines())
         assert "said licence free" in summary(hostile)
+
+
+def test_words_that_turn_the_direction_of_a_text_around_are_escaped() -> None:
+    path = find_model("compact")
+    spec = read_spec(path)
+    turned = "licence \u202efree\u2069 of \u200fcharge"
+    classes = Classes(("nevus", "mel\u202eanoma"), ("mel\u202eanoma",))
+    hostile = replace(spec, licence=turned, network=turned, limitations=turned, classes=classes)
+    for summary in (model_summary, lambda one: shipped_summary(Path(path), one)):
+        text = summary(hostile)
+        assert r"licence \u202efree\u2069 of \u200fcharge" in text
+        assert all(character.isprintable() for line in text.splitlines() for character in line)
 
 
 def test_many_warnings_leave_the_figures_on_the_screen(run_copy: Run) -> None:

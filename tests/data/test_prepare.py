@@ -48,6 +48,15 @@ def read_rejected(dataset: Dataset) -> dict[str, str]:
         return {record["path"]: record["reason"] for record in csv.DictReader(file)}
 
 
+def test_a_formula_in_the_name_of_a_rejected_file_stays_a_text(tmp_path: Path) -> None:
+    root = write_images(tmp_path / "images", 4)
+    (root / "=1+1").mkdir()
+    (root / "=1+1" / "a.png").write_bytes(b"no image")
+    (tmp_path / "one.png").write_bytes(b"")
+    dataset = prepare(root, tmp_path / "dataset", image_size=16, malignant=["malignant"])
+    assert next(iter(read_rejected(dataset))) == "'=1+1/a.png"
+
+
 def test_pixels_and_rows_are_those_of_the_files(tmp_path: Path) -> None:
     root = write_images(tmp_path / "images", 12)
     dataset = prepare(root, tmp_path / "dataset", image_size=16)

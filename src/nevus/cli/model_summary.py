@@ -14,6 +14,7 @@ from nevus.core.modelfile import DISCLAIMER, ModelSpec
 from nevus.core.operating_point import ADAPTATION
 from nevus.core.runs import OUT_OF_SOURCE, Run
 from nevus.core.shipped import DEFAULT
+from nevus.core.terminal import printable
 
 
 def parity_summary(run: Run, file_formats: Sequence[str]) -> str:
@@ -87,7 +88,8 @@ def model_summary(spec: ModelSpec) -> str:
         f"Limitations: {_one_line(spec.limitations)}",
         DISCLAIMER,
     ]
-    return "\n".join(lines)
+    # Words of a stranger's file may turn the direction of the text around.
+    return "\n".join(map(printable, lines))
 
 
 def _adaptations(spec: ModelSpec) -> list[str]:
@@ -115,7 +117,8 @@ def shipped_summary(path: Path, spec: ModelSpec) -> str:
     """A shipped model in a few lines; its card and `nevus info` say more."""
     figures = [f"{_title(name)} {_figure(spec.test_metrics[name])}" for name in _headlines(spec)]
     return "\n".join(
-        [
+        printable(line)
+        for line in [
             f"{path.stem}{' (default)' if path.stem == DEFAULT else ''}",
             f"  size        {path.stat().st_size / 1000:.0f} KB, {spec.num_parameters:,} parameters, "
             f"{spec.image_size} x {spec.image_size} pixels",

@@ -38,6 +38,7 @@ from nevus.core.modelfile_check import check_values
 from nevus.core.modelfile_old import UPGRADES
 from nevus.core.operating_point import ADAPTATION, OperatingPoint
 from nevus.core.preprocess import Pixels
+from nevus.core.terminal import printable
 from nevus.core.triage import Triage
 from nevus.core.versions import upgraded
 
@@ -162,7 +163,7 @@ class ModelSpec:
         for point in self.operating_points:
             if point.name == wanted:
                 return point
-        names = ", ".join(point.name for point in self.operating_points)
+        names = printable(", ".join(point.name for point in self.operating_points))
         raise ModelFileError(f"The model has no operating point '{wanted}'. Expected one of: {names}.")
 
     @property

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from nevus.core.csv_cells import cell_of
 from nevus.core.dataset import Dataset, DatasetInfo, DatasetSource
 from nevus.core.errors import DataError, ImageError, UnavailableError
 from nevus.core.files import replacing
@@ -213,8 +214,8 @@ def _write_notes(dataset: Dataset, sources: Sequence[NamedSource], notes: Sequen
 
 def _write_table(table: Path, column: str, sources: Sequence[NamedSource], noted: Sequence[_Noted]) -> None:
     with replacing(table) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        # Written so that a reader gets any file name back whole; what is not Unicode is shown escaped.
+        # What is not Unicode is shown escaped.
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow(["path", column])
         for source, path, words in sorted(noted):
-            writer.writerow([as_text(Path(source) / path if len(sources) > 1 else path), words])
+            writer.writerow([cell_of(as_text(Path(source) / path if len(sources) > 1 else path)), cell_of(words)])

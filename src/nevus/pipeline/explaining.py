@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nevus.core.errors import ConfigError, ImageError, RunError
+from nevus.core.files import replacing
 from nevus.core.shipped import run_of
 from nevus.core.terminal import printable
 from nevus.core.vocabulary import CAM, EXPLANATION_METHODS
@@ -174,7 +175,8 @@ def _explain(
         image = decode(path)
     except ImageError as problem:  # It was there a moment ago.
         return Explanation(answer.source, error=str(problem))
-    side_by_side(image, answer.heatmap, full, [heading, title]).save(folder / picture)
+    with replacing(folder / picture) as temporary:
+        side_by_side(image, answer.heatmap, full, [heading, title]).save(temporary, "PNG")
     return Explanation(answer.source, picture, answer.risk, decision, answer.operating_point, method, full)
 
 
@@ -185,12 +187,12 @@ def _shortened(name: str) -> str:
 
 
 def _indexed(explanations: Iterable[Explanation], index_csv: Path) -> list[Explanation]:
-    """Writes a row for each explanation as it is made."""
+    """Writes a row for each explanation; the table is there once all are."""
     from nevus.core.terminal import progress
     from nevus.serve.output import cell
 
     rows = []
-    with index_csv.open("w", encoding="utf-8", newline="") as file:
+    with replacing(index_csv) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(column.name for column in fields(Explanation))
         for row in progress(explanations, total=None, label="Explaining"):

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple, TextIO
 
+from nevus.core.csv_cells import cell_of
 from nevus.core.errors import UnavailableError
 from nevus.core.familiarity import UNFAMILIAR, WHAT_FOLLOWS, FamiliarityLimit
 from nevus.core.modelfile import DISCLAIMER, ModelSpec
@@ -42,7 +43,9 @@ def write_table(predictions: Iterable[Prediction], spec: ModelSpec, file: TextIO
     for prediction in predictions:
         if not heading:
             point = spec.operating_point(prediction.operating_point)
-            file.write(f"Malignant if the risk is {point.threshold:.4g} or more (operating point {point.name}).\n")
+            file.write(
+                f"Malignant if the risk is {point.threshold:.4g} or more (operating point {printable(point.name)}).\n"
+            )
             file.write(f"{_triage_line(spec)}\n")
             if prediction.prevalence is not None:
                 file.write(f"{_prevalence_line(prediction.prevalence, spec)}\n")
@@ -152,13 +155,4 @@ def cell(value: str | float | None) -> str | float | None:
     """A value for a CSV file: a text that a spreadsheet would take for a formula gets an apostrophe before it."""
     if isinstance(value, bool):
         return str(value).lower()
-    if not isinstance(value, str):
-        return value
-    # The writer of older Python leaves a lone carriage return unquoted, and it would end the row.
-    text = _encodable(value).replace("\r", "\\r")
-    return "'" + text if value.startswith(("=", "+", "-", "@", "\t", "\r")) else text
-
-
-def _encodable(text: str) -> str:
-    """Bytes of a file's name that are not UTF-8 as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return cell_of(value) if isinstance(value, str) else value

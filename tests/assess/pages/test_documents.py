@@ -44,7 +44,12 @@ def test_what_the_report_lacks_stays_open() -> None:
 
 
 def test_a_card_is_markdown_with_a_head_and_no_markup_from_outside() -> None:
-    hostile = '"x": [y]\n---\n<script> *a* `b` # c'
+    hostile = '"x": [y]\n---\n<script> *a* `b` # c \u202e'
+    # Not every renderer of Markdown leaves out the head.
+    quoted = json.dumps(hostile)
+    for character in "<>`[]":
+        quoted = quoted.replace(character, f"\\u{ord(character):04x}")
+    assert json.loads(quoted) == hostile
     card = ModelCard(
         hostile,
         {"license": "other", "tags": ["a", hostile], "model-index": [{"name": hostile, "results": [{"value": 0.5}]}]},
@@ -57,9 +62,9 @@ def test_a_card_is_markdown_with_a_head_and_no_markup_from_outside() -> None:
         'license: "other"',
         "tags:",
         '  - "a"',
-        f"  - {json.dumps(hostile)}",
+        f"  - {quoted}",
         "model-index:",
-        f"  - name: {json.dumps(hostile)}",
+        f"  - name: {quoted}",
         "    results:",
         "      - value: 0.5",
     ]
@@ -67,3 +72,4 @@ def test_a_card_is_markdown_with_a_head_and_no_markup_from_outside() -> None:
     assert "---" not in lines[end + 1 :]
     assert not re.search(r"(?<!\\)[<`*#]", body.replace("```", "").replace("**", "").replace("# ", "").replace("#", ""))
     assert f"- **Out-of-scope use:** {OPEN}" in lines
+    assert "\u202e" not in body

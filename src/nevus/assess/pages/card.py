@@ -27,6 +27,7 @@ from nevus.assess.sections.metric import Metric, Surface, shown_on
 from nevus.assess.sections.scores import SCORES
 from nevus.core.estimate import Estimate
 from nevus.core.modelfile import DISCLAIMER, INTENDED_USE, LIMITATIONS
+from nevus.core.terminal import printable
 from nevus.core.triage import BANDS
 
 OPEN = "Open: to be filled in by the author."
@@ -263,18 +264,26 @@ def _yaml(value: Any, indent: str = "") -> list[str]:
         lines = []
         for key, item in value.items():
             nested = isinstance(item, dict | list)
-            lines += [f"{indent}{key}:" + ("" if nested else f" {json.dumps(item, ensure_ascii=False)}")]
+            lines += [f"{indent}{key}:" + ("" if nested else f" {_quoted(item)}")]
             lines += _yaml(item, indent + "  ") if nested else []
         return lines
     lines = []
     for item in value:
-        first, *rest = (
-            _yaml(item, indent + "  ") if isinstance(item, dict | list) else [json.dumps(item, ensure_ascii=False)]
-        )
+        first, *rest = _yaml(item, indent + "  ") if isinstance(item, dict | list) else [_quoted(item)]
         lines += [f"{indent}- {first.lstrip()}", *rest]
     return lines
 
 
+def _quoted(value: Any) -> str:
+    """A text or a number as JSON, in which no character starts markup: not every renderer leaves out the head."""
+    text = json.dumps(value, ensure_ascii=False)
+    return re.sub(r"[<>&`\[\]]|[^ -~]", lambda one: one[0] if _is_plain(one[0]) else f"\\u{ord(one[0]):04x}", text)
+
+
+def _is_plain(character: str) -> bool:
+    return character not in "<>&`[]" and (character.isprintable() or ord(character) > 0xFFFF)
+
+
 def _escaped(text: str) -> str:
-    """Text in which no character starts Markdown or HTML markup."""
-    return re.sub(r"([\\`*_{}\[\]<>#|!~$&])", r"\\\1", " ".join(text.split()))
+    """Text in which no character starts Markdown or HTML markup, or turns the direction of the text around."""
+    return re.sub(r"([\\`*_{}\[\]<>#|!~$&])", r"\\\1", printable(" ".join(text.split())))
