@@ -2,9 +2,10 @@
 
     python benchmarks/near_duplicates.py IMAGES [--json FILE] [--sheets FOLDER]
 
-Copies of random images are planted among the others: exact, compressed again (JPEG quality 30 to 70), turned,
-flipped and cropped by 5 %, and harder ones. Pairs found that were not planted have no truth but the eye, for which
-`--sheets` draws each of them, or lesion ids, where the source gives them. Seeds 0 and 2 were used in development.
+Copies of random images are planted among the others: exact, compressed again (JPEG quality 30 to 70), turned, flipped
+and cropped by 5 %, turned by some degrees, and harder ones. Pairs found that were not planted have no truth but the
+eye, for which `--sheets` draws each of them, or lesion ids, where the source gives them. Seeds 0 and 2 were used in
+development.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -31,6 +32,8 @@ from nevus.data.sources import find_images
 TURNS = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
 FLIPS = (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_TOP_BOTTOM)
 SYMMETRIES = (*TURNS, *FLIPS, Image.Transpose.TRANSPOSE, Image.Transpose.TRANSVERSE)
+
+BEYOND: tuple[Literal["constant", "edge", "reflect"], ...] = ("constant", "edge", "reflect")
 
 Random = np.random.Generator
 PREFIX = "planted"
@@ -59,6 +62,28 @@ def everything(image: Image.Image, random: Random) -> Image.Image:
     return recoloured(cropped(turned, random, 0.95), random)
 
 
+def turned(degrees: float) -> Callable[[Image.Image, Random], Image.Image]:
+    """A turn either way; what is beyond the picture is black, its edge goes on, or it is mirrored there."""
+
+    def change(image: Image.Image, random: Random) -> Image.Image:
+        signed = degrees * random.choice([-1, 1])
+        beyond = BEYOND[random.integers(len(BEYOND))]
+        margin = max(image.size) // 2
+        padded = np.pad(np.asarray(image), ((margin, margin), (margin, margin), (0, 0)), beyond)
+        box = (margin, margin, margin + image.width, margin + image.height)
+        return Image.fromarray(padded).rotate(signed, Image.Resampling.BILINEAR).crop(box)
+
+    return change
+
+
+def mild(image: Image.Image, random: Random) -> Image.Image:
+    """Mirrored or not, turned by up to 15 degrees, brighter or darker by up to 15 %: what sets are augmented by."""
+    if random.integers(2):
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    image = turned(random.uniform(0, 15))(image, random)
+    return Image.fromarray(np.clip(np.asarray(image) * random.uniform(0.85, 1.15), 0, 255).astype(np.uint8))
+
+
 # The first five are the bar that the search is held to.
 KINDS: dict[str, Callable[[Image.Image, Random], Image.Image] | None] = {
     "exact": None,
@@ -70,15 +95,18 @@ KINDS: dict[str, Callable[[Image.Image, Random], Image.Image] | None] = {
     "halved": lambda image, random: halved(image),
     "recoloured": recoloured,
     "all at once": everything,
+    **{f"turned by {degrees}": turned(degrees) for degrees in (3, 5, 10, 15, 30)},
+    "mild": mild,
 }
 # Copies saved as JPEG; the others as PNG, so that nothing but the named change tells them apart.
-COMPRESSED = ("compressed", "all at once")
+COMPRESSED = ("compressed", "all at once", "mild")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("images", type=Path, help="folder with a folder of images for each class")
     parser.add_argument("--copies", type=int, default=20, help="planted of each kind (default: 20)")
+    parser.add_argument("--num-images", type=int, default=0, help="taken at random (default: all)")
     parser.add_argument("--image-size", type=int, default=128)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="file for the figures")
@@ -88,7 +116,9 @@ def main() -> None:
     scratch = Path(tempfile.mkdtemp(prefix="nevus-benchmark-"))
     try:
         root = scratch / "images"
-        planted = plant(arguments.images, root, arguments.copies, np.random.default_rng(arguments.seed))
+        planted = plant(
+            arguments.images, root, arguments.copies, np.random.default_rng(arguments.seed), arguments.num_images
+        )
         dataset = prepare(root, scratch / "dataset", image_size=arguments.image_size)
         start, processor = time.perf_counter(), time.process_time()
         pairs = duplicate_pairs(dataset)
@@ -105,9 +135,11 @@ def main() -> None:
         shutil.rmtree(scratch)
 
 
-def plant(source: Path, target: Path, copies: int, random: Random) -> dict[str, list[tuple[str, str]]]:
+def plant(source: Path, target: Path, copies: int, random: Random, num_images: int) -> dict[str, list[tuple[str, str]]]:
     """Links all images and writes changed copies of some: by kind, the ids of original and copy."""
     images = find_images(source).images
+    if num_images:
+        images = tuple(images[index] for index in sorted(random.choice(len(images), num_images, replace=False)))
     for image in images:
         link = target / image.diagnosis / image.path.name
         link.parent.mkdir(parents=True, exist_ok=True)

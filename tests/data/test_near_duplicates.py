@@ -38,12 +38,28 @@ def changed(image: Image.Image, change: str) -> Image.Image:
             return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         case "halved":
             return image.resize((width // 2, height // 2), Image.Resampling.BILINEAR)
+        case "turned by 5 degrees" | "turned by 10 degrees" | "turned by 30 degrees":
+            return image.rotate(int(change.split()[2]), Image.Resampling.BILINEAR)
+        case "mirrored and turned by 15 degrees":
+            return image.transpose(Image.Transpose.FLIP_TOP_BOTTOM).rotate(-15, Image.Resampling.BILINEAR)
         case "brighter":
             return Image.fromarray(np.clip(np.asarray(image) * 1.05 + 4.0, 0, 255).astype(np.uint8))
     return image
 
 
-CHANGES = ("saved as PNG", "compressed", "cropped", "turned", "flipped", "halved", "brighter")
+CHANGES = (
+    "saved as PNG",
+    "compressed",
+    "cropped",
+    "turned",
+    "flipped",
+    "halved",
+    "brighter",
+    "turned by 5 degrees",
+    "turned by 10 degrees",
+    "turned by 30 degrees",
+    "mirrored and turned by 15 degrees",
+)
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +98,8 @@ def test_every_kind_of_copy_is_found_and_nothing_else(dataset: Dataset) -> None:
     assert by_change["turned"].transform in ("turned by 90 degrees clockwise", "turned by 90 degrees anticlockwise")
     assert by_change["flipped"].transform == "flipped left to right"
     assert by_change["compressed"].transform == "as it is"
+    assert by_change["turned by 10 degrees"].transform == "turned by another angle"
+    assert by_change["mirrored and turned by 15 degrees"].transform == "mirrored and turned by another angle"
 
 
 def test_groups_are_joined_before_the_split(dataset: Dataset) -> None:
@@ -181,6 +199,28 @@ def test_the_named_transform_is_the_one_that_was_undone() -> None:
         assert TRANSFORMS[transform[0]] == name
 
 
+@pytest.mark.parametrize("beyond", ["constant", "edge", "reflect"])
+@pytest.mark.parametrize("degrees", [3, 5, 10, 15, 30, 45, 170])
+def test_a_picture_turned_by_any_angle_is_laid_over_its_original(degrees: int, beyond: str) -> None:
+    originals = np.stack([picture(seed) for seed in range(20, 26)])
+    copies = []
+    for original in originals:
+        padded = np.pad(original, ((64, 64), (64, 64), (0, 0)), beyond)  # type: ignore[call-overload]
+        copies.append(np.asarray(Image.fromarray(padded).rotate(degrees, Image.Resampling.BILINEAR))[64:-64, 64:-64])
+    score, _ = similarity(grey(originals), grey(np.stack(copies)))
+    assert (score > LEAST_SIMILARITY).all()
+    others, _ = similarity(grey(originals), grey(np.roll(np.stack(copies), 1, axis=0)))
+    assert (others < LEAST_SIMILARITY).all()
+
+
+def test_a_picture_turned_before_it_was_squeezed_to_a_square_is_found() -> None:
+    wide = Image.fromarray(picture(30)).resize((200, 150))
+    pictures = [image.resize((128, 128)) for image in (wide, wide.rotate(15, Image.Resampling.BILINEAR))]
+    score, transform = similarity(*(grey(np.asarray(image)[None]) for image in pictures))
+    assert score[0] > LEAST_SIMILARITY
+    assert TRANSFORMS[transform[0]] == "turned by another angle"
+
+
 def test_a_shared_black_surround_makes_no_duplicates() -> None:
     y, x = np.mgrid[:128, :128]
     outside = np.hypot(y - 63.5, x - 63.5) > 45
@@ -197,11 +237,14 @@ def test_resampling_is_that_of_pillow() -> None:
     np.testing.assert_allclose(resample(image[None], 64)[0], expected, atol=0.02)
 
 
-def test_descriptors_do_not_change_with_flips_and_quarter_turns() -> None:
+def test_descriptors_do_not_change_with_flips_and_turns() -> None:
     original = picture(7)
-    copies = np.stack([np.rot90(side, k) for side in (original, original[::-1]) for k in range(4)])
-    found = descriptors(copies, np.arange(8))
+    copies = [np.rot90(side, k) for side in (original, original[::-1]) for k in range(4)]
+    found = descriptors(np.stack(copies), np.arange(8))
     np.testing.assert_allclose(found, np.broadcast_to(found[0], found.shape), atol=1e-3)
+    turned = np.asarray(Image.fromarray(original).rotate(25, Image.Resampling.BILINEAR))
+    plain, other, stranger = descriptors(np.stack([original, turned, picture(8)]), np.arange(3))
+    assert plain @ other > 0.999 > plain @ stranger
 
 
 def test_candidates_name_each_pair_once_in_order() -> None:

@@ -1,9 +1,10 @@
 """Are two pictures the same photograph? Lays one over the other and compares their fine detail.
 
-The second picture may be flipped, turned by quarters, cropped by up to about a tenth,
+The second picture may be flipped, turned by any angle, cropped by up to about a tenth,
 compressed again, or a little brighter. A whole lesion on plain skin looks like
 many others from afar, so what decides is detail: hairs, texture, network. All functions work on
-batches of grey pictures, float32 [P, n, n] in grey levels; this module knows no files.
+batches of grey pictures, float32 [P, n, n] in grey levels; this module knows no files. Turns by other angles than
+quarters are for `data.turning`.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from numpy.typing import NDArray
 
 from nevus.core.preprocess import Pixels
 from nevus.data.detail import correlation, detail, surround
+from nevus.data.turning import turned_similarity
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
 # Pixels of the side at which detail is compared, and half of it, where alignment begins.
 SIZE = 64
-# How the second picture of a pair must be changed to look like the first: the symmetries of the square.
+# How the second picture of a pair must be changed to look like the first: the symmetries of the square, and the rest.
 TRANSFORMS = (
     "as it is",
     "flipped top to bottom",
@@ -29,7 +31,17 @@ TRANSFORMS = (
     "turned by 90 degrees clockwise",
     "turned by 90 degrees anticlockwise",
     "mirrored at the other diagonal",
+    "turned by another angle",
+    "mirrored and turned by another angle",
 )
+_SYMMETRIES = 8
+# Places in the first picture to places in the second, for each of the symmetries.
+_MATRICES = np.array(
+    [[[y, 0], [0, x]] for x in (1, -1) for y in (1, -1)] + [[[0, y], [x, 0]] for x in (1, -1) for y in (1, -1)],
+    dtype=np.float32,
+)
+# A turn by less than three degrees away from a symmetry goes by its name.
+_SAME_TURN = 0.074
 
 # ITU-R BT.601 luma.
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
@@ -84,7 +96,31 @@ def similarity(first: Floats, second: Floats) -> tuple[Floats, Integers]:
         float32 [P] in [-1, 1], the correlation of detail over what both show (-1 where that is too
         little); and int64 [P], which of `TRANSFORMS` the second picture took.
     """
-    coarse_first, coarse_second = (resample(images, SIZE // 2) for images in (first, second))
+    coarse = resample(first, SIZE // 2), resample(second, SIZE // 2)
+    score, matrices, doubtful = turned_similarity(first, second, coarse)
+    transform = _nearest_transforms(matrices)
+    # A turn of any angle takes in the symmetries: what it did not find, and might, is looked at more closely.
+    again = np.flatnonzero(doubtful & (score < _LEAST_COARSE_SCORE))
+    if len(again):
+        closer, symmetry = _symmetric_similarity(first[again], second[again], coarse[0][again], coarse[1][again])
+        better = closer > score[again]
+        score[again[better]], transform[again[better]] = closer[better], symmetry[better]
+    return score, transform
+
+
+def _nearest_transforms(matrices: Floats) -> Integers:
+    """Which of `TRANSFORMS` each matrix [P, 2, 2] is, whatever its scale."""
+    determinants = np.linalg.det(matrices)
+    size = np.sqrt(np.abs(determinants) + np.finfo(np.float32).tiny)
+    distances = np.linalg.norm(matrices[:, None] / size[:, None, None, None] - _MATRICES, axis=(2, 3))
+    other = np.where(determinants > 0, _SYMMETRIES, _SYMMETRIES + 1)
+    return np.where(distances.min(axis=1) < _SAME_TURN, distances.argmin(axis=1), other)
+
+
+def _symmetric_similarity(
+    first: Floats, second: Floats, coarse_first: Floats, coarse_second: Floats
+) -> tuple[Floats, Integers]:
+    """As `similarity`, for the symmetries of the square, given the pictures at half their size too."""
     detail_of_first = detail(coarse_first)
     transforms, shifts = _likely_transforms(detail_of_first, detail(coarse_second))
     scores, placements = [], []
@@ -144,7 +180,7 @@ def _likely_transforms(first: Floats, second: Floats) -> tuple[Integers, Floats]
     window = np.outer(np.hanning(size + 2)[1:-1], np.hanning(size + 2)[1:-1]).astype(np.float32)
     spectrum = np.fft.rfft2(_windowed(first, window))
     peaks, places = [], []
-    for transform in range(len(TRANSFORMS)):
+    for transform in range(_SYMMETRIES):
         other = np.fft.rfft2(_windowed(_apply(second, transform), window))
         correlations = np.fft.irfft2(spectrum * np.conj(other), s=(size, size))
         near = np.roll(correlations, (most, most), axis=(1, 2))[:, : 2 * most + 1, : 2 * most + 1].reshape(

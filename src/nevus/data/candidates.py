@@ -1,6 +1,6 @@
 """Which pairs of images are worth a second look as near-duplicates: a fast search that misses few.
 
-Each image becomes a short vector that flips, quarter turns, small crops and compression
+Each image becomes a short vector that flips, turns by any angle, small crops and compression
 hardly change; pairs with close vectors are candidates. Whether a candidate
 is the same photograph is for `data.alignment` to say.
 """
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nevus.core.preprocess import Pixels
 from nevus.core.terminal import progress
 from nevus.data.alignment import resample
+from nevus.data.turning import polar_waves
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -22,7 +23,7 @@ LEAST_COSINE = 0.5
 MOST_NEIGHBOURS = 8
 
 _SIZE = 32
-_HIGHEST_FREQUENCY = 10
+_FREQUENCIES, _ANGLES, _HARMONICS = 12, 32, 8
 _DIMENSIONS = 64
 # With fewer images a component would be made of the differences between a few copies, and scaling blow them up.
 _IMAGES_PER_DIMENSION = 12
@@ -66,11 +67,11 @@ def candidate_pairs(pixels: Pixels, indices: Integers) -> Integers:
 
 
 def descriptors(pixels: Pixels, indices: Integers, margin: float = 0.0) -> Floats:
-    """What of an image's spectrum flips, quarter turns and shifts leave as it is.
+    """What of an image's spectrum flips, turns and shifts leave as it is.
 
-    The magnitudes of a Fourier transform do not change with shifts; a window makes that hold
-    for crops too. A flip exchanges the frequencies (y, x) and (-y, x), whose energies are
-    added; a quarter turn exchanges (y, x) and (x, y), which are put in order of size.
+    The magnitudes of a Fourier transform do not change with shifts; a round window makes that hold for crops too. A
+    turn moves them along the angle, so their own Fourier transform over the angle has magnitudes that forget turns,
+    and flips, which turn the angle's direction.
 
     Args:
         pixels: uint8 [num_images, S, S, 3], RGB.
@@ -80,13 +81,7 @@ def descriptors(pixels: Pixels, indices: Integers, margin: float = 0.0) -> Float
     Returns:
         float32 [N, D], rows of length 1 (0 for an image of one colour).
     """
-    window = np.outer(np.hanning(_SIZE + 2)[1:-1], np.hanning(_SIZE + 2)[1:-1]).astype(np.float32)
-    window /= window.sum()
-    frequencies = np.arange(_HIGHEST_FREQUENCY + 1)
-    y, x = np.triu_indices(len(frequencies))
-    inside = (np.hypot(y, x) <= _HIGHEST_FREQUENCY) & (y + x > 0)
-    y, x = y[inside], x[inside]
-
+    window, waves = polar_waves(_SIZE, tuple(range(1, _FREQUENCIES + 1)), _ANGLES)
     cut = round(margin * pixels.shape[1])
     inner = slice(cut, pixels.shape[1] - cut)
     found = []
@@ -94,14 +89,12 @@ def descriptors(pixels: Pixels, indices: Integers, margin: float = 0.0) -> Float
     for start in progress(starts, total=len(starts), label="Describing images", unit="batch"):
         images = pixels[indices[start : start + _BATCH]][:, inner, inner].astype(np.float32) @ _YCBCR.T
         images = resample(np.moveaxis(images, 3, 1), _SIZE)
-        centred = images - (images * window).sum(axis=(2, 3), keepdims=True)
-        energy = np.abs(np.fft.fft2(centred * window)) ** 2
-        folded = energy[:, :, frequencies] + energy[:, :, -frequencies]
+        centred = (images - (images * window).sum(axis=(2, 3), keepdims=True)) * window
+        parts = (centred.reshape(-1, _SIZE**2) @ waves).reshape(len(images), 3, 2, _FREQUENCIES, _ANGLES)
         # The square root of the magnitude lets textures speak next to the lesion's outline.
-        magnitudes = folded[:, :, :, frequencies] ** 0.25
-        one, other = magnitudes[:, :, y, x], magnitudes[:, :, x, y]
-        batch = np.concatenate([np.maximum(one, other), np.minimum(one, other)[:, :, y != x]], axis=2)
-        found.append(_unit(batch.reshape(len(batch), -1).astype(np.float32)))
+        magnitudes = np.sqrt(np.hypot(parts[:, :, 0], parts[:, :, 1]))
+        harmonics = np.abs(np.fft.rfft(magnitudes, axis=3))[..., :_HARMONICS]
+        found.append(_unit(harmonics.reshape(len(harmonics), -1).astype(np.float32)))
     return np.concatenate(found)
 
 

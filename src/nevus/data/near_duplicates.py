@@ -1,7 +1,7 @@
 """Copies among the images of a prepared dataset, exact and near; joins them into groups before the split.
 
 A near-duplicate is the same photograph, or another frame of the same scene: flipped, turned by
-quarters, cropped by a few per cent, resized, compressed again or recoloured a little. A
+any angle, cropped by a few per cent, resized, compressed again or recoloured a little. A
 candidate search (`data.candidates`) is followed by a second look at each candidate
 (`data.alignment`). Pairs are kept in `duplicates.json`, so that a later stage need not search again.
 """
@@ -36,7 +36,7 @@ LEAST_SIMILARITY = 0.7
 SAME_FILE, SAME_PIXELS, NAMED, NEAR = "same file", "same pixels", "copy by name", "near-duplicate"
 
 # A change of the search makes what older versions wrote count as missing.
-_METHOD = 3
+_METHOD = 4
 _BATCH = 128
 
 
