@@ -51,3 +51,22 @@ def test_absent_class_has_no_net_benefit():
     with pytest.warns(UndefinedMetricWarning, match="net benefit is undefined: no image is malignant"):
         curve = decision_curve.measure(np.zeros(10, bool), RISK, GROUPS, 0.0)
     assert all(math.isnan(one["value"]) for one in curve["model"])
+
+
+def test_the_lead_over_acting_on_everyone_is_benign_images_spared_less_malignant_ones_missed():
+    random = np.random.default_rng(1)
+    labels = np.repeat([True, False], [150, 350])
+    risk = np.clip(random.normal(0.3 + 0.3 * labels, 0.2), 0.01, 0.99)
+    at, prevalence = np.array([0.1, 0.3]), 0.3
+    found = decision_curve.measure(labels, risk, np.arange(500), prevalence, at)["over_treat_all"]
+
+    def lead(malignant, benign):
+        spared = np.array([(benign < threshold).mean() for threshold in at])
+        missed = np.array([(malignant < threshold).mean() for threshold in at])
+        return (1 - prevalence) * at / (1 - at) * spared - prevalence * missed
+
+    malignant, benign = risk[labels], risk[~labels]
+    drawn = np.array([lead(random.choice(malignant, 150), random.choice(benign, 350)) for _ in range(2000)])
+    for one, value, resampled in zip(found, lead(malignant, benign), drawn.T, strict=True):
+        assert one["value"] == pytest.approx(value)
+        assert (one["low"], one["high"]) == pytest.approx(np.quantile(resampled, [0.025, 0.975]), abs=0.004)

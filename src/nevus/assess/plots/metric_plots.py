@@ -131,7 +131,7 @@ def decision_curve(curve: Mapping[str, Any], screening: bool = False) -> Plot:
         title="Decision curve where one screens" if screening else "Decision curve",
         caption=(
             f"Net benefit at a prevalence of {prevalence:.3g}. Acting on the risk is better than acting on everyone "
-            f"and on no one {span}."
+            f"and on no one {span}{_surely_better(curve, thresholds)}."
         ),
         reading=(
             "Who acts from a risk of 5 % on accepts 19 needless referrals for one melanoma found. Net benefit is the "
@@ -144,6 +144,19 @@ def decision_curve(curve: Mapping[str, Any], screening: bool = False) -> Plot:
         ),
         size=(5, 4.6),
         draw=draw,
+    )
+
+
+def _surely_better(curve: Mapping[str, Any], thresholds: Floats) -> str:
+    """Where the interval of the net benefit, and that of its lead over acting on everyone, are above 0."""
+    if not curve.get("over_treat_all"):
+        return ""
+    above = (_ends(curve["over_treat_all"])[1] > 0) & (_ends(curve["model"])[1] > 0)
+    if not above.any():
+        return "; at no threshold are the intervals of both differences above 0"
+    return (
+        f"; the intervals of both differences are above 0 at {int(above.sum())} of {above.size} thresholds, "
+        f"{thresholds[above].min():.2g} to {thresholds[above].max():.2g}"
     )
 
 

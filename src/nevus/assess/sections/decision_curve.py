@@ -26,6 +26,8 @@ SHAPE = {
     "model": [estimated],
     "treat_all": [number],
     "treat_none": [number],
+    # Files of earlier versions lack it.
+    "over_treat_all?": [estimated],
 }
 
 
@@ -73,13 +75,23 @@ def net_benefit(labels: Bools, risk: Floats, groups: Groups, prevalence: float, 
 def measure(
     labels: Bools, risk: Floats, groups: Groups, prevalence: float, thresholds: Floats = THRESHOLDS
 ) -> dict[str, Any]:
-    """A decision curve as metrics.json holds it; arguments as in `net_benefit`."""
+    """A decision curve as metrics.json holds it; arguments as in `net_benefit`.
+
+    `over_treat_all` is the model's net benefit less that of acting on everyone. At a prevalence that is taken as known
+    the latter has no error, so the interval of the difference is as wide as the model's.
+    """
+    model = net_benefit(labels, risk, groups, prevalence, thresholds)
+    treat_all = prevalence - (1.0 - prevalence) * thresholds / (1.0 - thresholds)
     return {
         "prevalence": prevalence,
         "thresholds": thresholds.tolist(),
-        "model": [one.to_json() for one in net_benefit(labels, risk, groups, prevalence, thresholds)],
-        "treat_all": (prevalence - (1.0 - prevalence) * thresholds / (1.0 - thresholds)).tolist(),
+        "model": [one.to_json() for one in model],
+        "treat_all": treat_all.tolist(),
         "treat_none": [0.0] * thresholds.size,
+        "over_treat_all": [
+            Estimate(one.value - other, one.low - other, one.high - other).to_json()
+            for one, other in zip(model, treat_all.tolist(), strict=True)
+        ],
     }
 
 
