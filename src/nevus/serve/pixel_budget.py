@@ -22,7 +22,7 @@ _PIECE_BYTES = 64 * 1024 * 1024
 
 def return_large_images_to_the_system() -> None:
     """Lets Pillow hold large images in pieces that the system gets back with the image, for all of this process."""
-    Image.core.set_block_size(_PIECE_BYTES)
+    Image.core.set_block_size(_PIECE_BYTES)  # type: ignore[attr-defined]
 
 
 class PixelBudget:
