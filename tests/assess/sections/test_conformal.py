@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from nevus.assess.sections import conformal
 from nevus.core.labels import Classes
@@ -77,3 +78,22 @@ def test_sets_are_counted_by_size():
     assert found["coverage_all"]["value"] == pytest.approx(4 / 5)
     empty = measured(predictions, np.array([0.99, 0.99]))
     assert [row["num_images"] for row in empty["set_sizes"]] == [5, 0, 0]
+
+
+def test_groups_lower_the_coverage_and_make_it_vary_more():
+    """Of one class with 200 images: of 200 lesions, or of 20 lesions with ten images that resemble one another."""
+    random = np.random.default_rng(4)
+    reached = {}
+    for num_groups, correlation in ((200, 0.0), (20, 0.8)):
+        coverages = []
+        for _ in range(300):
+            shared = random.normal(size=(num_groups, 1))
+            own = random.normal(size=(num_groups, 200 // num_groups))
+            scores = np.sqrt(correlation) * shared + np.sqrt(1.0 - correlation) * own
+            # The probability of the true class is uniform, so the coverage is what lies over the quantile.
+            least = conformal.fit(with_own_probability([1] * 200, norm.cdf(scores).ravel()), 1.0, 0.1)[1]
+            coverages.append(1.0 - least)
+        reached[num_groups] = np.mean(coverages), np.quantile(coverages, 0.05)
+    assert reached[200] == pytest.approx((0.900, 0.863), abs=0.012)
+    assert reached[20] == pytest.approx((0.889, 0.790), abs=0.03)
+    assert reached[20][1] < reached[200][1] - 0.03
