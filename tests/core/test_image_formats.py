@@ -180,7 +180,8 @@ def test_scans_are_bounded_by_the_pixels_that_they_go_through(monkeypatch: pytes
 
 def test_decoding_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preprocess, "DECODING_SECONDS", -1.0)
-    for data in (_with_scans(20), encode(IMAGE, "PNG"), encode(IMAGE, "PPM")):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    for data in (_with_scans(20), encode(noise, "JPEG"), encode(noise, "PNG"), encode(noise, "PPM")):
         with pytest.raises(ImageError, match="takes more than"):
             decode(data)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from nevus.core.blank import check_not_blank
-from nevus.core.rgb import conversion_of, rows, to_rgb
+from nevus.core.rgb import conversion_of, in_bands, rows
 
 Pixels = NDArray[np.uint8]
 
@@ -62,7 +62,7 @@ class Picture:
         self._image = self._source = image
         if image.width * image.height <= MOST_AT_ONCE:
             turned = image if self._turn is None else image.transpose(self._turn)
-            self._image = to_rgb(turned)
+            self._image = turned if self._convert is None else in_bands(turned, self._convert)
             self._turn = self._convert = None
 
     @property
@@ -105,6 +105,9 @@ class Picture:
     def bands(self) -> Iterator[tuple[int, Image.Image]]:
         """Rows of it, a few at a time, in mode RGB, and the number of the first of each."""
         width, height = self.size
+        if self._is_rgb and width * height <= MOST_AT_ONCE:
+            yield 0, self._image
+            return
         for top, bottom in rows(width, height):
             yield top, self._part((0, top, width, bottom))
 

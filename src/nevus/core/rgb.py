@@ -25,7 +25,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         ImageError: Pillow cannot convert the mode, or a pixel is not a finite number.
     """
     convert = conversion_of(image)
-    return image if convert is None else _in_bands(image, convert)
+    return image if convert is None else in_bands(image, convert)
 
 
 def conversion_of(image: Image.Image) -> Conversion | None:
@@ -60,7 +60,8 @@ def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
         yield top, image.crop((0, top, image.width, bottom))
 
 
-def _in_bands(image: Image.Image, convert: Conversion) -> Image.Image:
+def in_bands(image: Image.Image, convert: Conversion) -> Image.Image:
+    """All of an image in mode RGB, a band of it converted at a time."""
     rgb = Image.new("RGB", image.size)
     for top, band in _bands(image):
         rgb.paste(convert(band), (0, top))
