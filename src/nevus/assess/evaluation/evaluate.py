@@ -105,21 +105,23 @@ def evaluate(
         **sections.to_json(fitted, measured),
         "warnings": notes,
     }
-    write_chosen(
-        run.operating_points_json,
-        Chosen(
-            temperature=temperature,
-            default=default_operating_point,
-            operating_points=tuple(fitted["operating_points"]),
-            class_points=fitted["classification"],
-            triage=fitted["triage"],
-            assumed_prevalence=fitted["screening"],
-            isotonic=fitted["calibration"].to_json(),
-            class_weights=weights,
-        ),
-    )
+    write_chosen(run.operating_points_json, _chosen(fitted, temperature, default_operating_point, weights))
     write_json(run.metrics_json, result)
     return result
+
+
+def _chosen(fitted: Mapping[str, Any], temperature: float, default: str, weights: Mapping[str, float]) -> Chosen:
+    """What was fitted, in the form in which the stages after this one read it."""
+    return Chosen(
+        temperature=temperature,
+        default=default,
+        operating_points=tuple(fitted["operating_points"]),
+        class_points=fitted["classification"],
+        triage=fitted["triage"],
+        assumed_prevalence=fitted["screening"],
+        isotonic=fitted["calibration"].to_json(),
+        class_weights=weights,
+    )
 
 
 def _judge(

@@ -44,6 +44,18 @@ from nevus.core.runs import OUT_OF_SOURCE, Run
 # A prevalence near that of melanoma where people are screened, for the example of what becomes of the predictive value.
 _SCREENING_PREVALENCE = 0.01
 
+# What the template takes that no run changes.
+_SAME_IN_ALL = {
+    "screening_prevalence": _SCREENING_PREVALENCE,
+    "scores": SCORES,
+    "decisions": DECISIONS,
+    "calibration": CALIBRATION,
+    "subgroup_metrics": subgroups.METRICS,
+    "options": options(),
+    "most_changes": MOST_IN_REPORT,
+    "splits": SPLITS,
+}
+
 
 def write_report(run: Run, sources: Run | None = None) -> Path:
     """Writes `report.html`, `model_card.md` and `plots/*.png` of a run that was trained and evaluated.
@@ -74,6 +86,7 @@ def _render(run: Run, sources_of: Run | None) -> tuple[str, str, dict[str, bytes
     record, info = results.read_record(run), results.read_info(run)
     history = read_history(run.history_csv)
     config = results.read_config(run)
+    # Before the metrics: where it is missing, so is the stage that makes both.
     test = read_predictions(run.predictions_csv("test"), info.classes)
     metrics = results.read_metrics(run)
     test = replace(test, log_weights=log_weights(metrics["class_weights"], info.classes))
@@ -108,16 +121,10 @@ def _render(run: Run, sources_of: Run | None) -> tuple[str, str, dict[str, bytes
         quoted=splits[0],
         plots=shown,
         ppv_when_rare=screening.ppv_at(_SCREENING_PREVALENCE, quoted["sensitivity"], quoted["specificity"]).value,
-        screening_prevalence=_SCREENING_PREVALENCE,
-        scores=SCORES,
-        decisions=DECISIONS,
-        calibration=CALIBRATION,
         class_metrics=shown_metrics(len(info.classes.names)),
-        subgroup_metrics=subgroups.METRICS,
         training=training,
         augmented=_augmented(run),
         config=config,
-        options=options(),
         parity=parity,
         outdated=results.outdated(run, parity),
         probe=probe,
@@ -125,16 +132,15 @@ def _render(run: Run, sources_of: Run | None) -> tuple[str, str, dict[str, bytes
         chosen_elsewhere=OUT_OF_SOURCE in metrics["fingerprints"]["predictions"],
         stress=stress,
         stress_pictures=pictures_of_run(run, stress, MOST_IN_REPORT),
-        most_changes=MOST_IN_REPORT,
         facts=facts,
         missed=missed,
         false_alarms=false_alarms,
         pictures=thumbnails,
         audit=audit,
         audit_page=_link(run, run.dataset.audit_html),
-        splits=SPLITS,
         card=card,
         checklists=[checklist.fill_in(name, facts, _sections(metrics, audit)) for name in checklist.NAMES],
+        **_SAME_IN_ALL,
     )
     return page, card.to_markdown(), images
 
