@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import expit
 
-from nevus.assess.statistics import delong, metrics, uncertainty
+from nevus.assess.statistics import bootstrap as resampling
+from nevus.assess.statistics import delong, metrics
+from nevus.assess.statistics.bootstrap import bootstrap
 from nevus.assess.statistics.delong import roc_auc, roc_auc_difference
-from nevus.assess.statistics.uncertainty import bootstrap, effective_size, group_codes, proportion, wilson
+from nevus.assess.statistics.uncertainty import effective_size, group_codes, mean_of_independent, proportion, wilson
 from nevus.assess.statistics.undefined import UndefinedMetricWarning
 from nevus.core.estimate import Estimate
 
@@ -267,7 +269,7 @@ class TestBootstrap:
     def test_chunks_do_not_change_the_answer(self, monkeypatch):
         values = np.random.default_rng(0).standard_normal(50)
         whole = bootstrap(mean_of(values), ["mean"], np.arange(50), resamples=300, seed=1)
-        monkeypatch.setattr(uncertainty, "_CHUNK_WEIGHTS", 50 * 7)
+        monkeypatch.setattr(resampling, "_CHUNK_WEIGHTS", 50 * 7)
         parts = bootstrap(mean_of(values), ["mean"], np.arange(50), resamples=300, seed=1)
         assert parts["mean"] == pytest.approx(whole["mean"])
 
@@ -424,16 +426,16 @@ class TestMeansOverClasses:
         assert math.isnan(found.low)
 
     def test_the_squares_of_distances_to_the_ends_add_up(self):
-        found = uncertainty.mean_of_independent([Estimate(0.5, 0.2, 0.9), Estimate(0.7, 0.3, 1.0)])
+        found = mean_of_independent([Estimate(0.5, 0.2, 0.9), Estimate(0.7, 0.3, 1.0)])
         assert found.value == pytest.approx(0.6)
         assert found.low == pytest.approx(0.6 - 0.5 / 2)
         assert found.high == pytest.approx(0.6 + 0.5 / 2)
         nothing = Estimate(math.nan, math.nan, math.nan)
-        assert math.isnan(uncertainty.mean_of_independent([Estimate(0.5, 0.2, 0.9), nothing]).value)
+        assert math.isnan(mean_of_independent([Estimate(0.5, 0.2, 0.9), nothing]).value)
 
     @given(st.lists(st.tuples(st.integers(0, 20), st.integers(1, 20)), min_size=1, max_size=8))
     def test_the_mean_of_shares_stays_a_share(self, counts):
-        found = uncertainty.mean_of_independent([wilson(min(count, trials), trials) for count, trials in counts])
+        found = mean_of_independent([wilson(min(count, trials), trials) for count, trials in counts])
         assert -1e-12 <= found.low <= found.value <= found.high <= 1 + 1e-12
 
 
@@ -506,5 +508,5 @@ class TestBootstrapByClass:
     def test_a_group_of_two_classes_is_drawn_with_the_rarer_one(self):
         classes = np.array([0] * 20 + [1] * 4 + [0])
         groups = np.append(np.arange(24), 23)
-        strata = uncertainty._strata(classes, groups)
+        strata = resampling._strata(classes, groups)
         assert strata.tolist() == [0] * 20 + [1] * 4

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nevus.assess.statistics import uncertainty
+from nevus.assess.statistics.bootstrap import bootstrap
 from nevus.assess.statistics.metrics import Bools, Floats
 from nevus.assess.statistics.paired import right_share_difference
 from nevus.assess.statistics.uncertainty import Difference, Groups
@@ -186,7 +187,7 @@ def estimate(
         weighed = {part_name: parts[part_name].weigh(weights) for part_name, _, _ in resampled.values()}
         return np.stack([how.weighted(weighed[part_name]) for part_name, _, how in resampled.values()])
 
-    ends = uncertainty.bootstrap(under, list(resampled), groups, **sampling._asdict(), classes=classes)
+    ends = bootstrap(under, list(resampled), groups, **sampling._asdict(), classes=classes)
     for noted_as, (part_name, name, how) in resampled.items():
         found[part_name][name] = _with_ends(found[part_name][name].value, *ends[noted_as], how.is_reflected)
     return found

@@ -1,7 +1,7 @@
 """How sure a curve is: pointwise 95 % bands of the ROC and the precision-recall curve.
 
 Owns the curves under resampling of groups; the resampling itself is that of
-`uncertainty`. It must not draw. A pointwise band holds each point of the true curve
+`bootstrap`. It must not draw. A pointwise band holds each point of the true curve
 with 95 %, and the whole curve at once with less.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nevus.assess.statistics import uncertainty
+from nevus.assess.statistics.bootstrap import bootstrap
 from nevus.assess.statistics.metrics import Bools, Floats
 from nevus.assess.statistics.uncertainty import Groups
 from nevus.assess.statistics.undefined import collected_notes
@@ -72,7 +72,7 @@ def curve_bands(
 
     names = [f"{curve} {index}" for curve in ("ROC", "precision") for index in range(GRID.size)]
     with collected_notes():  # Where all resamples agree the band has no width, which is what a missing band shows.
-        ends = uncertainty.bootstrap(curves, names, groups, resamples=resamples, seed=seed)
+        ends = bootstrap(curves, names, groups, resamples=resamples, seed=seed)
     both = np.array([ends[name] for name in names])
     roc, precision = both[: GRID.size], both[GRID.size :]
     return Band(roc[:, 0], roc[:, 1], resamples), Band(precision[:, 0], precision[:, 1], resamples)
