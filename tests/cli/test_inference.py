@@ -85,7 +85,7 @@ def test_an_image_that_the_machine_cannot_read_is_counted_apart(
     damaged, unreadable = map(json.loads, captured.out.splitlines())
     assert (damaged["error_code"], unreadable["error_code"]) == ("not_readable", "unavailable")
     assert unreadable["error"] == "Input/output error"
-    assert "images without an answer: 2. 1 could not be used. 1 could not be read because the machine" in captured.err
+    assert "images without an answer: 2. 1 could not be used. 1 could not be read because of a failure of the machine" in captured.err
 
 
 def test_bad_file_is_named_and_the_others_are_done(
@@ -190,7 +190,7 @@ def test_without_a_shipped_model_the_default_is_a_clear_error(
         assert main(arguments) == 1
         assert "Name a file: a model.onnx" in capsys.readouterr().err
     assert main(["models"]) == 0
-    assert capsys.readouterr().out == "No model ships with this copy of Nevus.\n"
+    assert capsys.readouterr().out == "This copy of Nevus has no shipped models.\n"
 
 
 def test_a_model_without_images_is_an_error_that_says_so(finished_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
