@@ -85,7 +85,10 @@ def test_an_image_that_the_machine_cannot_read_is_counted_apart(
     damaged, unreadable = map(json.loads, captured.out.splitlines())
     assert (damaged["error_code"], unreadable["error_code"]) == ("not_readable", "unavailable")
     assert unreadable["error"] == "Input/output error"
-    assert "images without an answer: 2. 1 could not be used. 1 could not be read because of a failure of the machine" in captured.err
+    assert (
+        "images without an answer: 2. 1 could not be used. 1 could not be read because of a failure of the machine"
+        in captured.err
+    )
 
 
 def test_bad_file_is_named_and_the_others_are_done(

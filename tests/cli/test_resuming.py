@@ -91,7 +91,7 @@ def test_a_run_that_is_ended_after_its_training_says_so_and_goes_on(
     command = ["run", str(run_copy.dataset.directory), "--out", str(run_copy.directory), "--resume", *options]
     seen = []
 
-    def write_report(run: Run) -> Path:
+    def write_report(run: Run, sources: Run | None) -> Path:
         seen.append(run.record["status"])
         os.kill(os.getpid(), number)
         raise AssertionError("the signal was not taken")
