@@ -20,11 +20,16 @@ def thumbnail(pixels: Pixels) -> Pixels:
     return np.asarray(image)
 
 
+def jpeg_uri(content: bytes) -> str:
+    """The content of a JPEG file within a page."""
+    return "data:image/jpeg;base64," + base64.b64encode(content).decode("ascii")
+
+
 def data_uri(pixels: Pixels) -> str:
     """An image, uint8 [height, width, 3], as a JPEG within a page."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return jpeg_uri(buffer.getvalue())
 
 
 def small_picture(pixels: Pixels) -> str:

@@ -7,7 +7,6 @@ Class names, file names and paths may hold anything: the template escapes them.
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,6 +21,7 @@ from nevus.assess.pages import checklist
 from nevus.assess.pages.card import make_card
 from nevus.assess.pages.facts import facts_of
 from nevus.assess.pages.mistakes import most_confident_at, pictures
+from nevus.assess.pages.pictures import jpeg_uri
 from nevus.assess.pages.rendering import template
 from nevus.assess.pages.report_plots import drawn, plots_of_report, write_pngs
 from nevus.assess.pages.source_facts import source_figures
@@ -123,7 +123,8 @@ def _render(run: Run, sources_of: Run | None) -> tuple[str, str, dict[str, bytes
         ppv_when_rare=screening.ppv_at(_SCREENING_PREVALENCE, quoted["sensitivity"], quoted["specificity"]).value,
         class_metrics=shown_metrics(len(info.classes.names)),
         training=training,
-        augmented=_augmented(run),
+        # Older runs have none.
+        augmented=jpeg_uri(run.augmented_jpg.read_bytes()) if run.augmented_jpg.is_file() else "",
         config=config,
         parity=parity,
         outdated=results.outdated(run, parity),
@@ -143,13 +144,6 @@ def _render(run: Run, sources_of: Run | None) -> tuple[str, str, dict[str, bytes
         **_SAME_IN_ALL,
     )
     return page, card.to_markdown(), images
-
-
-def _augmented(run: Run) -> str:
-    """The picture of varied training images within the page; empty if the run has none, as older ones."""
-    if not run.augmented_jpg.is_file():
-        return ""
-    return "data:image/jpeg;base64," + base64.b64encode(run.augmented_jpg.read_bytes()).decode("ascii")
 
 
 def _sections(metrics: Mapping[str, Any], audit: list[dict[str, Any]] | None) -> set[str]:
