@@ -126,6 +126,7 @@ def test_text_and_page_show_each_source_and_the_mean(runs: list[Run], tmp_path: 
     write_comparison(runs[:2], comparison, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "noisy less plain, source by source." in page
+    assert page.count("<h3>noisy less plain</h3>") == 1
     assert f"{area['prediction_low']:+.3f} to {area['prediction_high']:+.3f}" in page
     assert "with &lt;a&gt; camera" in page
     assert "with <a> camera" not in page
