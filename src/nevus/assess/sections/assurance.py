@@ -63,8 +63,8 @@ def fit(validation: Validation) -> list[Assured]:
     of_malignant = None if weights is None else weights[labels]
     fitted = []
     for name, target in TARGETS.items():
-        point = thresholds.choose(name, labels, risk, groups, weights=weights)
-        missed = risk[labels] < point.threshold
+        _, best = thresholds.RULES[name]
+        missed = risk[labels] < found.thresholds[best(found)]
         fitted.append(
             Assured(
                 operating_point=name,

@@ -62,13 +62,11 @@ def bootstrap(
     random = np.random.default_rng(seed)
     num_groups = int(groups.max()) + 1
     found = _resampled(figures, groups, resamples, lambda rows: _counts_of_draws(random, rows, num_groups))
-    strata = None if classes is None else _strata(classes, groups)
-    if strata is not None and any(np.isnan(values).mean() > _MOST_UNDEFINED for values in found):
+    lacking = [bool(np.isnan(values).mean() > _MOST_UNDEFINED) for values in found]
+    strata = _strata(classes, groups) if classes is not None and any(lacking) else None
+    if strata is not None:
         by_class = _resampled(figures, groups, resamples, lambda rows: _counts_by_stratum(random, rows, strata))
-        found = [
-            by_class[place] if np.isnan(values).mean() > _MOST_UNDEFINED else values
-            for place, values in enumerate(found)
-        ]
+        found = [other if lacks else values for values, other, lacks in zip(found, by_class, lacking, strict=True)]
     return {name: _percentiles(name, values) for name, values in zip(names, found, strict=True)}
 
 
