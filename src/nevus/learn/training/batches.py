@@ -9,7 +9,6 @@ the batches it would have seen. Memory holds a few batches, never the dataset.
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from nevus.core.clinical import Values, Variable, encode, values_of_cells
 from nevus.core.dataset import Dataset
+from nevus.core.machine import available_processors
 from nevus.core.manifest import ManifestRow
 from nevus.core.preprocess import Pixels
 from nevus.learn.networks.clinical_head import CLINICAL
@@ -29,7 +29,7 @@ from nevus.learn.training.recipe import Recipe
 EVALUATION_BATCH_SIZE = 64
 
 # Batches that are augmented at the same time.
-PARALLEL_BATCHES = min(os.cpu_count() or 1, 8)
+PARALLEL_BATCHES = min(available_processors(), 8)
 
 # The chance that an image is trained on without all of its clinical values, and without each of them by itself.
 ALL_MISSING, ONE_MISSING = 0.25, 0.1
