@@ -555,3 +555,10 @@ def test_the_audit_sees_the_files_in_an_archive(tmp_path: Path) -> None:
     assert "not looked at" not in find_shortcuts(dataset, []).note
     archive.unlink()
     assert "the source folder is not there any more" in find_shortcuts(dataset, []).note
+
+
+def test_folders_of_a_zip_are_no_files_however_they_are_written(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        for name in ("./nv/", "mel/", "./nv/a.jpg"):
+            archive.writestr(name, b"")
+    assert list(ZipArchive(tmp_path / "data.zip").names()) == ["nv/a.jpg"]

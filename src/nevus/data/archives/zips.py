@@ -71,9 +71,9 @@ class ZipArchive:
 
         A member that was written again is twice in its archive, and once here: the last one is what is read.
         """
-        for name in sorted({normal_name(info.filename) for info in self._zip.infolist()}):
-            if name.endswith("/"):
-                continue
+        # Folders are told by the end of their names as they are stored: the normal form has none.
+        stored = [info.filename for info in self._zip.infolist() if not info.filename.endswith(("/", "\\"))]
+        for name in sorted({normal_name(one) for one in stored}):
             if name.lower().endswith(TAR_SUFFIXES) and not is_hidden(name):
                 raise DataError(
                     f"{self.path / name} is a tar archive within a zip archive, which cannot be read there. Unpack "
